@@ -1,0 +1,61 @@
+"""Build the one C++ extension; everything else is in pyproject.toml."""
+
+import shutil
+import sys
+import sysconfig
+from pathlib import Path
+
+from pybind11.setup_helpers import Pybind11Extension, build_ext
+from setuptools import setup
+from setuptools.errors import CCompilerError, CompileError
+
+NEEDS = "sharpkit builds a small C++17 extension"
+# -ffp-contract=off keeps random numbers the same on every processor. The two options
+# after it allow vector code and change no result. pybind11 adds -fvisibility=hidden.
+FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+
+
+class Build(build_ext):
+    """Say what is missing before the compiler fails in its own words."""
+
+    def build_extensions(self) -> None:
+        """Compile, or raise an error that names the packages to install."""
+        if sys.platform != "win32":
+            self._check_tools()
+        try:
+            super().build_extensions()
+        except CCompilerError as error:
+            msg = f"{NEEDS}, and the compiler failed (its output is above): {error}"
+            raise CompileError(msg) from error
+
+    def _check_tools(self) -> None:
+        compiler = self.compiler.compiler_so_cxx[0]
+        missing = []
+        if shutil.which(compiler) is None:
+            missing.append(f"a C++ compiler ({compiler!r} is not on the PATH)")
+        headers = [sysconfig.get_path(key) for key in ("include", "platinclude")]
+        if not any(Path(folder, "Python.h").is_file() for folder in headers):
+            missing.append(f"Python's headers (no Python.h in {headers[0]})")
+        if missing:
+            msg = (
+                f"{NEEDS}, but this machine lacks {' and '.join(missing)}.\n"
+                "On Debian or Ubuntu: sudo apt-get install g++ python3-dev"
+            )
+            raise CompileError(msg)
+
+
+setup(
+    ext_modules=[
+        Pybind11Extension(
+            "sharpkit._native",
+            sources=["csrc/bindings.cpp", "csrc/random.cpp"],
+            depends=["csrc/elementwise.h", "csrc/random.h"],
+            include_dirs=["csrc"],
+            cxx_std=17,
+            extra_compile_args=(
+                ["/O2", "/fp:precise"] if sys.platform == "win32" else FLAGS
+            ),
+        )
+    ],
+    cmdclass={"build_ext": Build},
+)
