@@ -1,0 +1,100 @@
+"""The one shape in which every loader hands over its images and labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[np.float32]
+Labels = NDArray[np.int64]
+_T = TypeVar("_T", np.float32, np.int64)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Images and labels of one classification task, train and test.
+
+    Arrays are stored C-contiguous and read-only, so that an experiment cannot change
+    the data of the next one by accident. An array that already has the right type and
+    layout is not copied.
+
+    Parameters
+    ----------
+    name : str
+        Short name, for titles and file names.
+    x_train, x_test : ndarray, shape (M, d), float32
+        One flattened image per row, ink in [0, 1].
+    y_train, y_test : ndarray, shape (M,), int64
+        Class of each row, in ``range(classes)``.
+    classes : int
+        Number of classes.
+    description : str
+        Where the data come from, in a sentence.
+    shape : tuple of int
+        Height and width of an image in pixels; their product is d.
+    seed : int or None
+        The seed that drew or split the data, None where none was needed.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit together or a label is out of range.
+    """
+
+    name: str
+    x_train: Images
+    y_train: Labels
+    x_test: Images
+    y_test: Labels
+    classes: int
+    description: str
+    shape: tuple[int, int]
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for part in ("train", "test"):
+            x = _frozen(getattr(self, f"x_{part}"), np.float32)
+            y = _frozen(getattr(self, f"y_{part}"), np.int64)
+            self._check(part, x, y)
+            object.__setattr__(self, f"x_{part}", x)
+            object.__setattr__(self, f"y_{part}", y)
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        seed = "" if self.seed is None else f", seed {self.seed}"
+        return (
+            f"<Dataset {self.name}: {len(self.x_train)} train + {len(self.x_test)} "
+            f"test images of {height}x{width}, {self.classes} classes{seed}>"
+        )
+
+    @property
+    def features(self) -> int:
+        """Number of pixels of an image, d."""
+        return self.shape[0] * self.shape[1]
+
+    def _check(self, part: str, x: Images, y: Labels) -> None:
+        if x.ndim != 2 or x.shape[1] != self.features:
+            msg = (
+                f"x_{part} has shape {x.shape}; expected (images, {self.features}) "
+                f"for images of {self.shape[0]}x{self.shape[1]}"
+            )
+            raise ValueError(msg)
+        if y.shape != (len(x),):
+            msg = f"y_{part} has shape {y.shape}; expected ({len(x)},), one per image"
+            raise ValueError(msg)
+        if len(y) and not (0 <= y.min() and y.max() < self.classes):
+            msg = (
+                f"y_{part} has labels from {y.min()} to {y.max()}; "
+                f"expected 0 to {self.classes - 1}"
+            )
+            raise ValueError(msg)
+
+
+def _frozen(array: NDArray[_T], dtype: type[_T]) -> NDArray[_T]:
+    # A view, so that the caller's own array stays as writable as it was.
+    view = np.ascontiguousarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
