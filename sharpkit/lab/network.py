@@ -1,0 +1,265 @@
+"""The batch-normalised multilayer perceptron of the paper (networks F1 and F2).
+
+Each hidden layer computes ``h' = relu(BN(h W + b))`` and the last one ``h W + b``; the
+loss is the mean softmax cross-entropy (arXiv 1609.04836, Appendix B). All weights lie
+in one contiguous vector, of which the layers are views, so that an optimiser or a
+sharpness measure touches a single array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from sharpkit.lab.steps import array_module, steps_for
+
+Array = Any  # a NumPy or a CuPy array
+
+BATCH_NORM_EPS = 1e-5  # PyTorch's default
+
+
+class Layer(NamedTuple):
+    """Views into one weight (or gradient) vector; ``gamma`` is None in the last layer.
+
+    weight : (inputs, outputs)
+    bias, gamma, beta : (outputs,)
+    """
+
+    weight: Array
+    bias: Array
+    gamma: Array | None
+    beta: Array | None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Batch-norm mean and biased variance of each hidden layer's ``h W + b``."""
+
+    means: tuple[Array, ...]
+    variances: tuple[Array, ...]
+
+
+class Evaluation(NamedTuple):
+    """What one pass over some rows gives: sums, so that blocks of rows can be added."""
+
+    loss_sum: float
+    right: int
+    statistics: Statistics
+
+
+class MLP:
+    """A multilayer perceptron with batch normalisation and ReLU.
+
+    Not safe for two threads at once: buffers are kept between calls.
+
+    Parameters
+    ----------
+    sizes
+        Widths from input to output, such as ``(784, 512, 512, 512, 512, 512, 10)``.
+    """
+
+    def __init__(self, sizes: tuple[int, ...]) -> None:
+        if len(sizes) < 2 or min(sizes) < 1:
+            msg = f"sizes={sizes!r}: give at least two positive widths"
+            raise ValueError(msg)
+        self.sizes = tuple(sizes)
+        self.n_weights = sum(
+            inputs * outputs + outputs * (1 if last else 3)
+            for inputs, outputs, last in self._shapes()
+        )
+        self._buffers: _Buffers | None = None
+
+    def _shapes(self) -> list[tuple[int, int, bool]]:
+        last = len(self.sizes) - 2
+        return [
+            (self.sizes[i], self.sizes[i + 1], i == last)
+            for i in range(len(self.sizes) - 1)
+        ]
+
+    def layers(self, vector: Array) -> list[Layer]:
+        """Return the layers of a weight or gradient vector, as views."""
+        if vector.shape != (self.n_weights,):
+            msg = f"vector has shape {vector.shape}, the network needs " + (
+                f"({self.n_weights},)"
+            )
+            raise ValueError(msg)
+        layers, start = [], 0
+        for inputs, outputs, last in self._shapes():
+            weight = vector[start : start + inputs * outputs].reshape(inputs, outputs)
+            start += inputs * outputs
+            rows = vector[start : start + outputs * (1 if last else 3)]
+            start += len(rows)
+            bias, *norm = rows.reshape(-1, outputs)
+            gamma, beta = (None, None) if last else norm
+            layers.append(Layer(weight, bias, gamma, beta))
+        return layers
+
+    def initial_weights(self, seed: int, dtype: Any = np.float32) -> Array:
+        """Draw a starting point: Glorot uniform weights, zero biases, unit gammas.
+
+        ``W_ij ~ U(-a, a)``, ``a = sqrt(6 / (inputs + outputs))``: the paper's uniform
+        start (arXiv 1609.04836, section 2.2) in the default law of its framework.
+        """
+        generator = np.random.default_rng([seed, 0])
+        vector = np.zeros(self.n_weights, dtype)
+        for layer in self.layers(vector):
+            bound = np.sqrt(6 / sum(layer.weight.shape))
+            layer.weight[...] = generator.uniform(-bound, bound, layer.weight.shape)
+            if layer.gamma is not None:
+                layer.gamma[...] = 1
+        return vector
+
+    def evaluate(
+        self,
+        weights: Array,
+        x: Array,
+        y: Array,
+        *,
+        statistics: Statistics | Literal["batch"],
+        gradient: Array | None = None,
+        scale: float = 1.0,
+    ) -> Evaluation:
+        """Return summed loss, right answers and batch statistics over the rows of x.
+
+        Parameters
+        ----------
+        weights : (n,) float32 or float64
+        x : (rows, inputs), of the weights' dtype
+        y : (rows,) integer labels
+        statistics
+            ``"batch"`` normalises by the statistics of these very rows (and lets the
+            gradient flow through them); a `Statistics` is used as constants.
+        gradient : (n,)
+            Receives the gradient of ``scale`` times the summed loss, if given.
+        """
+        layers = self.layers(weights)
+        buffers = self._buffers_for(weights, len(x))
+        norms = self._forward(layers, x, statistics, buffers)
+        dlogits = None if gradient is None else buffers.dlogits
+        steps = steps_for(weights)
+        loss_sum, right = steps.softmax_cross_entropy(buffers.z[-1], y, dlogits, scale)
+        if gradient is not None:
+            self._backward(layers, self.layers(gradient), x, norms, buffers)
+        means = tuple(
+            norm.mean + layer.bias for norm, layer in zip(norms, layers, strict=False)
+        )
+        return Evaluation(
+            loss_sum, right, Statistics(means, tuple(norm.var for norm in norms))
+        )
+
+    def _forward(
+        self,
+        layers: list[Layer],
+        x: Array,
+        statistics: Statistics | Literal["batch"],
+        buffers: _Buffers,
+    ) -> list[_Norm]:
+        xp, steps = array_module(x), steps_for(x)
+        norms, h = [], x
+        for index, layer in enumerate(layers):
+            z = buffers.z[index]
+            xp.matmul(h, layer.weight, out=z)
+            if layer.gamma is None:
+                z += layer.bias
+                break
+            # z is kept without its bias: batch statistics take it out again, and
+            # fixed ones absorb it in the mean. One pass over memory less.
+            if isinstance(statistics, str):
+                mean, var = steps.column_statistics(z)
+            else:
+                mean = statistics.means[index] - layer.bias
+                var = statistics.variances[index]
+            rstd = 1 / xp.sqrt(var + z.dtype.type(BATCH_NORM_EPS))
+            scale = layer.gamma * rstd
+            shift = layer.beta - mean * scale
+            batch = isinstance(statistics, str)
+            norms.append(_Norm(mean, var, rstd, scale, shift, batch))
+            h = buffers.h[index]
+            steps.scale_shift_relu(z, scale, shift, h)
+        return norms
+
+    def _backward(
+        self,
+        layers: list[Layer],
+        gradients: list[Layer],
+        x: Array,
+        norms: list[_Norm],
+        buffers: _Buffers,
+    ) -> None:
+        xp, steps = array_module(x), steps_for(x)
+        dz = buffers.dlogits
+        gradients[-1].bias[...] = dz.sum(axis=0)
+        for index in reversed(range(len(layers))):
+            h = buffers.h[index - 1] if index else x
+            xp.matmul(h.T, dz, out=gradients[index].weight)
+            if index == 0:
+                return
+            # h is not needed any more: its buffer takes the gradient with respect to it
+            xp.matmul(dz, layers[index].weight.T, out=h)
+            _norm_backward(
+                h, buffers.z[index - 1], norms[index - 1], gradients[index - 1], steps
+            )
+            dz = h
+
+    def _buffers_for(self, weights: Array, rows: int) -> _Buffers:
+        held = self._buffers
+        xp = array_module(weights)
+        fits = (
+            held is not None
+            and len(held.z[0]) >= rows
+            and held.z[0].dtype == weights.dtype
+            and array_module(held.z[0]) is xp
+        )
+        if not fits:
+            widths = self.sizes[1:]
+            held = self._buffers = _Buffers(
+                [xp.empty((rows, width), weights.dtype) for width in widths],
+                [xp.empty((rows, width), weights.dtype) for width in widths[:-1]],
+                xp.empty((rows, widths[-1]), weights.dtype),
+            )
+        assert held is not None
+        return _Buffers(
+            [z[:rows] for z in held.z], [h[:rows] for h in held.h], held.dlogits[:rows]
+        )
+
+
+class _Buffers(NamedTuple):
+    z: list[Array]
+    h: list[Array]
+    dlogits: Array
+
+
+class _Norm(NamedTuple):
+    """One layer's batch normalisation of ``h W`` (without b) as an affine map."""
+
+    mean: Array
+    var: Array
+    rstd: Array
+    scale: Array
+    shift: Array
+    batch: bool
+
+
+def _norm_backward(dh: Array, z: Array, norm: _Norm, out: Layer, steps: Any) -> None:
+    """Turn ``dh`` into the gradient with respect to ``z``, in place (1502.03167, p. 4).
+
+    With ``da`` the gradient behind the ReLU and ``xhat = (z - mean) rstd``:
+    ``dz = scale (da - mean(da) - xhat mean(da xhat))`` for batch statistics,
+    ``dz = scale da`` for fixed ones.
+    """
+    scale, shift, mean = norm.scale, norm.shift, norm.mean
+    total, moment = steps.relu_backward_sums(dh, z, scale, shift, mean)
+    assert out.gamma is not None
+    assert out.beta is not None
+    out.beta[...] = total
+    out.gamma[...] = moment * norm.rstd
+    if norm.batch:
+        slope = -scale * norm.rstd * norm.rstd * moment / z.dtype.type(len(z))
+        offset = -scale * total / z.dtype.type(len(z))
+        out.bias[...] = 0  # batch statistics cancel a constant
+    else:
+        slope = offset = total * 0
+        out.bias[...] = scale * total
+    steps.relu_backward(dh, z, scale, shift, mean, slope, offset)

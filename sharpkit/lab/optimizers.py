@@ -1,0 +1,68 @@
+"""Adam and SGD with momentum on one flat weight vector, one fused pass each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sharpkit.lab.steps import array_module, steps_for
+
+Array = Any  # a NumPy or a CuPy array
+
+
+class Optimizer(Protocol):
+    """Anything that changes the weights in place for a gradient."""
+
+    def step(self, weights: Array, gradient: Array) -> None:
+        """Apply one update to ``weights``, (n,), in place."""
+        ...
+
+
+@dataclass
+class Adam:
+    """Adam (Kingma and Ba, arXiv 1412.6980); the defaults are every framework's."""
+
+    rate: float = 1e-3
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    updates: int = field(default=0, init=False)
+    _moments: tuple[Array, Array] | None = field(default=None, init=False, repr=False)
+
+    def step(self, weights: Array, gradient: Array) -> None:
+        """Apply one update to ``weights``, (n,), in place."""
+        if self._moments is None:
+            zeros = array_module(weights).zeros_like
+            self._moments = zeros(weights), zeros(weights)
+        self.updates += 1
+        steps_for(weights).adam(
+            weights,
+            gradient,
+            *self._moments,
+            rate=self.rate,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.eps,
+            step=self.updates,
+        )
+
+
+@dataclass
+class SGD:
+    """Stochastic gradient descent with (heavy-ball) momentum, PyTorch's convention."""
+
+    rate: float = 1e-1
+    momentum: float = 0.9
+    _velocity: Array | None = field(default=None, init=False, repr=False)
+
+    def step(self, weights: Array, gradient: Array) -> None:
+        """Apply one update to ``weights``, (n,), in place."""
+        if self._velocity is None:
+            self._velocity = array_module(weights).zeros_like(weights)
+        steps_for(weights).momentum(
+            weights,
+            gradient,
+            self._velocity,
+            rate=self.rate,
+            momentum=self.momentum,
+        )

@@ -1,0 +1,116 @@
+"""The loss of a network over a whole data set, as a callback for the measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from sharpkit.lab.network import MLP, Statistics
+from sharpkit.lab.steps import array_module
+
+Array = Any  # a NumPy or a CuPy array
+BatchNorm = Literal["batch", "running", "frozen"]
+
+# Rows evaluated at once where rows do not depend on each other: few enough for the
+# activations of a wide layer to stay in cache, many enough for the BLAS.
+BLOCK_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Mean loss and accuracy (in [0, 1]) of a network over a set of samples."""
+
+    loss: float
+    accuracy: float
+
+
+class Problem:
+    """``problem(weights) -> (mean loss, gradient)`` over all samples of ``x, y``.
+
+    Parameters
+    ----------
+    network
+        The network whose weights vary.
+    x, y : (M, inputs), (M,)
+        Samples and integer labels.
+    batch_norm
+        Which statistics normalise: ``"batch"``, those of all M samples at the weights
+        in hand (they move with the weights, and the gradient flows through them);
+        ``"running"``, the averages gathered in training; ``"frozen"``, those of all M
+        samples at one fixed point. The latter two are constants and need
+        ``statistics``. The sharpness depends strongly on this choice.
+    statistics
+        The constants for ``"running"`` and ``"frozen"``; None for ``"batch"``.
+
+    Raises
+    ------
+    ValueError
+        If ``batch_norm`` and ``statistics`` do not fit together.
+    """
+
+    def __init__(
+        self,
+        network: MLP,
+        x: Array,
+        y: Array,
+        *,
+        batch_norm: BatchNorm,
+        statistics: Statistics | None = None,
+    ) -> None:
+        if batch_norm not in get_args(BatchNorm):
+            msg = f"batch_norm={batch_norm!r} is none of 'batch', 'running', 'frozen'"
+            raise ValueError(msg)
+        if (batch_norm == "batch") != (statistics is None):
+            msg = (
+                f"batch_norm={batch_norm!r} with statistics={statistics!r}: give "
+                "statistics for 'running' and 'frozen', and none for 'batch'"
+            )
+            raise ValueError(msg)
+        self.network, self.x, self.y = network, x, y
+        self.batch_norm: BatchNorm = batch_norm
+        self.statistics = statistics
+
+    def __call__(self, weights: Array) -> tuple[float, Array]:
+        """Return the mean loss and its gradient, a new (n,) array."""
+        gradient = array_module(weights).empty_like(weights)
+        return self._sum(weights, gradient)[0] / len(self.x), gradient
+
+    def measure(self, weights: Array) -> Measured:
+        """Return the mean loss and the accuracy at ``weights``."""
+        loss_sum, right = self._sum(weights, None)
+        return Measured(loss_sum / len(self.x), right / len(self.x))
+
+    def _sum(self, weights: Array, gradient: Array | None) -> tuple[float, int]:
+        rows = len(self.x)
+        if self.statistics is None:
+            found = self.network.evaluate(
+                weights,
+                self.x,
+                self.y,
+                statistics="batch",
+                gradient=gradient,
+                scale=1 / rows,
+            )
+            return found.loss_sum, found.right
+        total, right, part = 0.0, 0, gradient
+        for start in range(0, rows, BLOCK_ROWS):
+            block = slice(start, start + BLOCK_ROWS)
+            if start and gradient is not None:
+                part = array_module(weights).empty_like(weights)
+            found = self.network.evaluate(
+                weights,
+                self.x[block],
+                self.y[block],
+                statistics=self.statistics,
+                gradient=part,
+                scale=1 / rows,
+            )
+            if start and gradient is not None:
+                gradient += part
+            total, right = total + found.loss_sum, right + found.right
+        return total, right
+
+
+def frozen_statistics(network: MLP, weights: Array, x: Array, y: Array) -> Statistics:
+    """Return the batch-norm statistics of all samples at ``weights``, to be frozen."""
+    return network.evaluate(weights, x, y, statistics="batch").statistics

@@ -1,0 +1,115 @@
+"""The steps of training as one reads them in a textbook, on any array module.
+
+Blocks are ``(batch, features)``, one row per sample; all arrays of one call share one
+dtype. ``scale`` and ``shift`` are batch normalisation as an affine map:
+``gamma (z - mean) / sqrt(var + eps) + beta = scale z + shift``
+(Ioffe and Szegedy, arXiv 1502.03167, Algorithm 1).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sharpkit.lab.steps import array_module
+
+Array = Any  # a NumPy or a CuPy array
+
+
+def column_statistics(z: Array) -> tuple[Array, Array]:
+    """Return mean and biased variance of each column, float64 inside, z's dtype out."""
+    return (
+        z.mean(axis=0, dtype="float64").astype(z.dtype),
+        z.var(axis=0, dtype="float64").astype(z.dtype),
+    )
+
+
+def scale_shift_relu(z: Array, scale: Array, shift: Array, out: Array) -> None:
+    """``out = max(scale z + shift, 0)``."""
+    out[...] = array_module(z).maximum(z * scale + shift, 0)
+
+
+def relu_backward_sums(
+    dh: Array, z: Array, scale: Array, shift: Array, mean: Array
+) -> tuple[Array, Array]:
+    """Return the column sums of ``da`` and of ``da (z - mean)``.
+
+    ``da = dh where scale z + shift > 0 else 0`` is the gradient before the ReLU.
+    """
+    da = dh * (z * scale + shift > 0)
+    return (
+        da.sum(axis=0, dtype="float64").astype(z.dtype),
+        (da * (z - mean)).sum(axis=0, dtype="float64").astype(z.dtype),
+    )
+
+
+def relu_backward(
+    dh: Array,
+    z: Array,
+    scale: Array,
+    shift: Array,
+    mean: Array,
+    slope: Array,
+    offset: Array,
+) -> None:
+    """``dh <- scale da + slope (z - mean) + offset``, in place.
+
+    With batch statistics ``slope`` and ``offset`` carry the gradient that flows
+    through the mean and the variance; with fixed statistics they are zero.
+    """
+    da = dh * (z * scale + shift > 0)
+    dh[...] = scale * da + slope * (z - mean) + offset
+
+
+def softmax_cross_entropy(
+    logits: Array, labels: Array, dlogits: Array | None, scale: float = 1.0
+) -> tuple[float, int]:
+    """Return the sum of ``-log softmax(logits)[label]`` and the number of right rows.
+
+    ``dlogits`` receives the gradient of ``scale`` times that sum; None skips it. A row
+    is right where its label's logit is the first largest one.
+    """
+    xp = array_module(logits)
+    rows = xp.arange(len(logits))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exponentials = xp.exp(shifted)
+    total = exponentials.sum(axis=1, keepdims=True)
+    losses = xp.log(total[:, 0]) - shifted[rows, labels]
+    if dlogits is not None:
+        dlogits[...] = exponentials / total
+        dlogits[rows, labels] -= 1
+        dlogits *= scale
+    right = logits.argmax(axis=1) == labels
+    return float(losses.sum(dtype="float64")), int(right.sum())
+
+
+def adam(
+    w: Array,
+    g: Array,
+    m: Array,
+    v: Array,
+    *,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+) -> None:
+    """One update of Adam, in place; ``step`` counts from 1.
+
+    ``m <- beta1 m + (1 - beta1) g``, ``v <- beta2 v + (1 - beta2) g^2``,
+    ``w <- w - rate mhat / (sqrt(vhat) + eps)``
+    (Kingma and Ba, arXiv 1412.6980, Algorithm 1).
+    """
+    m[...] = beta1 * m + (1 - beta1) * g
+    v[...] = beta2 * v + (1 - beta2) * g * g
+    mhat = m / (1 - beta1**step)
+    vhat = v / (1 - beta2**step)
+    w -= rate * mhat / (array_module(w).sqrt(vhat) + eps)
+
+
+def momentum(
+    w: Array, g: Array, velocity: Array, *, rate: float, momentum: float
+) -> None:
+    """``velocity <- momentum velocity + g``, ``w <- w - rate velocity``, in place."""
+    velocity[...] = momentum * velocity + g
+    w -= rate * velocity
