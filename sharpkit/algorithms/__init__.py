@@ -1,0 +1,1 @@
+"""One algorithm per file, each written once, on `Space` and `Box` alone."""

@@ -1,0 +1,139 @@
+"""The default maximiser: sign steps with backtracking, and restarts.
+
+Each step is one of Frank and Wolfe (1956) on the box: towards the corner
+``radius sign(gradient)``, all the way while that helps (then it is a *sign step*), half
+as far after each failure. The loss therefore never falls. Such steps are large from the
+first one on, so nothing has to be scaled and a near-stationary centre does no harm.
+
+The box of a trained network has several basins, and the one that the centre's gradient
+leads to is often not the highest. A restart keeps the best point found so far but flips
+the sign of random runs of neighbouring coordinates (of whole layers, as it were); that
+reaches other basins more often than random corners, which mostly lead back to the same
+one. Every third restart is a random corner all the same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit.box import Box, Point
+
+Array = NDArray[Any]
+
+CENTRE_STEPS = 12  # at least so many evaluations belong to the start at the centre
+CENTRE_SHARE = 0.2  # of a larger budget
+POLISH_SHARE = 0.2  # of the budget, kept to finish the climb from the best point
+FEWEST_STEPS = 4  # a restart gets so many evaluations before it is judged
+PACE = 5  # a restart goes on while so many steps like its last would reach the best
+SETTLED = 2e-3  # a climb ends when one step gains less than this share of the rise
+SMALLEST = 0.02  # ... or when it would move by less than this share of the way
+RUNS = 32  # flipped or not, of each restart
+FLIPPED = 0.7  # probability of a run to be flipped
+STREAM = 1 << 33  # of the random corners; subspace columns have streams of their own
+
+
+def maximise(box: Box, *, budget: int, seed: int) -> tuple[Point, tuple[float, ...]]:
+    """Return the best point found, and the best loss of each start.
+
+    Takes over the vectors of ``box.centre``. Memory: three vectors of the search space,
+    two more once it restarts.
+    """
+    search = _Search(box)
+    best = _Track(box.centre)
+    before = box.left
+    search.climb(best, max(CENTRE_STEPS, int(CENTRE_SHARE * budget)))
+    # Where the gradient vanishes the centre leads nowhere and is no start.
+    reached = [best.point.loss] if box.left < before else []
+    reserve = int(POLISH_SHARE * budget)
+    other: _Track | None = None
+    tries = 0
+    while box.left > reserve + FEWEST_STEPS:
+        if other is None:
+            other = _Track(Point(box.space.empty(), -np.inf, box.space.empty()))
+        tries += 1
+        _restart(box, best.point.z, seed, tries, other.point.z)
+        search.begin(other)
+        search.climb(other, box.left - reserve, target=best.point.loss)
+        reached.append(other.point.loss)
+        if other.point.loss > best.point.loss:
+            best, other = other, best
+    search.climb(best, box.left, finish=True)
+    if reached:
+        reached[int(np.argmax(reached))] = best.point.loss
+    return best.point, tuple(reached)
+
+
+@dataclass
+class _Track:
+    """A climbing point, and how far towards a corner its last step went."""
+
+    point: Point
+    share: float = 1.0
+
+
+class _Search:
+    """The climb and the one spare vector that all climbs share."""
+
+    def __init__(self, box: Box) -> None:
+        self.box, self.spare = box, box.space.empty()
+
+    def begin(self, track: _Track) -> None:
+        """Evaluate where the track's ``z`` stands."""
+        point = track.point
+        found = self.box.evaluate(point.z, point.z, 0.0, point.z)
+        point.loss, track.share = found.loss, 1.0
+        np.copyto(point.gradient, found.gradient)
+
+    def climb(
+        self,
+        track: _Track,
+        limit: int,
+        *,
+        target: float = -np.inf,
+        finish: bool = False,
+    ) -> None:
+        """Climb for up to ``limit`` evaluations, or until it has settled or lags.
+
+        A climb lags when it is below ``target`` and at its last step's pace would not
+        reach it soon. With ``finish`` only the limit ends it.
+        """
+        box, here = self.box, track.point
+        if not box.space.dot(here.gradient, here.gradient) > 0:
+            return  # no direction to go in
+        for step in range(1, min(limit, box.left) + 1):
+            found = box.toward(here, track.share, self.spare)
+            gain = found.loss - here.loss
+            if not gain > 0:
+                track.share /= 2
+                if track.share < SMALLEST and not finish:
+                    return
+                continue
+            here.z, self.spare = self.spare, here.z
+            here.loss = found.loss
+            np.copyto(here.gradient, found.gradient)
+            behind = target - here.loss
+            lagging = step >= FEWEST_STEPS and gain * PACE < behind
+            settled = behind < 0 and gain < SETTLED * (here.loss - box.history[0])
+            if (lagging or settled) and not finish:
+                return
+
+
+def _restart(box: Box, best: Array, seed: int, index: int, out: Array) -> None:
+    """Write the first point of the index-th restart to ``out``."""
+    if index % 3 == 0 or not box.space.dot(best, best) > 0:
+        box.space.fill_signs(out, seed, STREAM + index)
+        box.corner(Point(best, 0.0, out), out)
+        return
+    random = np.random.default_rng([seed, index])
+    total = box.space.size
+    runs = min(RUNS, total)
+    cuts = np.sort(random.choice(total, runs - 1, replace=False))
+    signs = np.where(random.random(runs) < FLIPPED, -1.0, 1.0)
+    local = np.clip(np.array([0, *cuts, total]) - box.space.comm.offset, 0, len(out))
+    for sign, begin, end in zip(signs, local[:-1], local[1:], strict=True):
+        if begin < end:
+            box.space.combine([[sign]], best[None, begin:end], out[None, begin:end])

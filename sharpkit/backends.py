@@ -1,0 +1,46 @@
+"""Which kernels run: a backend is a name and a module behind it, loaded when used."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+MODULES = {
+    "cpu": "sharpkit.kernels.cpu",
+    "reference": "sharpkit.kernels.reference",
+}
+
+
+def backends() -> dict[str, str]:
+    """Return each backend's name with ``"available"`` or the reason why it is not."""
+    return {name: _reason(name) or "available" for name in MODULES}
+
+
+def kernels_for(backend: str | None) -> tuple[str, ModuleType]:
+    """Return name and kernels of a backend; None chooses by where the weights live.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    RuntimeError
+        If that backend cannot be had on this machine; the message says why.
+    """
+    name = "cpu" if backend is None else backend
+    if name not in MODULES:
+        known = ", ".join(map(repr, MODULES))
+        msg = f"backend={backend!r}; give one of {known}, or None to choose"
+        raise ValueError(msg)
+    reason = _reason(name)
+    if reason:
+        msg = f"backend={name!r} cannot be used here: {reason}"
+        raise RuntimeError(msg)
+    return name, importlib.import_module(MODULES[name])
+
+
+def _reason(name: str) -> str:
+    try:
+        importlib.import_module(MODULES[name])
+    except ImportError as error:
+        return str(error)
+    return ""

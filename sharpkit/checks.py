@@ -1,0 +1,96 @@
+"""Checks of arguments; each error names the argument, the value and the fix."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit.results import SharpkitWarning
+
+Array = NDArray[Any]
+
+
+def checked_weights(weights: Any) -> Array:
+    """Return ``weights`` as a contiguous float32 or float64 vector, finite."""
+    if not isinstance(weights, np.ndarray):
+        msg = (
+            f"weights is of type {type(weights).__name__}; give a flat NumPy vector, "
+            "for instance numpy.asarray(weights).ravel()"
+        )
+        raise TypeError(msg)
+    if weights.ndim != 1:
+        msg = (
+            f"weights has shape {weights.shape}; give a vector: flatten and "
+            "concatenate all parameters, for instance weights.ravel()"
+        )
+        raise ValueError(msg)
+    if not weights.size:
+        msg = "weights is empty; give at least one weight"
+        raise ValueError(msg)
+    if weights.dtype.kind != "f" or weights.dtype.itemsize > 8:
+        msg = (
+            f"weights has dtype {weights.dtype}; give float32 or float64, for instance "
+            "weights.astype(numpy.float64)"
+        )
+        raise TypeError(msg)
+    if weights.dtype == np.float16:
+        warnings.warn(
+            "weights has dtype float16, in which a step of epsilon (|w| + 1) does not "
+            "exist; measuring a float32 copy, and loss_fn is called with float32",
+            SharpkitWarning,
+            stacklevel=3,
+        )
+        weights = weights.astype(np.float32)
+    bad = np.flatnonzero(~np.isfinite(weights))
+    if bad.size:
+        msg = (
+            f"weights has {bad.size} non-finite entries, the first is "
+            f"weights[{bad[0]}] = {weights[bad[0]]}; give the weights of a finite model"
+        )
+        raise ValueError(msg)
+    native = weights.dtype.newbyteorder("=")
+    return np.ascontiguousarray(weights, native)
+
+
+def require_callable(name: str, value: Any) -> None:
+    """Raise unless ``value`` can be called."""
+    if not callable(value):
+        msg = (
+            f"{name}={value!r} of type {type(value).__name__} is not callable; give a "
+            "function of the weights that returns the loss, or (loss, gradient)"
+        )
+        raise TypeError(msg)
+
+
+def positive_number(name: str, value: Any) -> float:
+    """Return ``value`` as a float if it is a finite number above zero."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        msg = f"{name}={value!r} is not a number; give one above 0"
+        raise TypeError(msg)
+    number = float(value)
+    if not (math.isfinite(number) and number > 0):
+        msg = f"{name}={value!r}; give a finite number above 0, such as 1e-3"
+        raise ValueError(msg)
+    return number
+
+
+def at_least(name: str, value: Any, least: int) -> None:
+    """Raise unless ``value`` is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        msg = f"{name}={value!r} is not a whole number; give one of at least {least}"
+        raise TypeError(msg)
+    if int(value) < least:
+        msg = f"{name}={value!r}; give a whole number of at least {least}"
+        raise ValueError(msg)
+
+
+def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Raise unless ``value`` is one of the ``known`` names."""
+    if value not in known:
+        msg = f"{name}={value!r}; give one of {', '.join(map(repr, known))}"
+        raise ValueError(msg)

@@ -1,0 +1,1 @@
+"""The public measures, one per file; they validate, compose and report."""

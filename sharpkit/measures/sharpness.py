@@ -1,0 +1,238 @@
+"""The epsilon-box sharpness of Keskar et al.: how far the loss rises nearby."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit.algorithms import ascent, scipy_lbfgsb
+from sharpkit.backends import kernels_for
+from sharpkit.box import NUMERICAL_LIMIT, Box, Point
+from sharpkit.checks import (
+    at_least,
+    checked_weights,
+    one_of,
+    positive_number,
+    require_callable,
+)
+from sharpkit.objective import LossFn, Objective
+from sharpkit.progress import Progress, reporter
+from sharpkit.results import SharpnessResult, Status, Subspace
+from sharpkit.space import Space
+from sharpkit.subspace import FullSpace, Law, RandomSubspace, Scale
+
+Array = NDArray[Any]
+Solver = Literal["auto", "scipy"]
+
+DEFAULT_EVALUATIONS = 25
+CENTRE_EVALUATIONS = 2  # the loss at the weights, and again to see its noise
+CONVERGED_GAP = 1e-2
+
+
+def sharpness(
+    weights: Array,
+    loss_fn: LossFn,
+    *,
+    epsilon: float = 1e-3,
+    subspace: int | None = None,
+    subspace_law: Law = "normal",
+    subspace_scale: Scale = "entries",
+    solver: Solver = "auto",
+    max_evaluations: int | None = None,
+    max_iter: int = 10,
+    scaled: bool = False,
+    seed: int = 0,
+    backend: str | None = None,
+    progress: Progress = None,
+) -> SharpnessResult:
+    r"""Measure how far the loss rises in a small box around the weights, in per cent.
+
+    ``phi = 100 (max_{z in C} f(w + A z) - f(w)) / (1 + f(w))`` with the box
+    ``C = {z : |z_i| <= epsilon (|(A^+ w)_i| + 1)}``; A is the identity (full space) or
+    a random matrix of ``subspace`` columns. The maximum is searched, so the value is a
+    lower bound.
+
+    Parameters
+    ----------
+    weights : (n,) float32 or float64
+        All weights, flattened; never written to. float16 is measured on a float32 copy.
+    loss_fn
+        ``loss_fn(w) -> loss`` or ``(loss, gradient)``, the mean loss over the training
+        set. ``w`` is a buffer that the next call overwrites. A loss alone is
+        differentiated numerically, in search spaces of up to 1000 dimensions.
+    epsilon
+        Size of the box relative to ``|w_i| + 1``; the paper uses 1e-3 and 5e-4.
+    subspace
+        Number of random directions (the paper: 100); None is the full space.
+    subspace_law : {"normal", "sign"}
+        Law of the entries of A, which have mean 0 and variance 1.
+    subspace_scale : {"entries", "columns", "orthonormal"}
+        A as drawn; with columns of norm 1; with orthonormal columns. The paper leaves
+        law and scale open; unscaled entries fit its numbers.
+    solver : {"auto", "scipy"}
+        ``"auto"``: sign steps with restarts. ``"scipy"``: the paper's recipe, SciPy's
+        L-BFGS-B from the centre.
+    max_evaluations
+        Evaluations of loss and gradient that may be spent, two of them at the weights.
+        None: 25 for ``"auto"``, no limit for ``"scipy"``.
+    max_iter
+        Iterations of ``"scipy"``; the paper's 10.
+    scaled
+        For ``"scipy"``: scale box and loss so that the first step has the size of the
+        box. The default is the recipe as published scripts run it.
+    seed
+        Fixes the subspace and the restarts; the same seed gives the same bits.
+    backend : {None, "cpu", "reference"}
+        None: where the weights live.
+    progress
+        True, False, a callable ``progress(evaluations, budget, value)``, or None: a
+        line on stderr if that is a terminal and the search takes over two seconds.
+
+    Returns
+    -------
+    SharpnessResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument or a value that ``loss_fn`` returns cannot be used. The message
+        names it and the fix. Exceptions of ``loss_fn`` come through unchanged.
+
+    Warns
+    -----
+    SharpkitWarning
+        If the loss is not deterministic, or a gradient has another dtype.
+
+    References
+    ----------
+    Keskar, Mudigere, Nocedal, Smelyanskiy, Tang, arXiv 1609.04836, Metric 2.1, Eqs. 3
+    and 4.
+
+    Examples
+    --------
+    >>> import numpy as np, sharpkit
+    >>> curvature = np.array([1.0, 100.0])
+    >>> def loss(w):
+    ...     return 0.5 * np.sum(curvature * w**2), curvature * w
+    >>> round(float(sharpkit.sharpness(np.zeros(2), loss, epsilon=0.1)), 6)
+    50.5
+    """
+    began = time.perf_counter()
+    weights = checked_weights(weights)
+    require_callable("loss_fn", loss_fn)
+    epsilon = positive_number("epsilon", epsilon)
+    one_of("solver", solver, get_args(Solver))
+    at_least("max_iter", max_iter, 1)
+    at_least("seed", seed, 0)
+    if scaled and solver != "scipy":
+        msg = (
+            f"scaled=True belongs to solver='scipy', not to solver={solver!r}; drop it"
+        )
+        raise ValueError(msg)
+    budget = max_evaluations
+    if budget is None and solver == "auto":
+        budget = DEFAULT_EVALUATIONS
+    if budget is not None:
+        at_least("max_evaluations", budget, CENTRE_EVALUATIONS + 1)
+    if subspace is not None:
+        at_least("subspace", subspace, 1)
+    name, kernels = kernels_for(backend)
+    space = Space(kernels, weights.size, weights.dtype)
+    where: FullSpace | RandomSubspace
+    if subspace is None:
+        where = FullSpace(space, weights, epsilon)
+    else:
+        where = RandomSubspace(
+            space,
+            weights,
+            subspace,
+            epsilon,
+            law=subspace_law,
+            scale=subspace_scale,
+            seed=seed,
+        )
+    objective = Objective(loss_fn, weights)
+    loss, gradient, loss_noise = objective.centre(weights)
+    if gradient is None and where.search.size > NUMERICAL_LIMIT:
+        msg = (
+            f"loss_fn returns no gradient and the search space has "
+            f"{where.search.size} dimensions, above {NUMERICAL_LIMIT}: return (loss, "
+            "gradient), or search a random subspace with subspace=100"
+        )
+        raise ValueError(msg)
+    with reporter(progress, loss, budget) as report:
+        box = Box(
+            objective,
+            where,
+            loss,
+            gradient,
+            budget=budget,
+            spent=CENTRE_EVALUATIONS,
+            report=report,
+        )
+        stopped = False
+        if solver == "auto":
+            assert budget is not None
+            best, reached = ascent.maximise(box, budget=budget, seed=seed)
+        else:
+            best, stopped = scipy_lbfgsb.maximise(box, max_iter=max_iter, scaled=scaled)
+            reached = (best.loss,)
+
+    def per_cent(rise: Any) -> Any:
+        return 100 * rise / (1 + loss)
+
+    gap = _relative_gap(box, best, loss)
+    noise = float(per_cent(loss_noise))
+    value = float(per_cent(best.loss - loss))
+    return SharpnessResult(
+        value=value,
+        loss=loss,
+        max_loss=best.loss,
+        displacement=box.displacement(best.z),
+        evaluations=len(box.history),
+        calls=objective.calls,
+        history=per_cent(np.array(box.history) - loss),
+        starts=tuple(float(per_cent(reach - loss)) for reach in reached),
+        gap=gap,
+        noise=noise,
+        status=_status(box, value, noise, gap, stopped),
+        epsilon=epsilon,
+        subspace=(
+            None
+            if subspace is None
+            else Subspace(subspace, subspace_law, subspace_scale)
+        ),
+        solver=_solver_name(solver, max_iter, scaled),
+        backend=name,
+        dtype=str(weights.dtype),
+        seed=seed,
+        seconds=time.perf_counter() - began,
+        callback_seconds=objective.seconds,
+    )
+
+
+def _relative_gap(box: Box, best: Point, loss: float) -> float:
+    if best.loss <= loss:
+        return float("nan")
+    return box.gap(best, box.space.empty()) / (best.loss - loss)
+
+
+def _status(box: Box, value: float, noise: float, gap: float, stopped: bool) -> Status:
+    if box.non_finite:
+        return Status.NON_FINITE
+    if value == 0:
+        return Status.STALLED if stopped else Status.FLAT
+    if value <= noise:
+        return Status.BELOW_NOISE
+    if gap <= CONVERGED_GAP:
+        return Status.CONVERGED
+    return Status.STALLED if stopped else Status.BUDGET
+
+
+def _solver_name(solver: Solver, max_iter: int, scaled: bool) -> str:
+    if solver == "auto":
+        return "auto"
+    return f"scipy L-BFGS-B, {max_iter} iterations{', scaled' if scaled else ''}"

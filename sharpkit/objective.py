@@ -1,0 +1,186 @@
+"""The user's callback behind checks, a clock and a count."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit.results import SharpkitWarning
+
+Array = NDArray[Any]
+LossFn = Callable[[Any], Any]  # w -> loss, or (loss, gradient)
+
+# Two calls at one point may differ by so many roundings of 1 + |loss| before the loss
+# counts as not deterministic: threaded sums in another order stay well below.
+ROUNDINGS = 64
+
+
+class Objective:
+    """``loss_fn`` with its results checked: shape, dtype and kind, at every call.
+
+    Whether the callback returns a gradient is decided by its first call and enforced
+    after that. Its own exceptions come through unchanged.
+
+    Parameters
+    ----------
+    loss_fn
+        ``loss_fn(w) -> float`` or ``(float, gradient)``.
+    weights : (n,) float32 or float64
+    """
+
+    def __init__(self, loss_fn: LossFn, weights: Array) -> None:
+        self._loss_fn = loss_fn
+        self.n, self.dtype = weights.size, weights.dtype
+        self.calls, self.seconds = 0, 0.0
+        self.has_gradient: bool | None = None
+        self._warned = False
+
+    def __call__(self, x: Array) -> tuple[float, Array | None]:
+        """Return the loss at ``x`` and its gradient, (n,) of the weights' dtype."""
+        began = time.perf_counter()
+        try:
+            returned = self._loss_fn(x)
+        finally:
+            self.seconds += time.perf_counter() - began
+            self.calls += 1
+        with_gradient = isinstance(returned, tuple)
+        if self.has_gradient is None:
+            self.has_gradient = with_gradient
+        elif self.has_gradient != with_gradient:
+            msg = (
+                f"loss_fn returned {_contract(with_gradient)} after it had returned "
+                f"{_contract(self.has_gradient)}; return the same kind at every call"
+            )
+            raise TypeError(msg)
+        if not with_gradient:
+            return _as_loss(returned), None
+        if len(returned) != 2:
+            msg = (
+                f"loss_fn returned a tuple of {len(returned)}; return the loss, or "
+                "(loss, gradient)"
+            )
+            raise TypeError(msg)
+        return _as_loss(returned[0]), self._as_gradient(returned[1])
+
+    def centre(self, weights: Array) -> tuple[float, Array | None, float]:
+        """Evaluate twice at ``weights``: return loss, gradient and noise of the loss.
+
+        Raises
+        ------
+        ValueError
+            If the loss or its gradient is not finite there, or the callback changed
+            its argument.
+        """
+        x = weights.copy()
+        loss, gradient = self(x)
+        if not np.array_equal(x, weights):
+            where = int(np.flatnonzero(x != weights)[0])
+            msg = (
+                f"loss_fn wrote into its argument (w[{where}] became {x[where]!r}); "
+                "work on a copy: w = w.copy()"
+            )
+            raise ValueError(msg)
+        if not np.isfinite(loss):
+            msg = (
+                f"loss_fn returned {loss} at the given weights; sharpness needs a "
+                "finite loss there"
+            )
+            raise ValueError(msg)
+        if gradient is not None:
+            _require_finite_gradient(gradient)
+            gradient = gradient.copy()  # the callback may reuse its buffer
+        again, _ = self(x)
+        if not np.isfinite(again):
+            msg = (
+                f"loss_fn returned {loss!r} and then {again!r} at the same weights; "
+                "make it deterministic"
+            )
+            raise ValueError(msg)
+        rounding = float(np.finfo(self.dtype).eps) * abs(loss)
+        difference = abs(again - loss)
+        allowed = ROUNDINGS * float(np.finfo(self.dtype).eps) * (1 + abs(loss))
+        if difference > allowed:
+            warnings.warn(
+                f"loss_fn is not deterministic: it returned {loss!r} and then "
+                f"{again!r} at the same weights; switch off dropout and sampling, fix "
+                "its seed, and choose the batch-norm statistics",
+                SharpkitWarning,
+                stacklevel=4,
+            )
+        return loss, gradient, max(difference, rounding)
+
+    def _as_gradient(self, gradient: Any) -> Array:
+        if not isinstance(gradient, np.ndarray):
+            msg = (
+                f"loss_fn returned {_kind(gradient)} as the gradient; return a NumPy "
+                "array, for instance numpy.asarray(gradient)"
+            )
+            raise TypeError(msg)
+        if gradient.shape != (self.n,):
+            msg = (
+                f"loss_fn returned a gradient of shape {gradient.shape}; the weights "
+                f"have shape ({self.n},): return one entry per weight, flattened"
+            )
+            raise ValueError(msg)
+        if gradient.dtype.kind != "f":
+            msg = (
+                f"loss_fn returned a gradient of dtype {gradient.dtype}; return "
+                f"{self.dtype}, the dtype of the weights"
+            )
+            raise TypeError(msg)
+        if gradient.dtype != self.dtype and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"loss_fn returns gradients of dtype {gradient.dtype} for weights of "
+                f"dtype {self.dtype}; they are converted at every call: return "
+                f"gradient.astype({str(self.dtype)!r}), or pass the weights in "
+                f"{gradient.dtype}",
+                SharpkitWarning,
+                stacklevel=5,
+            )
+        return np.ascontiguousarray(gradient, self.dtype)
+
+
+def _as_loss(value: Any) -> float:
+    if isinstance(value, (str, bytes, complex, np.complexfloating)) or (
+        np.ndim(value) and np.size(value) != 1
+    ):
+        msg = (
+            f"loss_fn returned {_kind(value)} as the loss; return one real number, "
+            "averaged over the samples"
+        )
+        raise TypeError(msg)
+    try:
+        return float(np.asarray(value).item())
+    except (TypeError, ValueError) as error:
+        msg = (
+            f"loss_fn returned {_kind(value)} as the loss; return one real number, or "
+            "a tuple (loss, gradient)"
+        )
+        raise TypeError(msg) from error
+
+
+def _require_finite_gradient(gradient: Array) -> None:
+    bad = np.flatnonzero(~np.isfinite(gradient))
+    if bad.size:
+        msg = (
+            f"loss_fn returned a gradient with {bad.size} non-finite entries at the "
+            f"given weights, the first is gradient[{bad[0]}] = {gradient[bad[0]]}; "
+            "check it against differences of the loss"
+        )
+        raise ValueError(msg)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    return f"{value!r} of type {type(value).__name__}"[:120]
+
+
+def _contract(with_gradient: bool) -> str:
+    return "(loss, gradient)" if with_gradient else "a loss alone"
