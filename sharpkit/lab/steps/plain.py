@@ -35,7 +35,7 @@ def relu_backward_sums(
 
     ``da = dh where scale z + shift > 0 else 0`` is the gradient before the ReLU.
     """
-    da = dh * (z * scale + shift > 0)
+    da = _active(dh, z, scale, shift)
     return (
         da.sum(axis=0, dtype="float64").astype(z.dtype),
         (da * (z - mean)).sum(axis=0, dtype="float64").astype(z.dtype),
@@ -56,8 +56,13 @@ def relu_backward(
     With batch statistics ``slope`` and ``offset`` carry the gradient that flows
     through the mean and the variance; with fixed statistics they are zero.
     """
-    da = dh * (z * scale + shift > 0)
+    da = _active(dh, z, scale, shift)
     dh[...] = scale * da + slope * (z - mean) + offset
+
+
+def _active(dh: Array, z: Array, scale: Array, shift: Array) -> Array:
+    # Chosen, not multiplied by 0 or 1: an inactive unit passes no infinity on either.
+    return array_module(z).where(z * scale + shift > 0, dh, dh.dtype.type(0))
 
 
 def softmax_cross_entropy(

@@ -1,0 +1,184 @@
+"""The ``sharpkit`` command."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+import sharpkit
+from sharpkit.parallel import available_cores
+
+INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+
+
+class Data(StrEnum):
+    """Data sets by name."""
+
+    digits = "digits"
+    glyphs = "glyphs"
+    mnist = "mnist"
+
+
+class Preset(StrEnum):
+    """Sizes of an experiment."""
+
+    quick = "quick"
+    standard = "standard"
+    paper = "paper"
+
+
+class BatchNorm(StrEnum):
+    """Batch-norm statistics used while the sharpness is measured."""
+
+    running = "running"
+    batch = "batch"
+    frozen = "frozen"
+
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="How sharp is this minimum?",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sharpkit {sharpkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def reproduce(
+    data: Annotated[
+        Data | None,
+        typer.Option(help="Data set; glyphs and digits, one after the other, if left."),
+    ] = None,
+    preset: Annotated[Preset, typer.Option(help="Size.")] = Preset.quick,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 5,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first.")] = 0,
+    data_seed: Annotated[int, typer.Option(min=0, help="Seed of the data.")] = 0,
+    batch_norm: Annotated[
+        BatchNorm, typer.Option(help="Statistics while the sharpness is measured.")
+    ] = BatchNorm.running,
+    folder: Annotated[
+        Path | None, typer.Option(help="Folder of the MNIST files, for --data mnist.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where results are written.")] = Path(
+        "sharpkit-results"
+    ),
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; one per core if left.")
+    ] = None,
+) -> None:
+    """Train with small and large batches, measure both minimisers, compare.
+
+    Prints the paper's Tables 2, 3 and 4 for the setting, with two controls and a
+    verdict, and writes results.json and the parametric plot.
+    """
+    from sharpkit.lab.reproduce import (
+        RESULTS,
+        Results,
+        total_steps,
+        warm_up,
+    )
+    from sharpkit.lab.reproduce import reproduce as run
+    from sharpkit.lab.settings import setting
+
+    console = Console()
+    names = ["glyphs", "digits"] if data is None else [data.value]
+    try:
+        settings = [
+            setting(
+                name,
+                preset.value,
+                batch_norm=batch_norm.value,
+                data_seed=data_seed,
+                folder=None if folder is None else str(folder),
+            )
+            for name in names
+        ]
+        with console.status("Preparing the data and the kernels ..."):
+            for each in settings:
+                each.load()
+            warm_up(settings[-1])
+    except (OSError, ValueError) as error:
+        console.print(f"[bold red]Error:[/] {error}", highlight=False)
+        raise typer.Exit(2) from error
+    chosen = list(range(first_seed, first_seed + seeds))
+    with _progress(console) as bars:
+        tasks = {
+            each.name: bars.add_task(each.name, total=total_steps(chosen))
+            for each in settings
+        }
+        results: Results = run(
+            settings,
+            chosen,
+            out,
+            workers=workers or available_cores(),
+            advance=lambda name, steps: bars.advance(tasks[name], steps),
+        )
+    _show(console, results)
+    if not results.complete:
+        console.print(f"Stopped. What was finished is in {out / RESULTS}.")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _show(console: Console, results: object) -> None:
+    from sharpkit.lab.reproduce import RESULTS, Results
+    from sharpkit.lab.tables import report
+
+    assert isinstance(results, Results)
+    for each in results.settings:
+        trials = results.trials.get(each.name, [])
+        if not trials:
+            continue
+        console.rule(f"{each.name}, {len(trials)} trials")
+        console.print(
+            f"{each.train or 'all'} samples, width {each.width}, batches {each.small} "
+            f"and {each.large}, Adam {each.rate:g}, until loss {each.until_loss:g}; "
+            f"sharpness with {each.batch_norm} batch-norm statistics",
+            highlight=False,
+        )
+        console.print(report(trials))
+    figure = results.draw()
+    if figure is not None:
+        console.print(f"Figure:  {figure}\nResults: {results.folder / RESULTS}")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

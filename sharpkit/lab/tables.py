@@ -1,0 +1,154 @@
+"""The paper's Tables 2, 3 and 4 for one setting, and the controls, on the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from sharpkit.lab.settings import EPSILONS, FAST
+from sharpkit.lab.verdict import (
+    accuracies,
+    all_reached,
+    distances,
+    sharpness_values,
+    summary,
+    verdicts,
+)
+
+Record = dict[str, Any]
+
+_SOLVER_NAMES = {"auto": "auto", "scipy": "L-BFGS-B 10"}
+_NAMES = {
+    "SB": "SB",
+    "LB": "LB",
+    "LB fast": f"LB, {FAST}x rate",
+    "SB rescaled": "SB, same norms",
+    "LB rescaled": "LB, same norms",
+}
+_AGAINST = {"LB": "SB", "LB fast": "SB", "LB rescaled": "SB rescaled"}
+
+
+def report(trials: list[Record]) -> RenderableType:
+    """Return tables and verdict of one setting's finished trials."""
+    parts: list[RenderableType] = [
+        _table_2(trials),
+        _table_sharpness(trials, "Table 3: sharpness, full space, %", full=True),
+        _table_sharpness(trials, "Table 4: sharpness, random subspace, %", full=False),
+        _table_controls(trials),
+        _table_verdicts(trials),
+    ]
+    late = [
+        _NAMES[name]
+        for name in ("SB", "LB", "LB fast")
+        if not all_reached(trials, name)
+    ]
+    if late:
+        parts.append(
+            Text(
+                f"Not all runs of {', '.join(late)} reached the loss threshold: the "
+                "losses are not matched.",
+                style="bold yellow",
+            )
+        )
+    parts.append(Text(summary(trials, EPSILONS), style="bold"))
+    return Group(*parts)
+
+
+def spread(values: Any) -> str:
+    """Return ``mean ± std`` of the sample, the std to two figures, the mean as far."""
+    values = np.asarray(values, np.float64)
+    mean = float(values.mean())
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    if not deviation:
+        return f"{mean:.4g} ± 0"
+    decimals = max(1 - math.floor(math.log10(deviation)), 0)
+    return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
+
+
+def _accuracy(trials: list[Record], name: str, part: str) -> str:
+    values = accuracies(trials, name, part)
+    deviation = values.std(ddof=1) if len(values) > 1 else 0.0
+    return f"{values.mean():.2f} ± {deviation:.2f}"
+
+
+def _new(title: str, *columns: str) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    return table
+
+
+def _table_2(trials: list[Record]) -> Table:
+    table = _new("Table 2: accuracy, %", "", "train", "test", "distance")
+    for name in ("SB", "LB"):
+        table.add_row(
+            name,
+            _accuracy(trials, name, "train"),
+            _accuracy(trials, name, "test"),
+            spread(distances(trials, name)),
+        )
+    return table
+
+
+def _table_sharpness(trials: list[Record], title: str, *, full: bool) -> Table:
+    table = _new(title, "ε", "solver", "SB", "LB", "LB/SB")
+    for epsilon in EPSILONS:
+        for solver, shown in _SOLVER_NAMES.items():
+            small, large = (
+                sharpness_values(
+                    trials, name, epsilon=epsilon, full=full, solver=solver
+                )
+                for name in ("SB", "LB")
+            )
+            table.add_row(
+                f"{epsilon:g}",
+                shown,
+                spread(small),
+                spread(large),
+                _ratio(large, small),
+            )
+    return table
+
+
+def _table_controls(trials: list[Record]) -> Table:
+    columns = [column for epsilon in EPSILONS for column in (f"ε {epsilon:g}", "ratio")]
+    table = _new("Controls: sharpness (auto, full space), %", "", "test", *columns)
+    for name, shown in _NAMES.items():
+        cells = []
+        for epsilon in EPSILONS:
+            here, against = (
+                sharpness_values(
+                    trials, which, epsilon=epsilon, full=True, solver="auto"
+                )
+                for which in (name, _AGAINST.get(name, name))
+            )
+            cells.append(spread(here))
+            cells.append(_ratio(here, against) if name in _AGAINST else "")
+        table.add_row(shown, _accuracy(trials, name, "test"), *cells)
+    return table
+
+
+def _table_verdicts(trials: list[Record]) -> Table:
+    table = _new("The paper's claims, here", "claim", "", "mean and 95 % interval")
+    for verdict in verdicts(trials, EPSILONS):
+        table.add_row(verdict.claim, verdict.outcome, verdict.detail)
+    return table
+
+
+def _ratio(upper: Any, lower: Any) -> str:
+    """Return the ratio of the means, as one reads it off the paper's tables."""
+    below = float(np.mean(lower))
+    return f"{float(np.mean(upper)) / below:.3g}" if below > 0 else "-"

@@ -1,0 +1,190 @@
+"""What the trials say, computed: means, ratios and paired confidence intervals."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Record = dict[str, Any]
+Values = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Mean of paired differences over trials and its Student interval, 95 %."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """+1 or -1 where the interval leaves out zero, else 0: not decided."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+def paired(differences: Values) -> Interval:
+    """Return mean and confidence interval of the mean of paired differences.
+
+    With fewer than two trials, or differences that are all equal, the interval is the
+    whole line or a point.
+    """
+    mean = float(np.mean(differences))
+    if len(differences) < 2:
+        return Interval(mean, -math.inf, math.inf)
+    error = float(stats.sem(differences))
+    reach = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1))
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def sharpness_values(
+    trials: list[Record], name: str, *, epsilon: float, full: bool, solver: str
+) -> Values:
+    """Return one sharpness per trial, per cent."""
+    return np.array(
+        [_entry(trial, name, epsilon, full, solver)["value"] for trial in trials]
+    )
+
+
+def accuracies(trials: list[Record], name: str, part: str) -> Values:
+    """Return one accuracy per trial, per cent; ``part`` is "train" or "test"."""
+    return np.array(
+        [100 * trial["minimisers"][name][part]["accuracy"] for trial in trials]
+    )
+
+
+def distances(trials: list[Record], name: str) -> Values:
+    """Return the distance of each trial's minimiser from its starting point."""
+    return np.array([trial["minimisers"][name]["distance"] for trial in trials])
+
+
+def all_reached(trials: list[Record], name: str) -> bool:
+    """Return whether every trial of a minimiser reached the loss threshold."""
+    return all(trial["minimisers"][name]["reached"] for trial in trials)
+
+
+def ratio_interval(
+    trials: list[Record],
+    upper: str,
+    lower: str,
+    *,
+    epsilon: float,
+    full: bool,
+    solver: str,
+) -> Interval:
+    """Return the log10 of the sharpness ratio of two minimisers, paired by trial.
+
+    A value below its noise counts as its noise, so that a zero has a logarithm.
+    """
+
+    def logs(name: str) -> Values:
+        entries = [_entry(trial, name, epsilon, full, solver) for trial in trials]
+        return np.log10([max(e["value"], e["noise"], 1e-12) for e in entries])
+
+    return paired(logs(upper) - logs(lower))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim of the paper, what was found, and the figures for it.
+
+    A claim holds (or is reversed) where the 95 % interval over the trials, paired by
+    starting point, leaves out zero.
+    """
+
+    claim: str
+    outcome: str  # "holds", "reversed" or "not decided"
+    detail: str
+
+
+def verdicts(trials: list[Record], epsilons: tuple[float, ...]) -> list[Verdict]:
+    """Judge the paper's two claims on these trials, by the default solver."""
+    gap = paired(accuracies(trials, "SB", "test") - accuracies(trials, "LB", "test"))
+    found = [
+        Verdict(
+            "LB generalises worse, points",
+            _outcome(gap),
+            f"SB - LB = {gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]",
+        )
+    ]
+    for epsilon in epsilons:
+        for full in (True, False):
+            where = "full" if full else "subspace"
+            log = ratio_interval(
+                trials, "LB", "SB", epsilon=epsilon, full=full, solver="auto"
+            )
+            found.append(
+                Verdict(
+                    f"LB sharper, ε {epsilon:g}, {where}",
+                    _outcome(log),
+                    f"LB/SB = {_power(log.mean)} "
+                    f"[{_power(log.low)}, {_power(log.high)}]",
+                )
+            )
+    return found
+
+
+def summary(trials: list[Record], epsilons: tuple[float, ...]) -> str:
+    """Return the verdict in a sentence or two; it follows from the intervals alone."""
+    first, *sharper = verdicts(trials, epsilons)
+    outcomes = {verdict.outcome for verdict in sharper}
+    if outcomes == {"holds"}:
+        sharp = "the large batch is sharper in every measure"
+    elif "holds" in outcomes:
+        count = sum(verdict.outcome == "holds" for verdict in sharper)
+        sharp = f"the large batch is sharper in {count} of {len(sharper)} measures"
+    else:
+        sharp = "the large batch is not shown to be sharper"
+    gap = {
+        "holds": "The generalisation gap appears",
+        "reversed": "The generalisation gap is reversed: the large batch does better",
+        "not decided": "No generalisation gap is shown",
+    }[first.outcome]
+    return f"{gap} ({first.detail} points); {sharp}. {_control(trials)}"
+
+
+def _control(trials: list[Record]) -> str:
+    """Say what the learning-rate control does to the gap in test accuracy."""
+    faster = paired(
+        accuracies(trials, "LB fast", "test") - accuracies(trials, "LB", "test")
+    )
+    left = paired(
+        accuracies(trials, "SB", "test") - accuracies(trials, "LB fast", "test")
+    )
+    remains = f"SB - LB is then {left.mean:+.2f} [{left.low:+.2f}, {left.high:+.2f}]"
+    if faster.sign > 0:
+        return f"At 8x the learning rate the large batch does better: {remains}."
+    if faster.sign < 0:
+        return f"At 8x the learning rate the large batch does worse: {remains}."
+    return f"At 8x the learning rate no change is shown: {remains}."
+
+
+def _outcome(interval: Interval) -> str:
+    return {1: "holds", -1: "reversed", 0: "not decided"}[interval.sign]
+
+
+def _power(exponent: float) -> str:
+    """Write 10^exponent; infinite ends of an interval stay readable."""
+    if math.isinf(exponent):
+        return "0" if exponent < 0 else "inf"
+    return f"{10**exponent:.3g}"
+
+
+def _entry(trial: Record, name: str, epsilon: float, full: bool, solver: str) -> Record:
+    for entry in trial["minimisers"][name]["sharpness"]:
+        if (
+            entry["epsilon"] == epsilon
+            and (entry["subspace"] is None) == full
+            and entry["solver"] == solver
+        ):
+            found: Record = entry
+            return found
+    msg = f"no sharpness of {name} at epsilon={epsilon}, solver={solver} in the record"
+    raise KeyError(msg)
