@@ -57,13 +57,26 @@ class Setting:
     folder: str | None = None
 
     def load(self) -> Dataset:
-        """Return the data; the same for every trial."""
+        """Return the data; the same for every trial.
+
+        Raises
+        ------
+        ValueError, FileNotFoundError
+            If the files of MNIST cannot be used, or hold less than a large batch.
+        """
         if self.data == "digits":
             return load_digits(train=self.train, seed=self.data_seed)
         if self.data == "glyphs":
             return draw_glyphs(train=self.train, test=self.test, seed=self.data_seed)
         assert self.folder is not None
-        return _part(load_mnist(Path(self.folder)), self.train, self.data_seed)
+        data = _part(load_mnist(Path(self.folder)), self.train, self.data_seed)
+        if len(data.x_train) < self.large:
+            msg = (
+                f"the training set in {self.folder} has {len(data.x_train)} samples, "
+                f"fewer than the large batch of {self.large}; use the original files"
+            )
+            raise ValueError(msg)
+        return data
 
     def sizes(self, data: Dataset) -> tuple[int, ...]:
         """Return the widths of the network from input to output."""

@@ -1,0 +1,113 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import sharpkit
+from sharpkit.lab.experiments.gap import (
+    MEASUREMENTS,
+    MINIMISERS,
+    STEPS,
+    run_trial,
+)
+from sharpkit.lab.network import MLP
+from sharpkit.lab.problem import Problem
+from sharpkit.lab.settings import EPSILONS, Setting
+
+TINY = Setting("tiny", "digits", 200, 797, 32, 20, 100, until_loss=0.1)
+
+
+@pytest.fixture(scope="module")
+def trial():
+    steps = []
+    record = run_trial(
+        TINY, 5, with_path=True, advance=lambda what, count: steps.append(count)
+    )
+    return record, steps
+
+
+def test_every_minimiser_is_trained_and_measured(trial):
+    record, _ = trial
+    assert tuple(record["minimisers"]) == MINIMISERS
+    for name, found in record["minimisers"].items():
+        assert len(found["sharpness"]) == MEASUREMENTS
+        assert found["train"]["loss"] <= 0.1 * 1.001, name
+        assert all(entry["value"] >= 0 for entry in found["sharpness"])
+    for name in ("SB", "LB", "LB fast"):
+        assert record["minimisers"][name]["reached"]
+
+
+def test_small_and_large_batch_share_a_loss_and_differ_in_updates(trial):
+    minimisers = trial[0]["minimisers"]
+    small, large = minimisers["SB"], minimisers["LB"]
+    assert small["updates"] == 10 * small["epochs"]
+    assert large["updates"] == 2 * large["epochs"]
+
+
+def test_equal_norms_leave_the_function_alone(trial):
+    minimisers = trial[0]["minimisers"]
+    for name in ("SB", "LB"):
+        before, after = minimisers[name], minimisers[f"{name} rescaled"]
+        assert after["train"]["loss"] == pytest.approx(
+            before["train"]["loss"], rel=1e-4
+        )
+        assert after["test"]["accuracy"] == before["test"]["accuracy"]
+        assert after["sharpness"][0]["value"] != before["sharpness"][0]["value"]
+
+
+def test_progress_adds_up(trial):
+    assert sum(trial[1]) == STEPS
+
+
+def test_the_record_is_json(trial):
+    again = json.loads(json.dumps(trial[0], allow_nan=False))
+    assert again["seed"] == 5
+
+
+def test_the_path_passes_through_both_minimisers(trial):
+    path = trial[0]["path"]
+    np.testing.assert_allclose(path["alpha"], np.linspace(-1, 2, 25))
+    for key in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+        assert len(path[key]) == 25
+    # beyond the large batch the loss rises
+    at = dict(zip(path["alpha"], path["train_loss"], strict=True))
+    assert max(at[0.0], at[1.0]) < at[2.0]
+
+
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(trial):
+    before = sharpkit.get_num_threads()
+    sharpkit.set_num_threads(4)
+    try:
+        again = run_trial(TINY, 5)
+        assert sharpkit.get_num_threads() == 4
+    finally:
+        sharpkit.set_num_threads(before)
+
+    def values(record):
+        return [
+            entry["value"]
+            for found in record["minimisers"].values()
+            for entry in found["sharpness"]
+        ]
+
+    assert values(again) == values(trial[0])
+
+
+@pytest.mark.parametrize("batch_norm", ["batch", "frozen"])
+def test_other_statistics_give_other_values(trial, batch_norm):
+    record = run_trial(replace(TINY, batch_norm=batch_norm), 5)
+    ours, theirs = (
+        r["minimisers"]["LB"]["sharpness"][0]["value"] for r in (record, trial[0])
+    )
+    assert ours != theirs
+
+
+def test_the_default_value_is_what_a_user_gets_from_the_library(trial):
+    data = TINY.load()
+    network = MLP(TINY.sizes(data))
+    start = network.initial_weights(5)
+    problem = Problem(network, data.x_train, data.y_train, batch_norm="batch")
+    result = sharpkit.sharpness(start, problem, epsilon=EPSILONS[0], seed=5)
+    assert result.value > 0
+    assert result.displacement.shape == (network.n_weights,)

@@ -1,0 +1,121 @@
+import json
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from sharpkit.lab import reproduce as module
+from sharpkit.lab.experiments.gap import STEPS
+from sharpkit.lab.reproduce import FIGURE, RESULTS, Results, reproduce, warm_up
+from sharpkit.lab.settings import Setting
+from sharpkit.lab.tables import report, spread
+
+TINY = Setting("tiny", "digits", 200, 797, 32, 20, 100, until_loss=0.1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    steps = []
+    folder = tmp_path_factory.mktemp("results") / "new"
+    results = reproduce(
+        [TINY],
+        [3, 4],
+        folder,
+        workers=2,
+        advance=lambda name, count: steps.append((name, count)),
+    )
+    return results, steps, folder
+
+
+def test_all_trials_are_kept_in_the_order_of_their_seeds(finished):
+    results, steps, folder = finished
+    assert results.complete
+    assert [trial["seed"] for trial in results.trials["tiny"]] == [3, 4]
+    stored = json.loads((folder / RESULTS).read_text())
+    assert stored["complete"]
+    assert stored["trials"] == results.trials
+    assert stored["settings"][0]["width"] == 32
+    assert sum(count for _, count in steps) == 2 * STEPS
+
+
+def test_workers_give_the_bits_of_this_process(finished):
+    from sharpkit.lab.experiments.gap import run_trial
+
+    here = run_trial(TINY, 4)
+    there = finished[0].trials["tiny"][1]
+    for name, found in here["minimisers"].items():
+        for ours, theirs in zip(
+            found["sharpness"], there["minimisers"][name]["sharpness"], strict=True
+        ):
+            assert ours["value"] == theirs["value"]
+
+
+def test_the_figure_is_drawn_once_a_path_is_there(finished, tmp_path):
+    results, _, folder = finished
+    assert results.draw() == folder / FIGURE
+    assert (folder / FIGURE).read_bytes().startswith(b"\x89PNG")
+    assert Results(tmp_path, [TINY], [0]).draw() is None
+
+
+def test_the_tables_show_what_was_measured(finished):
+    results, _, _ = finished
+    out = StringIO()
+    Console(file=out, width=80).print(report(results.trials["tiny"]))
+    text = out.getvalue()
+    for piece in ("Table 2", "Table 3", "Table 4", "Controls", "LB, 8x rate", "claims"):
+        assert piece in text
+    values = [
+        trial["minimisers"]["SB"]["sharpness"][0]["value"]
+        for trial in results.trials["tiny"]
+    ]
+    assert spread(values) in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_late_runs_are_reported(finished):
+    trials = json.loads(json.dumps(finished[0].trials["tiny"]))
+    trials[0]["minimisers"]["LB"]["reached"] = False
+    out = StringIO()
+    Console(file=out, width=80).print(report(trials))
+    assert "losses are not matched" in " ".join(out.getvalue().split())
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        ([141.0, 91.0, 191.0], "141 ± 50"),
+        ([0.0612, 0.0634], "0.0623 ± 0.0016"),
+        ([2.0, 2.0], "2 ± 0"),
+        ([7.25], "7.25 ± 0"),
+    ],
+)
+def test_spread(values, shown):
+    assert spread(values) == shown
+
+
+def test_results_survive_a_write_that_fails(finished, monkeypatch):
+    results, _, folder = finished
+    before = (folder / RESULTS).read_text()
+
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        results.save()
+    assert (folder / RESULTS).read_text() == before
+
+
+def test_a_failing_trial_keeps_the_finished_ones(tmp_path):
+    hopeless = Setting("late", "digits", 200, 797, 32, 20, 100, rate=1e30)
+    with pytest.raises(FloatingPointError, match="lower the rate"):
+        reproduce(
+            [TINY, hopeless], [3], tmp_path, workers=1, advance=lambda name, count: None
+        )
+    stored = json.loads((tmp_path / RESULTS).read_text())
+    assert list(stored["trials"]) == ["tiny"]
+    assert not stored["complete"]
+
+
+def test_warm_up_runs_what_a_trial_runs():
+    warm_up(TINY)

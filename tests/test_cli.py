@@ -1,0 +1,64 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import sharpkit
+from sharpkit.cli import INTERRUPTED, app
+
+COMMAND = [sys.executable, "-c", "from sharpkit.cli import main; main()"]
+
+
+@pytest.fixture
+def run():
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+def test_version(run):
+    assert run("--version").output == f"sharpkit {sharpkit.__version__}\n"
+
+
+def test_help_names_the_command(run):
+    assert "reproduce" in run("--help").output
+
+
+def test_mnist_without_a_folder_says_what_to_do(run):
+    found = run("reproduce", "--data", "mnist")
+    assert found.exit_code == 2
+    assert "needs the folder" in found.output
+
+
+def test_mnist_without_files_names_the_folder(run, tmp_path):
+    found = run("reproduce", "--data", "mnist", "--folder", str(tmp_path))
+    assert found.exit_code == 2
+    assert "train-images-idx3-ubyte" in found.output.replace("\n", "")
+
+
+def test_an_interrupt_leaves_what_is_finished(tmp_path):
+    """Ctrl-C as a terminal sends it: to the whole process group."""
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [*COMMAND, "reproduce", "--data", "digits", "--out", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    results = out / "results.json"
+    while not results.exists() and process.poll() is None:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED, output
+    stored = json.loads(results.read_text())
+    assert not stored["complete"]
+    assert 1 <= len(stored["trials"]["quick digits"]) < 5
+    assert "What was finished is in" in output
+    assert "Table 3" in output
+    assert not list(Path(out).glob(".*.part"))
