@@ -99,6 +99,8 @@ class Box:
             pulled = self._differences(zero)
         else:
             pulled = where.pull(gradient)
+        if not np.isfinite(self.space.dot(pulled, pulled)):
+            self.non_finite, pulled = True, self.space.zeros()
         self.centre = Point(zero, loss, pulled)
 
     @property

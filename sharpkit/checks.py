@@ -16,7 +16,11 @@ Array = NDArray[Any]
 
 
 def checked_weights(weights: Any) -> Array:
-    """Return ``weights`` as a contiguous float32 or float64 vector, finite."""
+    """Return a copy of ``weights``, contiguous, finite and float32 or float64.
+
+    A copy, because a callback may load its argument into the very arrays that
+    ``weights`` is a view of.
+    """
     if not isinstance(weights, np.ndarray):
         msg = (
             f"weights is of type {type(weights).__name__}; give a flat NumPy vector, "
@@ -45,7 +49,6 @@ def checked_weights(weights: Any) -> Array:
             SharpkitWarning,
             stacklevel=3,
         )
-        weights = weights.astype(np.float32)
     bad = np.flatnonzero(~np.isfinite(weights))
     if bad.size:
         msg = (
@@ -53,8 +56,9 @@ def checked_weights(weights: Any) -> Array:
             f"weights[{bad[0]}] = {weights[bad[0]]}; give the weights of a finite model"
         )
         raise ValueError(msg)
-    native = weights.dtype.newbyteorder("=")
-    return np.ascontiguousarray(weights, native)
+    half = weights.dtype == np.float16
+    native = np.float32 if half else weights.dtype.newbyteorder("=")
+    return np.array(weights, native, order="C")
 
 
 def require_callable(name: str, value: Any) -> None:
@@ -67,26 +71,44 @@ def require_callable(name: str, value: Any) -> None:
         raise TypeError(msg)
 
 
-def positive_number(name: str, value: Any) -> float:
-    """Return ``value`` as a float if it is a finite number above zero."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        msg = f"{name}={value!r} is not a number; give one above 0"
+def checked_epsilon(epsilon: Any, weights: Array) -> float:
+    """Return ``epsilon`` as a float if ``epsilon (|w| + 1)`` fits the weights' dtype."""
+    if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
+        msg = f"epsilon={epsilon!r} is not a number; give one above 0, such as 1e-3"
         raise TypeError(msg)
-    number = float(value)
+    number = float(epsilon)
     if not (math.isfinite(number) and number > 0):
-        msg = f"{name}={value!r}; give a finite number above 0, such as 1e-3"
+        msg = f"epsilon={epsilon!r}; give a finite number above 0, such as 1e-3"
+        raise ValueError(msg)
+    widest = 2 * (number * (float(np.abs(weights).max()) + 1))  # w + z must fit too
+    limits = np.finfo(weights.dtype)
+    if number < float(limits.tiny) or widest > float(limits.max):
+        msg = (
+            f"epsilon={epsilon!r} makes a box beyond the range of {weights.dtype}; "
+            "give a number such as 1e-3"
+        )
         raise ValueError(msg)
     return number
 
 
-def at_least(name: str, value: Any, least: int) -> None:
-    """Raise unless ``value`` is a whole number of at least ``least``."""
+def at_least(name: str, value: Any, least: int) -> int:
+    """Return ``value`` as an int if it is a whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         msg = f"{name}={value!r} is not a whole number; give one of at least {least}"
         raise TypeError(msg)
     if int(value) < least:
         msg = f"{name}={value!r}; give a whole number of at least {least}"
         raise ValueError(msg)
+    return int(value)
+
+
+def checked_seed(seed: Any) -> int:
+    """Return ``seed`` as an int if the random numbers have a place for it."""
+    number = at_least("seed", seed, 0)
+    if number >= 1 << 64:
+        msg = f"seed={seed!r}; give one below 2**64"
+        raise ValueError(msg)
+    return number
 
 
 def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:

@@ -110,7 +110,7 @@ class Objective:
                 f"{again!r} at the same weights; switch off dropout and sampling, fix "
                 "its seed, and choose the batch-norm statistics",
                 SharpkitWarning,
-                stacklevel=4,
+                stacklevel=3,
             )
         return loss, gradient, max(difference, rounding)
 
@@ -147,6 +147,12 @@ class Objective:
 
 
 def _as_loss(value: Any) -> float:
+    if isinstance(value, list):
+        msg = (
+            f"loss_fn returned a list of {len(value)}; return the loss, or a tuple "
+            "(loss, gradient)"
+        )
+        raise TypeError(msg)
     if isinstance(value, (str, bytes, complex, np.complexfloating)) or (
         np.ndim(value) and np.size(value) != 1
     ):

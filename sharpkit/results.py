@@ -21,8 +21,7 @@ class Status(enum.Enum):
     """How a search ended; each value is advice to the user."""
 
     CONVERGED = (
-        "converged: at the best point no first-order step inside the box gains "
-        "more than 1 % of the rise"
+        "converged: no first-order step inside the box gains more than 1 % of the rise"
     )
     BUDGET = (
         "budget: the evaluations ran out before the search had converged; the value is "
@@ -65,7 +64,7 @@ class SharpnessResult:
     loss, max_loss : float
         The loss at the weights and the largest finite one found in the box.
     displacement : (n,), of the weights' dtype
-        ``loss_fn(weights + displacement)`` is `max_loss`.
+        ``loss_fn(weights + displacement)`` is `max_loss`, in a subspace to rounding.
     evaluations, calls : int
         Loss-and-gradient evaluations spent, and calls of the callback (more than
         evaluations only where gradients are taken numerically).
@@ -136,14 +135,14 @@ class SharpnessResult:
         return "\n".join(lines)
 
     def to_dict(self, *, displacement: bool = False) -> dict[str, Any]:
-        """Return plain Python values, ready for JSON.
+        """Return plain Python values, ready for JSON; None for what is not finite.
 
         The displacement, as long as the weights, is left out unless asked for.
         """
         record = {field.name: getattr(self, field.name) for field in fields(self)}
         record["history"] = self.history.tolist()
-        record["starts"] = list(self.starts)
-        record["gap"] = None if np.isnan(self.gap) else self.gap
+        record["starts"] = [_finite(reached) for reached in self.starts]
+        record["gap"] = _finite(self.gap)
         record["status"] = self.status.name
         record["subspace"] = None if self.subspace is None else asdict(self.subspace)
         if displacement:
@@ -157,3 +156,7 @@ class SharpnessResult:
         from sharpkit.plot import plot_sharpness
 
         return plot_sharpness(self, ax)
+
+
+def _finite(number: float) -> float | None:
+    return number if np.isfinite(number) else None

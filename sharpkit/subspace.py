@@ -76,7 +76,8 @@ class RandomSubspace:
     Raises
     ------
     ValueError
-        If an option is unknown, p is not in 1..n, or A would not fit `MEMORY_LIMIT`.
+        If an option is unknown, p is not in 1..n, A would not fit `MEMORY_LIMIT`, or
+        its columns are linearly dependent (random signs in few dimensions).
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class RandomSubspace:
         for index, column in enumerate(self._columns):
             fill(column, seed, COLUMNS_STREAM + index)
         gram = space.gram(self._columns, self._columns)
+        _require_independent(gram, law, seed)
         self._mix = _mixing(gram, scale)  # A = (columns as drawn)^T @ mix
         drawn = space.gram(self._columns, weights[None])[:, 0]
         # A^+ w = (mix^T G mix)^-1 mix^T (drawn^T w) = mix^-1 G^-1 (drawn^T w)
@@ -128,14 +130,21 @@ class RandomSubspace:
 
     def displacement(self, z: Array) -> Array:
         """Return the change of the weights that ``z`` stands for, a new (n,)."""
-        change = self._space.empty()
-        self._space.combine((self._mix @ z)[None], self._columns, change[None])
-        return change
+        return np.asarray(self.weights_at(z) - self._weights)
 
 
 def _huge(z: Array) -> float:
     """Return the step length that makes `Space.box_step` a sign step."""
     return float(np.finfo(z.dtype).max)
+
+
+def _require_independent(gram: NDArray[np.float64], law: str, seed: int) -> None:
+    if np.linalg.cond(gram) * len(gram) * np.finfo(np.float64).eps > 1:
+        msg = (
+            f"subspace={len(gram)} with subspace_law={law!r} and seed={seed} drew "
+            "linearly dependent directions; ask for fewer, or take another law or seed"
+        )
+        raise ValueError(msg)
 
 
 def _mixing(gram: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
@@ -156,10 +165,10 @@ def _check(space: Space, columns: int, law: str, scale: str) -> None:
     if scale not in get_args(Scale):
         msg = f"subspace_scale={scale!r} is none of {get_args(Scale)}"
         raise ValueError(msg)
-    if not 1 <= columns <= space.n:
+    if not 1 <= columns <= space.size:
         msg = (
             f"subspace={columns}: give the number of random directions, 1 to "
-            f"{space.n} (the number of weights), or None for the full space"
+            f"{space.size} (the number of weights), or None for the full space"
         )
         raise ValueError(msg)
     needed = columns * space.n * space.dtype.itemsize

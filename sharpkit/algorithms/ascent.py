@@ -51,7 +51,8 @@ def maximise(box: Box, *, budget: int, seed: int) -> tuple[Point, tuple[float, .
     reserve = int(POLISH_SHARE * budget)
     other: _Track | None = None
     tries = 0
-    while box.left > reserve + FEWEST_STEPS:
+    # Without a start so far, one evaluation elsewhere is worth more than any reserve.
+    while box.left > (reserve + FEWEST_STEPS if reached else 0):
         if other is None:
             other = _Track(Point(box.space.empty(), -np.inf, box.space.empty()))
         tries += 1

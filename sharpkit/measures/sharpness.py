@@ -13,9 +13,10 @@ from sharpkit.backends import kernels_for
 from sharpkit.box import NUMERICAL_LIMIT, Box, Point
 from sharpkit.checks import (
     at_least,
+    checked_epsilon,
+    checked_seed,
     checked_weights,
     one_of,
-    positive_number,
     require_callable,
 )
 from sharpkit.objective import LossFn, Objective
@@ -123,10 +124,10 @@ def sharpness(
     began = time.perf_counter()
     weights = checked_weights(weights)
     require_callable("loss_fn", loss_fn)
-    epsilon = positive_number("epsilon", epsilon)
+    epsilon = checked_epsilon(epsilon, weights)
     one_of("solver", solver, get_args(Solver))
-    at_least("max_iter", max_iter, 1)
-    at_least("seed", seed, 0)
+    max_iter = at_least("max_iter", max_iter, 1)
+    seed = checked_seed(seed)
     if scaled and solver != "scipy":
         msg = (
             f"scaled=True belongs to solver='scipy', not to solver={solver!r}; drop it"
@@ -136,9 +137,9 @@ def sharpness(
     if budget is None and solver == "auto":
         budget = DEFAULT_EVALUATIONS
     if budget is not None:
-        at_least("max_evaluations", budget, CENTRE_EVALUATIONS + 1)
+        budget = at_least("max_evaluations", budget, CENTRE_EVALUATIONS + 1)
     if subspace is not None:
-        at_least("subspace", subspace, 1)
+        subspace = at_least("subspace", subspace, 1)
     name, kernels = kernels_for(backend)
     space = Space(kernels, weights.size, weights.dtype)
     where: FullSpace | RandomSubspace
@@ -156,6 +157,12 @@ def sharpness(
         )
     objective = Objective(loss_fn, weights)
     loss, gradient, loss_noise = objective.centre(weights)
+    if loss <= -1:
+        msg = (
+            f"loss_fn returned {loss} at the given weights; sharpness divides by "
+            "1 + loss: add a constant that keeps the loss above -1"
+        )
+        raise ValueError(msg)
     if gradient is None and where.search.size > NUMERICAL_LIMIT:
         msg = (
             f"loss_fn returns no gradient and the search space has "
@@ -215,7 +222,8 @@ def sharpness(
 
 
 def _relative_gap(box: Box, best: Point, loss: float) -> float:
-    if best.loss <= loss:
+    followable = box.space.dot(best.gradient, best.gradient) > 0
+    if best.loss <= loss or (box.non_finite and not followable):
         return float("nan")
     return box.gap(best, box.space.empty()) / (best.loss - loss)
 

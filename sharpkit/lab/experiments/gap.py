@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -23,14 +23,13 @@ from sharpkit.lab.problem import Problem, frozen_statistics
 from sharpkit.lab.rescale import layer_norms, with_norms
 from sharpkit.lab.settings import EPSILONS, FAST, SUBSPACE, Setting
 from sharpkit.lab.train import TrainingRun, train
-from sharpkit.measures.sharpness import Solver
 
 Array = Any
 Record = dict[str, Any]
 Advance = Callable[[str, int], None]
 """``advance(what, steps)``: called when something is done."""
 
-SOLVERS: tuple[Solver, ...] = ("auto", "scipy")
+SOLVERS: tuple[Literal["auto", "scipy"], ...] = ("auto", "scipy")
 TRAINED = {"SB": 12, "LB": 4, "LB fast": 4}  # steps of progress, about their cost
 RESCALED = ("SB rescaled", "LB rescaled")
 MINIMISERS = (*TRAINED, *RESCALED)

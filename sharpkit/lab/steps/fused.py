@@ -6,6 +6,7 @@ float64 in their order, so the bits do not depend on the number of threads.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,21 @@ Array = Any  # a NumPy array; every array of one call has one dtype
 # enough for float32 partial sums of so few rows to lose nothing that matters.
 ROWS = 64
 ELEMENTS = 32768
+# Up to so many numbers one thread is faster than two: what they touch lies in the
+# caches, and between two steps the BLAS's own threads still spin on the other cores.
+ALONE = 1 << 21
 _jit: Any = njit(nogil=True, cache=True, error_model="numpy")
 
 
 def _row_chunks(z: Array) -> int:
     return -(-len(z) // ROWS)
+
+
+def _run(task: Callable[[int, int], object], chunks: int, numbers: int) -> None:
+    if numbers <= ALONE:
+        task(0, chunks)
+    else:
+        parallel.run(task, chunks)
 
 
 @_jit
@@ -55,7 +66,9 @@ def column_statistics(z: Array) -> tuple[Array, Array]:
     chunks = _row_chunks(z)
     means = np.empty((chunks, z.shape[1]), z.dtype)
     squares = np.empty_like(means)
-    parallel.run(lambda a, b: _moments(a, b, z, means, squares), chunks)
+    _run(lambda a, b: _moments(a, b, z, means, squares), chunks, z.size)
+    if chunks == 1:  # nothing to merge: small batches feel every NumPy call
+        return means[0], squares[0] / z.dtype.type(len(z))
     counts = np.full((chunks, 1), ROWS, np.float64)
     counts[-1] = len(z) - (chunks - 1) * ROWS
     mean = (counts * means).sum(axis=0) / len(z)
@@ -77,8 +90,10 @@ def _scale_shift_relu(first, last, z, scale, shift, out):  # type: ignore[no-unt
 
 def scale_shift_relu(z: Array, scale: Array, shift: Array, out: Array) -> None:
     """``out = max(scale z + shift, 0)``; see `plain`."""
-    parallel.run(
-        lambda a, b: _scale_shift_relu(a, b, z, scale, shift, out), _row_chunks(z)
+    _run(
+        lambda a, b: _scale_shift_relu(a, b, z, scale, shift, out),
+        _row_chunks(z),
+        z.size,
     )
 
 
@@ -105,10 +120,13 @@ def relu_backward_sums(
     chunks = _row_chunks(z)
     sums = np.empty((chunks, z.shape[1]), z.dtype)
     moments = np.empty_like(sums)
-    parallel.run(
+    _run(
         lambda a, b: _backward_sums(a, b, dh, z, scale, shift, mean, sums, moments),
         chunks,
+        z.size,
     )
+    if chunks == 1:
+        return sums[0], moments[0]
     return (
         sums.sum(axis=0, dtype=np.float64).astype(z.dtype),
         moments.sum(axis=0, dtype=np.float64).astype(z.dtype),
@@ -136,9 +154,10 @@ def relu_backward(
     offset: Array,
 ) -> None:
     """``dh <- scale da + slope (z - mean) + offset``, in place; see `plain`."""
-    parallel.run(
+    _run(
         lambda a, b: _backward(a, b, dh, z, scale, shift, mean, slope, offset),
         _row_chunks(z),
+        z.size,
     )
 
 
@@ -171,16 +190,31 @@ def softmax_cross_entropy(
     logits: Array, labels: Array, dlogits: Array | None, scale: float = 1.0
 ) -> tuple[float, int]:
     """Return the summed loss and the number of right rows; see `plain`."""
+    _check_labels(labels, *logits.shape)
     chunks = _row_chunks(logits)
     losses, right = np.empty(chunks), np.empty(chunks, np.int64)
     gradient = np.empty((0, 0), logits.dtype) if dlogits is None else dlogits
-    parallel.run(
+    _run(
         lambda a, b: _cross_entropy(
             a, b, logits, labels, gradient, float(scale), losses, right
         ),
         chunks,
+        logits.size,
     )
     return float(losses.sum()), int(right.sum())
+
+
+def _check_labels(labels: Array, rows: int, classes: int) -> None:
+    # Compiled loops check no index: they would read whatever lies in memory there.
+    if labels.shape != (rows,):
+        msg = f"labels have shape {labels.shape}; give ({rows},), one per row"
+        raise IndexError(msg)
+    if labels.min() < 0 or labels.max() >= classes:
+        msg = (
+            f"labels go from {labels.min()} to {labels.max()}; the last layer has "
+            f"outputs 0 to {classes - 1}"
+        )
+        raise IndexError(msg)
 
 
 @_jit
@@ -220,7 +254,7 @@ def adam(
         )
     ]
     chunks = -(-len(w) // ELEMENTS)
-    parallel.run(lambda a, b: _adam(a, b, w, g, m, v, *scalars), chunks)
+    _run(lambda a, b: _adam(a, b, w, g, m, v, *scalars), chunks, len(w))
 
 
 @_jit
@@ -238,6 +272,8 @@ def momentum(
     """One update of SGD with momentum in one pass; see `plain`."""
     real = w.dtype.type
     chunks = -(-len(w) // ELEMENTS)
-    parallel.run(
-        lambda a, b: _momentum(a, b, w, g, velocity, real(rate), real(momentum)), chunks
+    _run(
+        lambda a, b: _momentum(a, b, w, g, velocity, real(rate), real(momentum)),
+        chunks,
+        len(w),
     )

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from problems import Linear, Recorded, Separable, TwoBasins, flat
+
+from sharpkit.algorithms import ascent
+from sharpkit.box import Box
+from sharpkit.kernels import cpu
+from sharpkit.objective import Objective
+from sharpkit.space import Space
+from sharpkit.subspace import FullSpace
+
+
+def climb(loss_fn, w, *, epsilon=1e-3, budget=25, seed=0):
+    recorded = Recorded(loss_fn)
+    where = FullSpace(Space(cpu, w.size, w.dtype), w, epsilon)
+    objective = Objective(recorded, w)
+    loss, gradient, _ = objective.centre(w)
+    box = Box(objective, where, loss, gradient, budget=budget, spent=2)
+    best, reached = ascent.maximise(box, budget=budget, seed=seed)
+    return best, reached, box, recorded
+
+
+@pytest.mark.parametrize("budget", [3, 4, 6, 7, 8, 9, 12, 25, 26, 100, 400])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_budget_is_spent_exactly(budget, seed):
+    best, reached, box, recorded = climb(
+        TwoBasins(200, 1e-3), np.zeros(200), budget=budget, seed=seed
+    )
+    assert len(recorded.seen) == len(box.history) == budget
+    assert best.loss == max(recorded.losses) == box.history[-1]
+    assert max(reached) == best.loss
+
+
+def test_the_first_step_is_a_sign_step():
+    slope = np.array([1e-12, -3.0, 0.0, 1e12])
+    w = np.array([1.0, -2.0, 3.0, 0.0])
+    _, _, box, recorded = climb(Linear(slope), w, epsilon=0.1)
+    np.testing.assert_array_equal(recorded.seen[2], w + box.radius * np.sign(slope))
+
+
+def test_a_failed_step_is_halved():
+    # Concave: the corner overshoots, and so do 1/2 and 1/4 of the way.
+    top = np.full(10, 2e-4)
+    _, _, box, recorded = climb(
+        lambda w: (1 - float(np.sum((w - top) ** 2)), -2 * (w - top)), np.zeros(10)
+    )
+    walked = [x[0] / box.radius[0] for x in recorded.seen[2:6]]
+    np.testing.assert_allclose(walked[:3], [1, 0.5, 0.25], rtol=1e-12)
+    assert box.history[-1] > box.history[0]
+
+
+def test_the_loss_never_falls_along_a_climb():
+    best, _, box, _ = climb(TwoBasins(50, 1e-3), np.zeros(50), budget=200)
+    z = best.z
+    assert (np.abs(z) <= box.radius).all()
+    again = TwoBasins(50, 1e-3)(z)
+    assert best.loss == again[0]
+    np.testing.assert_array_equal(best.gradient, again[1])  # it belongs to the point
+    assert (np.diff(box.history) >= 0).all()
+
+
+def test_restarts_reach_another_basin():
+    hits = 0
+    for seed in range(10):
+        best, reached, *_ = climb(TwoBasins(1000, 1e-3), np.zeros(1000), seed=seed)
+        assert reached[0] == pytest.approx(1.6, rel=1e-12)
+        assert len(reached) > 1
+        hits += best.loss == pytest.approx(2.4, rel=1e-12)
+    assert hits == 10
+
+
+def test_restarts_flip_runs_of_neighbours():
+    n = 3200
+    h = np.linspace(1, 2, n)
+    w = np.full(n, 0.5)
+    _, _, box, recorded = climb(Separable(h, np.zeros(n)), w)
+    corner = recorded.seen[2] - w
+    np.testing.assert_allclose(corner, box.radius, rtol=1e-12)
+    # The first point elsewhere on the box's corners: runs of the best, some flipped.
+    signs = [np.sign(x - w) for x in recorded.seen[3:]]
+    restart = next(s for s in signs if (s < 0).any())
+    changes = np.count_nonzero(np.diff(restart))
+    assert 1 <= changes < ascent.RUNS
+    assert set(restart) == {-1.0, 1.0}
+
+
+def test_a_stationary_centre_is_no_start():
+    loss_fn = Separable(np.ones(40), np.zeros(40))
+    best, reached, _, recorded = climb(loss_fn, np.zeros(40))
+    assert best.loss == pytest.approx(loss_fn.maximum(np.zeros(40), 1e-3), rel=1e-12)
+    assert all(loss > 0 for loss in reached)
+    corner = recorded.seen[2]
+    np.testing.assert_array_equal(np.abs(corner), np.full(40, 1e-3))
+    assert 5 < np.count_nonzero(corner > 0) < 35  # a random one
+
+
+def test_nowhere_to_go():
+    best, reached, box, _ = climb(flat, np.ones(4))
+    assert best.loss == 0.75
+    assert not best.z.any()
+    assert len(box.history) <= 25
+    assert set(reached) == {0.75}
+
+
+def test_the_same_seed_walks_the_same_way():
+    runs = [
+        climb(TwoBasins(100, 1e-3), np.zeros(100), seed=s)[3].seen for s in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 31, 32, 33])
+def test_fewer_weights_than_runs(n):
+    loss_fn = Separable(np.ones(n), np.full(n, 0.1))
+    best, *_ = climb(loss_fn, np.zeros(n))
+    assert best.loss == pytest.approx(loss_fn.maximum(np.zeros(n), 1e-3), rel=1e-12)

@@ -1,0 +1,31 @@
+"""Shared by all tests: their helper modules, the backends, and the thread count."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# `problems` and `thread_comm` stand beside this file; importlib mode adds no path.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from sharpkit import parallel
+from sharpkit.backends import MODULES
+
+
+@pytest.fixture(params=list(MODULES))
+def backend(request):
+    return request.param
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["f4", "f8"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def threads():
+    yield parallel.set_num_threads
+    parallel._threads, parallel._pool = None, None

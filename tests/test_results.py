@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+
+from sharpkit import SharpnessResult, Status, Subspace
+
+
+def result(**changes):
+    fields = {
+        "value": 12.5,
+        "loss": 1.0,
+        "max_loss": 1.25,
+        "displacement": np.array([0.001, -0.002, 0.0], np.float32),
+        "evaluations": 4,
+        "calls": 4,
+        "history": np.array([0, 0, 5, 12.5]),
+        "starts": (12.5, 7.25),
+        "gap": 0.003,
+        "noise": 2e-5,
+        "status": Status.CONVERGED,
+        "epsilon": 1e-3,
+        "subspace": None,
+        "solver": "auto",
+        "backend": "cpu",
+        "dtype": "float32",
+        "seed": 17,
+        "seconds": 3.0,
+        "callback_seconds": 2.5,
+    }
+    return SharpnessResult(**fields | changes)
+
+
+def test_float_is_the_value():
+    assert float(result()) == 12.5
+
+
+def test_repr():
+    assert repr(result()) == (
+        "sharpness 12.5 %  (noise 2e-05 %)\n"
+        "  loss 1 -> 1.25 in the box of epsilon 0.001, full space, n = 3\n"
+        "  auto, 4 evaluations, seed 17, cpu float32, 3.00 s "
+        "(0.50 s outside the loss)\n"
+        "  2 starts reached 7.25 to 12.5 %\n"
+        f"  {Status.CONVERGED.value}"
+    )
+
+
+def test_repr_of_a_subspace_and_one_start():
+    text = repr(result(subspace=Subspace(100, "sign", "columns"), starts=(12.5,)))
+    assert "random subspace of 100 (sign, columns), n = 3" in text
+    assert "starts" not in text
+
+
+def test_every_status_is_advice():
+    for status in Status:
+        name, advice = status.value.split(": ", 1)
+        assert name.replace(" ", "_").replace("-", "_").upper() == status.name
+        assert len(advice) > 30
+
+
+def test_results_are_frozen():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result().value = 0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Subspace(1, "sign", "columns").columns = 2
+
+
+def test_to_dict_is_json():
+    one = result(subspace=Subspace(100, "sign", "columns"))
+    record = one.to_dict()
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    names = {field.name for field in dataclasses.fields(one)} - {"displacement"}
+    assert set(record) == names
+    assert record["status"] == "CONVERGED"
+    assert record["history"] == [0, 0, 5, 12.5]
+    assert record["starts"] == [12.5, 7.25]
+    assert record["subspace"] == {"columns": 100, "law": "sign", "scale": "columns"}
+    assert record["seed"] == 17
+
+
+def test_to_dict_with_the_displacement():
+    record = result().to_dict(displacement=True)
+    back = np.array(json.loads(json.dumps(record))["displacement"], np.float32)
+    np.testing.assert_array_equal(back, result().displacement)
+    assert result().to_dict()["subspace"] is None
+
+
+def test_to_dict_has_no_number_that_json_lacks():
+    record = result(gap=math.nan, starts=(1.0, -math.inf)).to_dict()
+    assert record["gap"] is None
+    assert record["starts"] == [1.0, None]
+    json.dumps(record, allow_nan=False)
+
+
+def test_equality_is_identity():
+    one = result()
+    assert {one: 1}[one] == 1
+    assert one != result()
+    assert len({one, result()}) == 2
