@@ -72,7 +72,7 @@ def require_callable(name: str, value: Any) -> None:
 
 
 def checked_epsilon(epsilon: Any, weights: Array) -> float:
-    """Return ``epsilon`` as a float if ``epsilon (|w| + 1)`` fits the weights' dtype."""
+    """Return ``epsilon`` as a float if the box fits the range of the dtype."""
     if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
         msg = f"epsilon={epsilon!r} is not a number; give one above 0, such as 1e-3"
         raise TypeError(msg)

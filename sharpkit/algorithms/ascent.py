@@ -6,10 +6,14 @@ as far after each failure. The loss therefore never falls. Such steps are large 
 first one on, so nothing has to be scaled and a near-stationary centre does no harm.
 
 The box of a trained network has several basins, and the one that the centre's gradient
-leads to is often not the highest. A restart keeps the best point found so far but flips
-the sign of random runs of neighbouring coordinates (of whole layers, as it were); that
-reaches other basins more often than random corners, which mostly lead back to the same
-one. Every third restart is a random corner all the same.
+leads to is often not the highest. From a random corner one mostly falls back into a
+basin one knows: the gradient there is dominated by the same few directions of large
+curvature. A restart therefore takes the gradient at a random corner, removes what lies
+along the best point and along the gradient there (deflation), and starts at the corner
+that the rest points to. On the hard ones among the boxes of trained networks two such
+restarts of three reach another basin than the best one so far, and often a higher one.
+Every third restart flips the signs of random runs of the best point's coordinates
+instead (of whole layers, as it were).
 """
 
 from __future__ import annotations
@@ -24,13 +28,14 @@ from sharpkit.box import Box, Point
 
 Array = NDArray[Any]
 
-CENTRE_STEPS = 12  # at least so many evaluations belong to the start at the centre
+CENTRE_STEPS = 10  # at least so many evaluations belong to the start at the centre
 CENTRE_SHARE = 0.2  # of a larger budget
-POLISH_SHARE = 0.2  # of the budget, kept to finish the climb from the best point
+POLISH_SHARE = 0.1  # of the budget, kept to finish the climb from the best point
 FEWEST_STEPS = 4  # a restart gets so many evaluations before it is judged
 PACE = 5  # a restart goes on while so many steps like its last would reach the best
 SETTLED = 2e-3  # a climb ends when one step gains less than this share of the rise
 SMALLEST = 0.02  # ... or when it would move by less than this share of the way
+DEFLATED = 1e-3  # of a gradient's length; less than this share of it is rounding
 RUNS = 32  # flipped or not, of each restart
 FLIPPED = 0.7  # probability of a run to be flipped
 STREAM = 1 << 33  # of the random corners; subspace columns have streams of their own
@@ -56,8 +61,7 @@ def maximise(box: Box, *, budget: int, seed: int) -> tuple[Point, tuple[float, .
         if other is None:
             other = _Track(Point(box.space.empty(), -np.inf, box.space.empty()))
         tries += 1
-        _restart(box, best.point.z, seed, tries, other.point.z)
-        search.begin(other)
+        search.restart(other, best.point, seed, tries)
         search.climb(other, box.left - reserve, target=best.point.loss)
         reached.append(other.point.loss)
         if other.point.loss > best.point.loss:
@@ -82,11 +86,27 @@ class _Search:
     def __init__(self, box: Box) -> None:
         self.box, self.spare = box, box.space.empty()
 
-    def begin(self, track: _Track) -> None:
-        """Evaluate where the track's ``z`` stands."""
-        point = track.point
+    def restart(self, track: _Track, best: Point, seed: int, index: int) -> None:
+        """Evaluate the first point of the index-th restart, far from ``best``."""
+        box, point = self.box, track.point
+        track.share = 1.0
+        if index % 3 == 0 and box.space.dot(best.z, best.z) > 0:
+            _flip_runs(box, best.z, seed, index, point.z)
+            self._evaluate(point)
+            return
+        box.space.fill_signs(point.gradient, seed, STREAM + index)
+        box.corner(Point(best.z, 0.0, point.gradient), point.z)
+        self._evaluate(point)
+        if box.left and point.loss <= best.loss:
+            if _deflate(box, point.gradient, best):
+                box.corner(point, point.z)
+            else:  # all directions are known ones: what is left is their other side
+                box.space.combine([[-1.0]], best.z[None], point.z[None])
+            self._evaluate(point)
+
+    def _evaluate(self, point: Point) -> None:
         found = self.box.evaluate(point.z, point.z, 0.0, point.z)
-        point.loss, track.share = found.loss, 1.0
+        point.loss = found.loss
         np.copyto(point.gradient, found.gradient)
 
     def climb(
@@ -123,12 +143,27 @@ class _Search:
                 return
 
 
-def _restart(box: Box, best: Array, seed: int, index: int, out: Array) -> None:
-    """Write the first point of the index-th restart to ``out``."""
-    if index % 3 == 0 or not box.space.dot(best, best) > 0:
-        box.space.fill_signs(out, seed, STREAM + index)
-        box.corner(Point(best, 0.0, out), out)
-        return
+def _deflate(box: Box, direction: Array, best: Point) -> bool:
+    """Take the best point and its gradient out of ``direction``.
+
+    Returns whether more than rounding is left of it.
+    """
+    space = box.space
+    known = (best.z, best.gradient)
+    before = space.dot(direction, direction)
+    lengths = np.sqrt([space.dot(each, each) for each in known])
+    scale = np.divide(1.0, lengths, out=np.zeros(2), where=lengths > 0)
+    overlap = space.dot(*known) * scale[0] * scale[1]
+    along = [space.dot(each, direction) for each in known] * scale
+    matrix = np.array([[1.0, overlap], [overlap, 1.0]])
+    parts = np.linalg.lstsq(matrix, along, rcond=1e-10)[0] * scale
+    for part, each in zip(parts, known, strict=True):
+        space.combine([[-part]], each[None], direction[None], beta=1.0)
+    return space.dot(direction, direction) > DEFLATED**2 * before
+
+
+def _flip_runs(box: Box, best: Array, seed: int, index: int, out: Array) -> None:
+    """Write ``best`` to ``out``, the signs of random runs of coordinates flipped."""
     random = np.random.default_rng([seed, index])
     total = box.space.size
     runs = min(RUNS, total)
