@@ -110,7 +110,7 @@ class Objective:
                 f"{again!r} at the same weights; switch off dropout and sampling, fix "
                 "its seed, and choose the batch-norm statistics",
                 SharpkitWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return loss, gradient, max(difference, rounding)
 
@@ -141,7 +141,7 @@ class Objective:
                 f"gradient.astype({str(self.dtype)!r}), or pass the weights in "
                 f"{gradient.dtype}",
                 SharpkitWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
         return np.ascontiguousarray(gradient, self.dtype)
 

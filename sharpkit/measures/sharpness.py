@@ -125,38 +125,92 @@ def sharpness(
     weights = checked_weights(weights)
     require_callable("loss_fn", loss_fn)
     epsilon = checked_epsilon(epsilon, weights)
-    one_of("solver", solver, get_args(Solver))
-    max_iter = at_least("max_iter", max_iter, 1)
-    seed = checked_seed(seed)
-    if scaled and solver != "scipy":
-        msg = (
-            f"scaled=True belongs to solver='scipy', not to solver={solver!r}; drop it"
-        )
-        raise ValueError(msg)
-    budget = max_evaluations
-    if budget is None and solver == "auto":
-        budget = DEFAULT_EVALUATIONS
-    if budget is not None:
-        budget = at_least("max_evaluations", budget, CENTRE_EVALUATIONS + 1)
-    if subspace is not None:
-        subspace = at_least("subspace", subspace, 1)
+    max_iter, seed = at_least("max_iter", max_iter, 1), checked_seed(seed)
+    budget = _budget(solver, max_evaluations, scaled)
     name, kernels = kernels_for(backend)
     space = Space(kernels, weights.size, weights.dtype)
+    drawn = None
     where: FullSpace | RandomSubspace
     if subspace is None:
         where = FullSpace(space, weights, epsilon)
     else:
+        columns = at_least("subspace", subspace, 1)
+        drawn = Subspace(columns, subspace_law, subspace_scale)
         where = RandomSubspace(
             space,
             weights,
-            subspace,
+            columns,
             epsilon,
             law=subspace_law,
             scale=subspace_scale,
             seed=seed,
         )
     objective = Objective(loss_fn, weights)
-    loss, gradient, loss_noise = objective.centre(weights)
+    loss, gradient, loss_noise = _centre(objective, weights, where)
+    with reporter(progress, loss, budget) as report:
+        box = Box(
+            objective,
+            where,
+            loss,
+            gradient,
+            budget=budget,
+            spent=CENTRE_EVALUATIONS,
+            report=report,
+        )
+        if solver == "auto":
+            assert budget is not None
+            best, reached = ascent.maximise(box, budget=budget, seed=seed)
+            stopped = False
+        else:
+            best, stopped = scipy_lbfgsb.maximise(box, max_iter=max_iter, scaled=scaled)
+            reached = (best.loss,)
+
+    def per_cent(rise: Any) -> Any:  # Eq. 4
+        return 100 * rise / (1 + loss)
+
+    value, noise = float(per_cent(best.loss - loss)), float(per_cent(loss_noise))
+    gap = _relative_gap(box, best)
+    return SharpnessResult(
+        value=value,
+        loss=loss,
+        max_loss=best.loss,
+        displacement=box.displacement(best.z),
+        evaluations=len(box.history),
+        calls=objective.calls,
+        history=per_cent(np.array(box.history) - loss),
+        starts=tuple(float(per_cent(each - loss)) for each in reached),
+        gap=gap,
+        noise=noise,
+        status=_status(box, value, noise, gap, stopped),
+        epsilon=epsilon,
+        subspace=drawn,
+        solver=_solver_name(solver, max_iter, scaled),
+        backend=name,
+        dtype=str(weights.dtype),
+        seed=seed,
+        seconds=time.perf_counter() - began,
+        callback_seconds=objective.seconds,
+    )
+
+
+def _budget(solver: str, max_evaluations: Any, scaled: bool) -> int | None:
+    """Return the evaluations that may be spent; None is no limit."""
+    one_of("solver", solver, get_args(Solver))
+    if scaled and solver != "scipy":
+        msg = (
+            f"scaled=True belongs to solver='scipy', not to solver={solver!r}; drop it"
+        )
+        raise ValueError(msg)
+    if max_evaluations is None:
+        return DEFAULT_EVALUATIONS if solver == "auto" else None
+    return at_least("max_evaluations", max_evaluations, CENTRE_EVALUATIONS + 1)
+
+
+def _centre(
+    objective: Objective, weights: Array, where: FullSpace | RandomSubspace
+) -> tuple[float, Array | None, float]:
+    """Return loss, gradient and noise at the weights, if they can be worked with."""
+    loss, gradient, noise = objective.centre(weights)
     if loss <= -1:
         msg = (
             f"loss_fn returned {loss} at the given weights; sharpness divides by "
@@ -170,62 +224,16 @@ def sharpness(
             "gradient), or search a random subspace with subspace=100"
         )
         raise ValueError(msg)
-    with reporter(progress, loss, budget) as report:
-        box = Box(
-            objective,
-            where,
-            loss,
-            gradient,
-            budget=budget,
-            spent=CENTRE_EVALUATIONS,
-            report=report,
-        )
-        stopped = False
-        if solver == "auto":
-            assert budget is not None
-            best, reached = ascent.maximise(box, budget=budget, seed=seed)
-        else:
-            best, stopped = scipy_lbfgsb.maximise(box, max_iter=max_iter, scaled=scaled)
-            reached = (best.loss,)
-
-    def per_cent(rise: Any) -> Any:
-        return 100 * rise / (1 + loss)
-
-    gap = _relative_gap(box, best, loss)
-    noise = float(per_cent(loss_noise))
-    value = float(per_cent(best.loss - loss))
-    return SharpnessResult(
-        value=value,
-        loss=loss,
-        max_loss=best.loss,
-        displacement=box.displacement(best.z),
-        evaluations=len(box.history),
-        calls=objective.calls,
-        history=per_cent(np.array(box.history) - loss),
-        starts=tuple(float(per_cent(reach - loss)) for reach in reached),
-        gap=gap,
-        noise=noise,
-        status=_status(box, value, noise, gap, stopped),
-        epsilon=epsilon,
-        subspace=(
-            None
-            if subspace is None
-            else Subspace(subspace, subspace_law, subspace_scale)
-        ),
-        solver=_solver_name(solver, max_iter, scaled),
-        backend=name,
-        dtype=str(weights.dtype),
-        seed=seed,
-        seconds=time.perf_counter() - began,
-        callback_seconds=objective.seconds,
-    )
+    return loss, gradient, noise
 
 
-def _relative_gap(box: Box, best: Point, loss: float) -> float:
+def _relative_gap(box: Box, best: Point) -> float:
+    """Return the first-order gain left at ``best`` as a share of the rise, or NaN."""
+    rise = best.loss - box.history[0]
     followable = box.space.dot(best.gradient, best.gradient) > 0
-    if best.loss <= loss or (box.non_finite and not followable):
+    if rise <= 0 or (box.non_finite and not followable):
         return float("nan")
-    return box.gap(best, box.space.empty()) / (best.loss - loss)
+    return box.gap(best, box.space.empty()) / rise
 
 
 def _status(box: Box, value: float, noise: float, gap: float, stopped: bool) -> Status:
