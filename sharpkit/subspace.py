@@ -87,8 +87,8 @@ class RandomSubspace:
         columns: int,
         epsilon: float,
         *,
-        law: Law,
-        scale: Scale,
+        law: str,
+        scale: str,
         seed: int,
     ) -> None:
         _check(space, columns, law, scale)
@@ -147,7 +147,7 @@ def _require_independent(gram: NDArray[np.float64], law: str, seed: int) -> None
         raise ValueError(msg)
 
 
-def _mixing(gram: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
+def _mixing(gram: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     if scale == "entries":
         return np.eye(len(gram))
     if scale == "columns":

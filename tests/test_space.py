@@ -158,7 +158,7 @@ def climb(space, weights, loss_fn, columns=None):
     objective = Objective(recorded, weights)
     loss, gradient = objective(weights.copy())
     box = Box(objective, where, loss, gradient.copy(), budget=40, spent=1)
-    best, reached = ascent.maximise(box, budget=40, seed=4)
+    best, reached = ascent.maximise(box, seed=4)
     return best.loss, reached, box.history, box.displacement(best.z), np.array(seen)
 
 

@@ -41,12 +41,14 @@ FLIPPED = 0.7  # probability of a run to be flipped
 STREAM = 1 << 33  # of the random corners; subspace columns have streams of their own
 
 
-def maximise(box: Box, *, budget: int, seed: int) -> tuple[Point, tuple[float, ...]]:
+def maximise(box: Box, *, seed: int) -> tuple[Point, tuple[float, ...]]:
     """Return the best point found, and the best loss of each start.
 
-    Takes over the vectors of ``box.centre``. Memory: three vectors of the search space,
-    two more once it restarts.
+    Spends all that is left of the box's budget, so there must be one. Takes over the
+    vectors of ``box.centre``. Memory: three vectors of the search space, two more once
+    it restarts.
     """
+    budget = box.left + len(box.history)
     search = _Search(box)
     best = _Track(box.centre)
     before = box.left

@@ -130,21 +130,10 @@ def sharpness(
     name, kernels = kernels_for(backend)
     space = Space(kernels, weights.size, weights.dtype)
     drawn = None
-    where: FullSpace | RandomSubspace
-    if subspace is None:
-        where = FullSpace(space, weights, epsilon)
-    else:
+    if subspace is not None:
         columns = at_least("subspace", subspace, 1)
         drawn = Subspace(columns, subspace_law, subspace_scale)
-        where = RandomSubspace(
-            space,
-            weights,
-            columns,
-            epsilon,
-            law=subspace_law,
-            scale=subspace_scale,
-            seed=seed,
-        )
+    where = _search_space(space, weights, epsilon, drawn, seed)
     objective = Objective(loss_fn, weights)
     loss, gradient, loss_noise = _centre(objective, weights, where)
     with reporter(progress, loss, budget) as report:
@@ -158,8 +147,7 @@ def sharpness(
             report=report,
         )
         if solver == "auto":
-            assert budget is not None
-            best, reached = ascent.maximise(box, budget=budget, seed=seed)
+            best, reached = ascent.maximise(box, seed=seed)
             stopped = False
         else:
             best, stopped = scipy_lbfgsb.maximise(box, max_iter=max_iter, scaled=scaled)
@@ -190,6 +178,22 @@ def sharpness(
         seed=seed,
         seconds=time.perf_counter() - began,
         callback_seconds=objective.seconds,
+    )
+
+
+def _search_space(
+    space: Space, weights: Array, epsilon: float, drawn: Subspace | None, seed: int
+) -> FullSpace | RandomSubspace:
+    if drawn is None:
+        return FullSpace(space, weights, epsilon)
+    return RandomSubspace(
+        space,
+        weights,
+        drawn.columns,
+        epsilon,
+        law=drawn.law,
+        scale=drawn.scale,
+        seed=seed,
     )
 
 

@@ -18,7 +18,7 @@ def climb(loss_fn, w, *, epsilon=1e-3, budget=25, seed=0):
     objective = Objective(recorded, w)
     loss, gradient, _ = objective.centre(w)
     box = Box(objective, where, loss, gradient, budget=budget, spent=2)
-    best, reached = ascent.maximise(box, budget=budget, seed=seed)
+    best, reached = ascent.maximise(box, seed=seed)
     return best, reached, box, recorded
 
 
