@@ -1,9 +1,15 @@
 """The README's example runs as it stands and prints what stands below it."""
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from sharpkit.lab.settings import EPSILONS
+from sharpkit.lab.tables import spread
+from sharpkit.lab.verdict import sharpness_values, verdicts
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,3 +40,31 @@ def test_its_files_and_commands_exist():
         assert (ROOT / "bench" / "cases" / f"{case}.py").is_file()
     for path in re.findall(r"`((?:sharpkit|tests|bench)/[\w/]+(?:\.py|/))`", README):
         assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("name", ["quick glyphs", "quick digits"])
+def test_the_table_is_that_of_the_committed_run(name):
+    stored = json.loads((ROOT / "docs" / "quick-results.json").read_text())
+    trials = stored["trials"][name]
+    for epsilon in EPSILONS:
+        for full in (True, False):
+            small, large = (
+                sharpness_values(trials, b, epsilon=epsilon, full=full, solver="auto")
+                for b in ("SB", "LB")
+            )
+            ratio = f"{np.mean(large) / np.mean(small):.3g}"
+            assert f"{spread(small)} / {spread(large)} (ratio {ratio})" in README
+    for verdict in verdicts(trials, EPSILONS)[:1]:
+        assert verdict.detail in README
+
+
+def test_the_bench_figures_are_those_of_the_committed_runs():
+    (solvers,) = sorted((ROOT / "bench" / "results").glob("*-solvers.jsonl"))[-1:]
+    summary = json.loads(solvers.read_text())["data"]["summary"]["columns"]
+    for found in summary.values():
+        assert f"| {found['worst']:.3f} | {found['median']:.3f} |" in README
+    (trainer,) = sorted((ROOT / "bench" / "results").glob("*-trainer.jsonl"))[-1:]
+    record = json.loads(trainer.read_text())
+    ours, fused = (record["columns"].index(name) for name in ("of torch", "of fused"))
+    for row in record["rows"]:
+        assert f"| {row[0]} | {row[ours]} | {row[fused]} |" in README

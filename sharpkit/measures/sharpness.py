@@ -67,7 +67,8 @@ def sharpness(
     epsilon
         Size of the box relative to ``|w_i| + 1``; the paper uses 1e-3 and 5e-4.
     subspace
-        Number of random directions (the paper: 100); None is the full space.
+        Number of random directions (the paper: 100); None is the full space. The boxes
+        of subspaces have many basins: look at `SharpnessResult.starts`.
     subspace_law : {"normal", "sign"}
         Law of the entries of A, which have mean 0 and variance 1.
     subspace_scale : {"entries", "columns", "orthonormal"}
