@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 import sharpkit
 from sharpkit.cli import INTERRUPTED, app
 
-COMMAND = [sys.executable, "-c", "from sharpkit.cli import main; main()"]
+# -P: the installed package, not the sources that tests may be started from
+COMMAND = [sys.executable, "-P", "-c", "from sharpkit.cli import main; main()"]
 
 
 @pytest.fixture

@@ -103,4 +103,5 @@ assert cpu.gram(a, a)[0, 0] == 1e6
 
 @pytest.mark.skipif(not hasattr(parallel.os, "fork"), reason="needs os.fork")
 def test_a_forked_child_has_its_own_threads():
-    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=120)
+    # -P: the installed package, not the sources that tests may be started from
+    subprocess.run([sys.executable, "-P", "-c", FORK], check=True, timeout=120)
