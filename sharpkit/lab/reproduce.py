@@ -121,6 +121,7 @@ def reproduce(
             for future in done:
                 results.add(future.result())
         pool.shutdown()
+        _pass_on(messages, advance)  # what was still on its way
     except BaseException as stopped:
         pool.shutdown(wait=False, cancel_futures=True)
         for worker in multiprocessing.active_children():
