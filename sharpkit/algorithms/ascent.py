@@ -8,12 +8,12 @@ first one on, so nothing has to be scaled and a near-stationary centre does no h
 The box of a trained network has several basins, and the one that the centre's gradient
 leads to is often not the highest. From a random corner one mostly falls back into a
 basin one knows: the gradient there is dominated by the same few directions of large
-curvature. A restart therefore takes the gradient at a random corner, removes what lies
-along the best point and along the gradient there (deflation), and starts at the corner
-that the rest points to. On the hard ones among the boxes of trained networks two such
-restarts of three reach another basin than the best one so far, and often a higher one.
-Every third restart flips the signs of random runs of the best point's coordinates
-instead (of whole layers, as it were).
+curvature. A restart therefore takes another gradient (the centre's first, then one at a
+random corner), removes what lies along the best point and along the gradient there
+(deflation), and starts at the corner that the rest points to. On the hard ones among
+the boxes of trained networks two such restarts of three reach a higher basin. Every
+third restart flips the signs of random runs of the best point's coordinates instead (of
+whole layers, as it were).
 """
 
 from __future__ import annotations
@@ -45,23 +45,21 @@ def maximise(box: Box, *, seed: int) -> tuple[Point, tuple[float, ...]]:
     """Return the best point found, and the best loss of each start.
 
     Spends all that is left of the box's budget, so there must be one. Takes over the
-    vectors of ``box.centre``. Memory: three vectors of the search space, two more once
-    it restarts.
+    vectors of ``box.centre``. Memory: five vectors of the search space.
     """
     budget = box.left + len(box.history)
     search = _Search(box)
+    # Until the first restart uses it, the second point keeps the centre's gradient.
+    other = _Track(Point(box.space.empty(), -np.inf, box.centre.gradient.copy()))
     best = _Track(box.centre)
     before = box.left
     search.climb(best, max(CENTRE_STEPS, int(CENTRE_SHARE * budget)))
     # Where the gradient vanishes the centre leads nowhere and is no start.
     reached = [best.point.loss] if box.left < before else []
     reserve = int(POLISH_SHARE * budget)
-    other: _Track | None = None
     tries = 0
     # Without a start so far, one evaluation elsewhere is worth more than any reserve.
     while box.left > (reserve + FEWEST_STEPS if reached else 0):
-        if other is None:
-            other = _Track(Point(box.space.empty(), -np.inf, box.space.empty()))
         tries += 1
         search.restart(other, best.point, seed, tries)
         search.climb(other, box.left - reserve, target=best.point.loss)
@@ -92,19 +90,22 @@ class _Search:
         """Evaluate the first point of the index-th restart, far from ``best``."""
         box, point = self.box, track.point
         track.share = 1.0
-        if index % 3 == 0 and box.space.dot(best.z, best.z) > 0:
+        moved = box.space.dot(best.z, best.z) > 0
+        if index % 3 == 0 and moved:
             _flip_runs(box, best.z, seed, index, point.z)
             self._evaluate(point)
             return
-        box.space.fill_signs(point.gradient, seed, STREAM + index)
-        box.corner(Point(best.z, 0.0, point.gradient), point.z)
-        self._evaluate(point)
-        if box.left and point.loss <= best.loss:
-            if _deflate(box, point.gradient, best):
-                box.corner(point, point.z)
-            else:  # all directions are known ones: what is left is their other side
-                box.space.combine([[-1.0]], best.z[None], point.z[None])
+        if index > 1 or not moved:  # the first one has the centre's gradient at hand
+            box.space.fill_signs(point.gradient, seed, STREAM + index)
+            box.corner(Point(best.z, 0.0, point.gradient), point.z)
             self._evaluate(point)
+            if not box.left or point.loss > best.loss:
+                return
+        if _deflate(box, point.gradient, best):
+            box.corner(Point(best.z, 0.0, point.gradient), point.z)
+        else:  # all directions are known ones: what is left is their other side
+            box.space.combine([[-1.0]], best.z[None], point.z[None])
+        self._evaluate(point)
 
     def _evaluate(self, point: Point) -> None:
         found = self.box.evaluate(point.z, point.z, 0.0, point.z)
