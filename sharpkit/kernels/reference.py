@@ -78,7 +78,7 @@ def box_step(
     ----------
     w, z, d, r : (n,) weights, displacement, direction, half widths (not negative)
     t : step length
-    z_out : (n,); may be z
+    z_out : (n,); may be z or d
     x_out : (n,); shares no memory with the others
     """
     dtype = w.dtype.type

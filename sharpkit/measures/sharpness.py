@@ -108,6 +108,11 @@ def sharpness(
     SharpkitWarning
         If the loss is not deterministic, or a gradient has another dtype.
 
+    Notes
+    -----
+    Memory beside the callback's own: eight vectors of the weights' length and dtype in
+    the full space (``"auto"``), and ``subspace`` more for a random subspace.
+
     References
     ----------
     Keskar, Mudigere, Nocedal, Smelyanskiy, Tang, arXiv 1609.04836, Metric 2.1, Eqs. 3
