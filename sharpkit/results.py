@@ -71,8 +71,8 @@ class SharpnessResult:
     history : (evaluations,) float64
         The best value so far after each evaluation, per cent.
     starts : tuple of float
-        The best value reached from each starting point, per cent: their spread tells
-        how many basins the box has.
+        The best value reached from each starting point, per cent, where any finite one
+        was: their spread tells how many basins the box has.
     gap : float
         The first-order gain still possible inside the box at the best point, as a
         share of the rise: ``max_s <g, s - z> / (max_loss - loss)``; NaN if unknown.
@@ -141,7 +141,7 @@ class SharpnessResult:
         """
         record = {field.name: getattr(self, field.name) for field in fields(self)}
         record["history"] = self.history.tolist()
-        record["starts"] = [_finite(reached) for reached in self.starts]
+        record["starts"] = list(self.starts)
         record["gap"] = _finite(self.gap)
         record["status"] = self.status.name
         record["subspace"] = None if self.subspace is None else asdict(self.subspace)

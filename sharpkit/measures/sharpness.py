@@ -172,7 +172,9 @@ def sharpness(
         evaluations=len(box.history),
         calls=objective.calls,
         history=per_cent(np.array(box.history) - loss),
-        starts=tuple(float(per_cent(each - loss)) for each in reached),
+        starts=tuple(
+            float(per_cent(each - loss)) for each in reached if np.isfinite(each)
+        ),
         gap=gap,
         noise=noise,
         status=_status(box, value, noise, gap, stopped),

@@ -129,3 +129,14 @@ def test_a_loss_summed_in_another_order_does_not_warn():
     losses = iter([1.0, 1.0 + 50 * 2.0**-52, *[2.0] * 100])
     result = sharpness(np.ones(3), lambda w: (next(losses), np.ones_like(w)))
     assert result.noise == 100 * 50 * 2.0**-52 / 2
+
+
+def test_a_start_that_saw_nothing_finite_is_no_start():
+    def loss_fn(w):  # finite on one side of the first coordinate alone
+        return (1.0 + float(w.sum()) if w[0] >= 0 else float("nan")), np.ones(6)
+
+    result = sharpness(np.zeros(6), loss_fn, epsilon=0.1, max_evaluations=60)
+    assert result.status is Status.NON_FINITE
+    assert result.value == pytest.approx(30, rel=1e-12)
+    assert np.isfinite(result.starts).all()
+    json.dumps(result.to_dict(), allow_nan=False)
