@@ -42,6 +42,17 @@ def test_its_files_and_commands_exist():
         assert (ROOT / path).exists()
 
 
+def test_the_larger_setting_is_that_of_the_committed_run():
+    file = ROOT / "docs" / "standard-glyphs-results.json"
+    trials = json.loads(file.read_text())["trials"]["standard glyphs"]
+    assert verdicts(trials, EPSILONS)[0].detail in README
+    small, large = (
+        np.mean(sharpness_values(trials, b, epsilon=1e-3, full=True, solver="auto"))
+        for b in ("SB", "LB")
+    )
+    assert f"the ratio {large / small:.3g}" in README
+
+
 @pytest.mark.parametrize("name", ["quick glyphs", "quick digits"])
 def test_the_table_is_that_of_the_committed_run(name):
     stored = json.loads((ROOT / "docs" / "quick-results.json").read_text())
