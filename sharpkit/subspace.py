@@ -76,8 +76,8 @@ class RandomSubspace:
     Raises
     ------
     ValueError
-        If an option is unknown, p is not in 1..n, A would not fit `MEMORY_LIMIT`, or
-        its columns are linearly dependent (random signs in few dimensions).
+        If `check_subspace` refuses the options, or the columns are linearly dependent
+        (random signs in few dimensions).
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class RandomSubspace:
         scale: str,
         seed: int,
     ) -> None:
-        _check(space, columns, law, scale)
+        check_subspace(space, columns, law, scale)
         self._space, self._weights, self._x = space, weights, space.empty()
         self._columns = space.empty(columns)
         fill = space.fill_normal if law == "normal" else space.fill_signs
@@ -158,7 +158,12 @@ def _mixing(gram: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     )
 
 
-def _check(space: Space, columns: int, law: str, scale: str) -> None:
+def check_subspace(space: Space, columns: int, law: str, scale: str) -> None:
+    """Raise a ValueError where the options of a `RandomSubspace` cannot be had.
+
+    That is: law or scale is unknown, p is not in 1..n, or A would not fit
+    `MEMORY_LIMIT`. Takes no time, unlike drawing A.
+    """
     if law not in get_args(Law):
         msg = f"subspace_law={law!r} is none of {get_args(Law)}"
         raise ValueError(msg)

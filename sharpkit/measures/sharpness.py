@@ -23,7 +23,13 @@ from sharpkit.objective import LossFn, Objective
 from sharpkit.progress import Progress, reporter
 from sharpkit.results import SharpnessResult, Status, Subspace
 from sharpkit.space import Space
-from sharpkit.subspace import FullSpace, Law, RandomSubspace, Scale
+from sharpkit.subspace import (
+    FullSpace,
+    Law,
+    RandomSubspace,
+    Scale,
+    check_subspace,
+)
 
 Array = NDArray[Any]
 Solver = Literal["auto", "scipy"]
@@ -138,10 +144,13 @@ def sharpness(
     drawn = None
     if subspace is not None:
         columns = at_least("subspace", subspace, 1)
+        check_subspace(space, columns, subspace_law, subspace_scale)
         drawn = Subspace(columns, subspace_law, subspace_scale)
-    where = _search_space(space, weights, epsilon, drawn, seed)
     objective = Objective(loss_fn, weights)
-    loss, gradient, loss_noise = _centre(objective, weights, where)
+    dimensions = weights.size if drawn is None else drawn.columns
+    loss, gradient, loss_noise = _centre(objective, weights, dimensions)
+    # Only now, with arguments and callback checked, what takes time: drawing A.
+    where = _search_space(space, weights, epsilon, drawn, seed)
     with reporter(progress, loss, budget) as report:
         box = Box(
             objective,
@@ -219,7 +228,7 @@ def _budget(solver: str, max_evaluations: Any, scaled: bool) -> int | None:
 
 
 def _centre(
-    objective: Objective, weights: Array, where: FullSpace | RandomSubspace
+    objective: Objective, weights: Array, dimensions: int
 ) -> tuple[float, Array | None, float]:
     """Return loss, gradient and noise at the weights, if they can be worked with."""
     loss, gradient, noise = objective.centre(weights)
@@ -229,10 +238,10 @@ def _centre(
             "1 + loss: add a constant that keeps the loss above -1"
         )
         raise ValueError(msg)
-    if gradient is None and where.search.size > NUMERICAL_LIMIT:
+    if gradient is None and dimensions > NUMERICAL_LIMIT:
         msg = (
             f"loss_fn returns no gradient and the search space has "
-            f"{where.search.size} dimensions, above {NUMERICAL_LIMIT}: return (loss, "
+            f"{dimensions} dimensions, above {NUMERICAL_LIMIT}: return (loss, "
             "gradient), or search a random subspace with subspace=100"
         )
         raise ValueError(msg)

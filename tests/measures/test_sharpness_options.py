@@ -12,7 +12,6 @@ from problems import (
     Recorded,
     Separable,
     flat,
-    never,
     radius,
     rotated,
     without_gradient,
@@ -119,7 +118,18 @@ def test_dependent_directions():
         ValueError,
         match="subspace=2 with subspace_law='sign' and seed=0 drew linearly dependent",
     ):
-        sharpness(w, never, seed=0, **options)
+        sharpness(w, loss_fn, seed=0, **options)
+
+
+def test_a_bad_callback_is_noticed_before_the_directions_are_drawn(monkeypatch):
+    def draw(*_args, **_options):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr(importlib.import_module(MODULES["cpu"]), "fill_normal", draw)
+    with pytest.raises(ValueError, match="loss_fn returned nan"):
+        sharpness(np.ones(5), lambda w: float("nan"), subspace=3)
+    with pytest.raises(AssertionError, match="drawn"):  # and would be drawn there
+        sharpness(np.ones(5), lambda w: 1.0, subspace=3)
 
 
 # The budget.
