@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -19,6 +19,9 @@ from rich.progress import (
 
 import sharpkit
 from sharpkit.parallel import available_cores
+
+if TYPE_CHECKING:
+    from sharpkit.lab.reproduce import Results
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 
@@ -74,7 +77,7 @@ def _common(
 def reproduce(
     data: Annotated[
         Data | None,
-        typer.Option(help="Data set; glyphs and digits, one after the other, if left."),
+        typer.Option(help="Data set; glyphs and digits if left."),
     ] = None,
     preset: Annotated[Preset, typer.Option(help="Size.")] = Preset.quick,
     seeds: Annotated[int, typer.Option(min=1, help="Number of trials.")] = 5,
@@ -98,12 +101,7 @@ def reproduce(
     Prints the paper's Tables 2, 3 and 4 for the setting, with two controls and a
     verdict, and writes results.json and the parametric plot.
     """
-    from sharpkit.lab.reproduce import (
-        RESULTS,
-        Results,
-        total_steps,
-        warm_up,
-    )
+    from sharpkit.lab.reproduce import RESULTS, total_steps, warm_up
     from sharpkit.lab.reproduce import reproduce as run
     from sharpkit.lab.settings import setting
 
@@ -133,7 +131,7 @@ def reproduce(
             each.name: bars.add_task(each.name, total=total_steps(chosen))
             for each in settings
         }
-        results: Results = run(
+        results = run(
             settings,
             chosen,
             out,
@@ -157,11 +155,10 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _show(console: Console, results: object) -> None:
-    from sharpkit.lab.reproduce import RESULTS, Results
+def _show(console: Console, results: Results) -> None:
+    from sharpkit.lab.reproduce import RESULTS
     from sharpkit.lab.tables import report
 
-    assert isinstance(results, Results)
     for each in results.settings:
         trials = results.trials.get(each.name, [])
         if not trials:

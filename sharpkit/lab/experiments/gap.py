@@ -156,7 +156,7 @@ def _measure(
                     seed=seed,
                     progress=False,
                 )
-                record["sharpness"].append(_summary(result))
+                record["sharpness"].append(result.to_dict() | {"solver": solver})
                 advance("measured", 1)
     return record
 
@@ -171,9 +171,3 @@ def _problem(
     elif setting.batch_norm == "frozen":
         fixed = frozen_statistics(network, weights, x, y)
     return Problem(network, x, y, batch_norm=setting.batch_norm, statistics=fixed)
-
-
-def _summary(result: sharpkit.SharpnessResult) -> Record:
-    record = result.to_dict()
-    record["solver"] = record["solver"].split()[0]
-    return record
