@@ -36,7 +36,9 @@ def test_its_files_and_commands_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"(?:`|^)make (\w+)", README, flags=re.MULTILINE):
         assert f"\n{target}:" in makefile
-    for case in re.findall(r"bench/run.py (\w+)", README):
+    cases = re.findall(r"bench/run.py (\w+)", README)
+    assert cases
+    for case in cases:
         assert (ROOT / "bench" / "cases" / f"{case}.py").is_file()
     for path in re.findall(r"`((?:sharpkit|tests|bench)/[\w/]+(?:\.py|/))`", README):
         assert (ROOT / path).exists()
