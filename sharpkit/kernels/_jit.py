@@ -18,9 +18,13 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
+from sharpkit.compiling import jit
+
 Array = NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
+# Division by zero is as in IEEE 754, not an exception.
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 # Sums may be reordered once, when compiled. fastmath=True would also lose NaN.
 _SUMS = {"reassoc", "contract"}
 
@@ -34,7 +38,12 @@ class Worker(NamedTuple):
 
 def inner(function: F) -> F:
     """Compile a part of a worker, most often a sum."""
-    return cast("F", numba.njit(nogil=True, fastmath=_SUMS)(function))
+    return cast("F", numba.njit(fastmath=_SUMS, **_OPTIONS)(function))
+
+
+def exact(function: F) -> F:
+    """Compile a part of a worker that rounds as it is written."""
+    return cast("F", numba.njit(**_OPTIONS)(function))
 
 
 def block(t: Any, readonly: bool = True) -> Any:
@@ -62,20 +71,9 @@ def compiled(worker: Worker, dtype: np.dtype[Any]) -> Callable[..., None]:
     notice.daemon = True
     notice.start()
     try:
-        return _compile(worker.function, signature)
+        return jit(worker.function, signature, **_OPTIONS)
     finally:
         notice.cancel()
-
-
-def _compile(function: Callable[..., None], signature: Any) -> Callable[..., None]:
-    try:
-        jit = numba.njit(signature, nogil=True, cache=True)(function)
-    except RuntimeError as error:
-        if "no locator available" not in str(error):
-            raise
-        # There is no folder that the cache could be written to.
-        jit = numba.njit(signature, nogil=True)(function)
-    return cast("Callable[..., None]", jit)
 
 
 @functools.cache

@@ -7,16 +7,16 @@ number of threads.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sharpkit import _native, parallel
-from sharpkit.kernels._cpu_gram import GRAM
-from sharpkit.kernels._cpu_vectors import BOX_RADIUS, BOX_STEP, COMBINE
-from sharpkit.kernels._jit import Array, compiled
+from sharpkit.kernels import _cpu_box as box
+from sharpkit.kernels import _cpu_gram as sums
+from sharpkit.kernels._cpu_combine import COMBINE
+from sharpkit.kernels._jit import Array, Worker, compiled
 
 # Numbers per row in a chunk, a multiple of 128 and of the workers' pieces. The sums
 # depend on it, so it never varies.
@@ -24,7 +24,9 @@ CHUNK = 32768
 # Below this many multiplications (or numbers moved) a second thread costs more than it
 # brings: handing over takes some 20 microseconds.
 _ALONE = 1 << 18
-_LARGEST = {np.dtype(t): float(np.finfo(t).max) for t in (np.float32, np.float64)}
+
+
+empty = np.empty  # what the callers' arrays are made with
 
 
 def gram(A: Array, B: Array) -> NDArray[np.float64]:
@@ -32,7 +34,7 @@ def gram(A: Array, B: Array) -> NDArray[np.float64]:
     n = _common_length(A, B)
     chunks = -(-n // CHUNK)
     partial = np.empty((chunks, A.shape[0], B.shape[0]))
-    work = compiled(GRAM, A.dtype)
+    work = compiled(sums.GRAM, A.dtype)
     same = A is B
 
     def task(begin: int, end: int) -> None:
@@ -61,7 +63,7 @@ def combine(C: Array, B: Array, out: Array, beta: float = 0.0) -> None:
 def box_radius(w: Array, eps: float, out: Array) -> None:
     """Write eps (|w| + 1); see `reference.box_radius`."""
     n = _common_length(w, out)
-    work = compiled(BOX_RADIUS, w.dtype)
+    work = compiled(box.RADIUS, w.dtype)
 
     def task(begin: int, end: int) -> None:
         work(w, eps, out, begin, end)
@@ -70,17 +72,122 @@ def box_radius(w: Array, eps: float, out: Array) -> None:
 
 
 def box_step(
-    w: Array, z: Array, d: Array, t: float, r: Array, z_out: Array, x_out: Array
+    w: Array,
+    eps: float,
+    z: Array,
+    d: Array,
+    t: float,
+    z_out: Array | None,
+    x_out: Array | None,
 ) -> None:
     """Write clip(z + t d, -r, r) and w plus that; see `reference.box_step`."""
-    n = _common_length(w, z, d, r, z_out, x_out)
-    work = compiled(BOX_STEP, w.dtype)
-    step = float(t) if abs(t) < _LARGEST[w.dtype] else math.copysign(math.inf, t)
+    _move(box.STEP, w, eps, z, d, t, z_out, x_out)
+
+
+def box_toward(
+    w: Array,
+    eps: float,
+    z: Array,
+    d: Array,
+    share: float,
+    z_out: Array | None,
+    x_out: Array | None,
+) -> None:
+    """Go a share of the way to a corner of the box; see `reference.box_toward`."""
+    _move(box.TOWARD, w, eps, z, d, share, z_out, x_out)
+
+
+def box_free(w: Array, eps: float, z: Array, v: Array, out: Array) -> None:
+    """Keep v where z is strictly inside the box; see `reference.box_free`."""
+    n = _common_length(w, z, v, out)
+    work = compiled(box.FREE, w.dtype)
 
     def task(begin: int, end: int) -> None:
-        work(w, z, d, step, r, z_out, x_out, begin, end)
+        work(w, eps, z, v, out, begin, end)
 
     _run(task, n, 4 * n)
+
+
+def box_residual(w: Array, eps: float, z: Array, g: Array) -> float:
+    """Return max |clip(z + g, -r, r) - z|; see `reference.box_residual`."""
+    return float(np.max(_extremes(box.RESIDUAL, w, eps, z, g), initial=0.0))
+
+
+def box_reach(w: Array, eps: float, z: Array, d: Array) -> float:
+    """Return the longest step that stays in the box; see `reference.box_reach`."""
+    return float(np.min(_extremes(box.REACH, w, eps, z, d), initial=np.inf))
+
+
+def path_gram(
+    A: Array, w: Array, eps: float, z: Array, g: Array, ts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the dot products along the projected path; see `reference.path_gram`."""
+    n = _common_length(A, A)
+    if _common_length(w, z, g) != n or w.dtype != A.dtype:
+        msg = f"the vectors differ from the block, {A.dtype} {A.shape}"
+        raise ValueError(msg)
+    ts = np.ascontiguousarray(ts, dtype=np.float64)
+    rows, columns = len(A) + 1, 2 * len(ts)
+    partial = np.empty((-(-n // CHUNK), rows, columns))
+    work = compiled(sums.PATH, A.dtype)
+
+    def task(begin: int, end: int) -> None:
+        work(A, w, eps, z, g, ts, CHUNK, partial, begin, end)
+
+    _run(task, n, n * rows * columns)
+    total = partial.sum(axis=0).reshape(rows, len(ts), 2)
+    return np.ascontiguousarray(total.transpose(1, 0, 2))
+
+
+def free_gram(A: Array, w: Array, eps: float, z: Array) -> NDArray[np.float64]:
+    """Return the dot products over the free coordinates; see `reference.free_gram`."""
+    n = _common_length(A, A)
+    if _common_length(w, z) != n or w.dtype != A.dtype:
+        msg = f"the vectors differ from the block, {A.dtype} {A.shape}"
+        raise ValueError(msg)
+    partial = np.empty((-(-n // CHUNK), len(A), len(A)))
+    work = compiled(sums.FREE, A.dtype)
+
+    def task(begin: int, end: int) -> None:
+        work(A, w, eps, z, CHUNK, partial, begin, end)
+
+    _run(task, n, n * len(A) ** 2)
+    total: NDArray[np.float64] = partial.sum(axis=0)
+    return total
+
+
+def _move(
+    worker: Worker,
+    w: Array,
+    eps: float,
+    z: Array,
+    d: Array,
+    t: float,
+    z_out: Array | None,
+    x_out: Array | None,
+) -> None:
+    n = _common_length(w, z, d, *(a for a in (z_out, x_out) if a is not None))
+    none = np.empty(0, w.dtype)  # stands for an output that is not wanted
+    z_out, x_out = (none if a is None else a for a in (z_out, x_out))
+    work = compiled(worker, w.dtype)
+
+    def task(begin: int, end: int) -> None:
+        work(w, eps, z, d, t, z_out, x_out, begin, end)
+
+    _run(task, n, 4 * n)
+
+
+def _extremes(worker: Worker, w: Array, eps: float, z: Array, d: Array) -> Array:
+    """Return each chunk's extreme."""
+    n = _common_length(w, z, d)
+    partial = np.empty(-(-n // CHUNK))
+    work = compiled(worker, w.dtype)
+
+    def task(begin: int, end: int) -> None:
+        work(w, eps, z, d, CHUNK, partial, begin, end)
+
+    _run(task, n, 4 * n)
+    return partial
 
 
 def fill_signs(out: Array, seed: int, stream: int, offset: int) -> None:

@@ -1,8 +1,11 @@
 """The specification: each kernel in the plainest NumPy that is right.
 
-A block is a C-contiguous (k, n) array; w, z, d, r, out of the box and fill kernels are
-(n,) vectors. All arrays of one call share a dtype, float32 or float64. Numbers of size
-k, on the host, are float64. NaN in gives NaN out, always.
+A block is a C-contiguous (k, n) array; w, z, d, g, out of the box and fill kernels are
+(n,) vectors. The box is |z| <= r = eps (|w| + 1); r is computed where it is needed,
+which costs nothing beside reading w, and is never stored. All arrays of one call share
+a dtype, float32 or float64. Numbers of size k, on the host, are float64. NaN in gives
+NaN out, but for the kernels that look only at free coordinates: there NaN in w or z
+makes a coordinate free, and what lies on a wall is not looked at.
 """
 
 from __future__ import annotations
@@ -14,6 +17,11 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 _MASK = np.uint64(0xFFFFFFFF)
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Return an uninitialised array where this backend's arrays live."""
+    return np.empty(shape, dtype)
 
 
 def gram(A: Array, B: Array) -> NDArray[np.float64]:
@@ -66,28 +74,177 @@ def box_radius(w: Array, eps: float, out: Array) -> None:
 
 
 def box_step(
-    w: Array, z: Array, d: Array, t: float, r: Array, z_out: Array, x_out: Array
+    w: Array,
+    eps: float,
+    z: Array,
+    d: Array,
+    t: float,
+    z_out: Array | None,
+    x_out: Array | None,
 ) -> None:
     """Take a step within the box, and give the weights there.
 
-    z_out = clip(z + t d, -r, r), x_out = w + z_out, in the vectors' own arithmetic.
-    A sign step is asked for by |t| >= the dtype's largest number: then z_out is r or -r
-    exactly wherever d is not 0, however small, and z where it is.
+    z_out = clip(z + t d, -r, r), x_out = w + z_out, with r = eps (|w| + 1), all in the
+    vectors' own arithmetic.
 
     Parameters
     ----------
-    w, z, d, r : (n,) weights, displacement, direction, half widths (not negative)
-    t : step length
-    z_out : (n,); may be z or d
-    x_out : (n,); shares no memory with the others
+    w, z, d : (n,) weights, displacement, direction
+    t : step length, finite
+    z_out : (n,), may be z or d; None if not wanted
+    x_out : (n,), shares no memory with the others; None if not wanted
     """
-    dtype = w.dtype.type
-    largest = float(np.finfo(dtype).max)
-    step = dtype(t) if abs(t) < largest else dtype(np.copysign(np.inf, t))
+    step = w.dtype.type(t)
     with np.errstate(over="ignore", invalid="ignore"):
-        move = np.where(d == 0, dtype(0), step * d)
-        z_out[...] = np.clip(z + move, -r, r)
-        np.add(w, z_out, out=x_out)
+        _write(w, _clip(w, eps, z + step * d), z_out, x_out)
+
+
+def box_toward(
+    w: Array,
+    eps: float,
+    z: Array,
+    d: Array,
+    share: float,
+    z_out: Array | None,
+    x_out: Array | None,
+) -> None:
+    """Go a share of the way to the corner that a direction points to.
+
+    z_out = (1 - share) z + share r sign(d), and z where d = 0; in float64, rounded once
+    and kept within the box. x_out = w + z_out. With share = 1 z_out is r or -r exactly
+    wherever d is not 0, however small.
+
+    Parameters
+    ----------
+    w, z, d : (n,) weights, displacement, direction
+    share : from 0 to 1
+    z_out, x_out : as in `box_step`
+    """
+    r8, z8 = _radius(w, eps).astype(np.float64), z.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        moved = (1 - share) * z8 + share * np.copysign(r8, d)
+        moved = np.where(np.isnan(d), d, np.where(d == 0, z8, moved))
+        _write(w, _clip(w, eps, moved.astype(w.dtype)), z_out, x_out)
+
+
+def box_free(w: Array, eps: float, z: Array, v: Array, out: Array) -> None:
+    """Keep a vector where a displacement is strictly inside the box.
+
+    out = v where |z| < r, else 0
+
+    Parameters
+    ----------
+    w, z, v : (n,) weights, displacement, any vector
+    out : (n,); may be v
+    """
+    out[...] = np.where(_free(w, eps, z), v, v.dtype.type(0))
+
+
+def box_residual(w: Array, eps: float, z: Array, g: Array) -> float:
+    """Return how far a displacement is from a stationary point of the box.
+
+    max |clip(z + g, -r, r) - z|; 0 for empty vectors, NaN if any number is NaN.
+
+    Parameters
+    ----------
+    w, z, g : (n,) weights, displacement, gradient (the direction of ascent)
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = np.abs(_clip(w, eps, z + g) - z)
+    return float(np.max(moved, initial=0.0))
+
+
+def box_reach(w: Array, eps: float, z: Array, d: Array) -> float:
+    """Return the longest step that stays in the box.
+
+    The largest t with |z + t d| <= r: min (r - z sign(d)) / |d| in float64 over the
+    coordinates where d is not 0; infinite if there are none, NaN if any number is NaN.
+
+    Parameters
+    ----------
+    w, z, d : (n,) weights, displacement in the box, direction
+    """
+    r8, z8, d8 = (a.astype(np.float64) for a in (_radius(w, eps), z, d))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        room = (r8 - z8 * np.sign(d8)) / np.abs(d8)
+    room = np.where(d8 == 0, np.where(np.isnan(r8 + z8), np.nan, np.inf), room)
+    return float(np.min(room, initial=np.inf))
+
+
+def path_gram(
+    A: Array, w: Array, eps: float, z: Array, g: Array, ts: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the dot products along the projected gradient path.
+
+    At t the path z(t) = clip(z + t g, -r, r) has moved by u = z(t) - z, and goes on
+    along v = g on the coordinates that have not hit a wall they move towards, else 0.
+    The result has [A; g] v and [A; g] u for each t, summed in float64; u and v in the
+    vectors' own arithmetic. (The piecewise quadratic of Byrd, Lu, Nocedal and Zhu 1995,
+    section 4, at any t at once instead of from wall to wall.)
+
+    Parameters
+    ----------
+    A : (k, n) block
+    w, z, g : (n,) weights, displacement, gradient (the direction of ascent)
+    ts : (T,) float64, on the host; not negative
+
+    Returns
+    -------
+    (T, k + 1, 2) float64, on the host; the last row is of g
+    """
+    rows = np.concatenate([A, g[None]]).astype(np.float64)
+    found = np.empty((len(ts), len(rows), 2))
+    r = _radius(w, eps)
+    for index, t in enumerate(ts):
+        with np.errstate(over="ignore", invalid="ignore"):
+            ahead = z + w.dtype.type(t) * g
+            stuck = ((g > 0) & (ahead >= r)) | ((g < 0) & (ahead <= -r))
+            u = _clip(w, eps, ahead) - z
+        v = np.where(stuck, g.dtype.type(0), g)
+        found[index] = rows @ np.stack([v, u], axis=1).astype(np.float64)
+    return found
+
+
+def free_gram(A: Array, w: Array, eps: float, z: Array) -> NDArray[np.float64]:
+    """Return the dot products of the rows of a block over the free coordinates.
+
+    G = A F Aᵀ with F = 1 where |z| < r, else 0; summed in float64, exactly symmetric.
+
+    Parameters
+    ----------
+    A : (k, n) block
+    w, z : (n,) weights, displacement
+
+    Returns
+    -------
+    G : (k, k) float64, on the host
+    """
+    A8 = np.where(_free(w, eps, z), A.astype(np.float64), 0.0)
+    return A8 @ A8.T
+
+
+def _radius(w: Array, eps: float) -> Array:
+    r = np.empty_like(w)
+    box_radius(w, eps, r)
+    return r
+
+
+def _clip(w: Array, eps: float, z: Array) -> Array:
+    """Return clip(z, -r, r), NaN where z or r is NaN."""
+    r = _radius(w, eps)
+    return np.asarray(np.clip(z, -r, r))
+
+
+def _free(w: Array, eps: float, z: Array) -> Array:
+    # Written so that NaN counts as free, and shows in whatever is summed over it.
+    return ~(np.abs(z) >= _radius(w, eps))
+
+
+def _write(w: Array, z: Array, z_out: Array | None, x_out: Array | None) -> None:
+    if z_out is not None:
+        z_out[...] = z
+    if x_out is not None:
+        np.add(w, z, out=x_out)
 
 
 def fill_signs(out: Array, seed: int, stream: int, offset: int) -> None:

@@ -1,91 +1,61 @@
-"""Every kernel of every backend against the reference, in float64."""
+"""Sums, combinations and random numbers of every backend against the reference.
+
+The box is in test_conformance_box.py.
+"""
 
 from __future__ import annotations
-
-import importlib
 
 import numpy as np
 import pytest
 
-from sharpkit import parallel
 from sharpkit.kernels import cpu, reference
 
 CHUNK = cpu.CHUNK
 SMALL = [0, 1, 2, 3, 5, 127, 128, 129, 1000, 4095, 4097]
 LARGE = [CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7]
-SHAPES = [(1, 1), (1, 4), (4, 4), (2, 3), (5, 7), (9, 1), (18, 20)]
+SHAPES = [(1, 1), (1, 4), (1, 6), (4, 4), (2, 3), (5, 7), (9, 1), (18, 20), (22, 22)]
 FILLS = ["fill_signs", "fill_normal"]
 
 
-@pytest.fixture(params=["reference", "cpu"])
-def kernels(request):
-    return importlib.import_module(f"sharpkit.kernels.{request.param}")
-
-
-@pytest.fixture(params=[np.float32, np.float64], ids=["f4", "f8"])
-def dtype(request):
-    return request.param
-
-
-@pytest.fixture
-def rng():
-    return np.random.default_rng(7)
-
-
-@pytest.fixture
-def threads():
-    yield parallel.set_num_threads
-    parallel._threads, parallel._pool = None, None
-
-
-def vectors(rng, count, n, dtype):
-    """Rows of a block that starts one number after an aligned address."""
-    flat = np.empty(count * n + 1, dtype)[1:]
-    flat[:] = rng.standard_normal(flat.size)
-    return flat.reshape(count, n)
-
-
-def box_problem(rng, n, dtype):
-    w, z, d, r = vectors(rng, 4, n, dtype)
-    reference.box_radius(w, 1e-3, r)
-    z *= dtype(1e-4)
-    return w, np.clip(z, -r, r), d, r
+def sum_bound(A, B):
+    """Return how far float64 sums of the products may be off, in any order."""
+    size = np.abs(A.astype(float)) @ np.abs(B.astype(float)).T
+    return size * np.sqrt(A.shape[1] + 1) * 4 * np.finfo(float).eps
 
 
 def assert_gram(kernels, A, B):
-    A8, B8 = A.astype(float), B.astype(float)
-    bound = (
-        np.abs(A8) @ np.abs(B8).T * np.sqrt(A.shape[1] + 1) * 4 * np.finfo(float).eps
-    )
     got = kernels.gram(A, B)
     assert got.dtype == np.float64
     assert got.shape == (len(A), len(B))
-    assert (np.abs(got - reference.gram(A8, B8)) <= bound).all()
+    assert (np.abs(got - reference.gram(A, B)) <= sum_bound(A, B)).all()
+    return got
 
 
 @pytest.mark.parametrize("n", SMALL + LARGE)
 @pytest.mark.parametrize(("ka", "kb"), [(1, 1), (5, 7)])
-def test_gram_sizes(kernels, dtype, rng, n, ka, kb):
-    both = vectors(rng, ka + kb, n, dtype)
-    assert_gram(kernels, both[:ka], both[ka:])
-    got = kernels.gram(both, both)
-    np.testing.assert_array_equal(got, got.T)
-    np.testing.assert_allclose(got, reference.gram(both, both), rtol=1e-11, atol=1e-11)
+def test_gram_sizes(kernels, vectors, n, ka, kb):
+    A, B = vectors(ka, n), vectors(kb, n)
+    assert_gram(kernels, A, B)
+    own = assert_gram(kernels, B, B)
+    np.testing.assert_array_equal(own, own.T)
 
 
-@pytest.mark.parametrize(("ka", "kb"), [*SHAPES, (0, 3), (40, 3)])
-def test_gram_shapes(kernels, dtype, rng, ka, kb):
-    both = vectors(rng, ka + kb, 5000, dtype)
-    assert_gram(kernels, both[:ka], both[ka:])
-    own = both[:ka]
-    np.testing.assert_allclose(
-        kernels.gram(own, own), reference.gram(own, own), rtol=1e-11, atol=1e-10
-    )
+@pytest.mark.parametrize(("ka", "kb"), [*SHAPES, (0, 3), (3, 0), (0, 0), (40, 3)])
+def test_gram_shapes(kernels, vectors, ka, kb):
+    A, B = vectors(ka, 5000), vectors(kb, 5000)
+    assert_gram(kernels, A, B)
+    own = assert_gram(kernels, A, A)
+    np.testing.assert_array_equal(own, own.T)
 
 
-def assert_combine(kernels, rng, dtype, k, kb, n, beta):
+def test_gram_of_large_float32_numbers_is_finite(kernels):
+    A = np.full((3, 1000), 1e30, np.float32)
+    np.testing.assert_allclose(kernels.gram(A, A), np.full((3, 3), 1e63), rtol=1e-6)
+
+
+def assert_combine(kernels, rng, vectors, k, kb, n, beta):
     C = rng.standard_normal((k, kb))
-    B, out = vectors(rng, kb, n, dtype), vectors(rng, k, n, dtype)
+    B, out = vectors(kb, n), vectors(k, n)
     if beta == 0:
         out[:] = np.nan
     want, size = out.astype(float), np.abs(out.astype(float))
@@ -93,88 +63,51 @@ def assert_combine(kernels, rng, dtype, k, kb, n, beta):
     reference.combine(np.abs(C), np.abs(B.astype(float)), size, abs(beta))
     kernels.combine(C, B, out, beta)
     # One rounding to the dtype, and those of kb float64 sums.
-    bound = np.finfo(dtype).eps / 2 * np.abs(want) + (kb + 2) * 2.3e-16 * size
+    bound = np.finfo(out.dtype).eps / 2 * np.abs(want) + (kb + 2) * 2.3e-16 * size
     assert (np.abs(out - want) <= bound).all()
 
 
 @pytest.mark.parametrize("n", SMALL + LARGE)
 @pytest.mark.parametrize("beta", [0.0, 1.0, -0.3])
-def test_combine_sizes(kernels, dtype, rng, n, beta):
-    assert_combine(kernels, rng, dtype, 2, 6, n, beta)
+def test_combine_sizes(kernels, rng, vectors, n, beta):
+    assert_combine(kernels, rng, vectors, 2, 6, n, beta)
+    assert_combine(kernels, rng, vectors, 1, 2, n, beta)
 
 
-@pytest.mark.parametrize(("k", "kb"), [*SHAPES, (3, 0), (0, 3)])
+@pytest.mark.parametrize(("k", "kb"), [*SHAPES, (3, 0), (0, 3), (1, 20), (3, 41)])
 @pytest.mark.parametrize("beta", [0.0, 0.7])
-def test_combine_shapes(kernels, dtype, rng, k, kb, beta):
-    assert_combine(kernels, rng, dtype, k, kb, 5000, beta)
-
-
-@pytest.mark.parametrize("n", SMALL + LARGE)
-def test_box_radius(kernels, dtype, rng, n):
-    w, out = vectors(rng, 2, n, dtype)
-    kernels.box_radius(w, 1e-3, out)
-    np.testing.assert_allclose(
-        out, 1e-3 * (np.abs(w.astype(float)) + 1), rtol=4 * np.finfo(dtype).eps
-    )
-    kernels.box_radius(w, 1e-3, w)
-    np.testing.assert_array_equal(w, out)
-
-
-@pytest.mark.parametrize("n", SMALL + LARGE)
-@pytest.mark.parametrize("t", [0.0, 1e-4, -3e-3])
-def test_box_step(kernels, dtype, rng, n, t):
-    w, z, d, r = box_problem(rng, n, dtype)
-    z_out, x_out = vectors(rng, 2, n, dtype)
-    kernels.box_step(w, z, d, t, r, z_out, x_out)
-    z8, d8, r8 = (a.astype(float) for a in (z, d, r))
-    eps = np.finfo(dtype).eps
-    want = np.clip(z8 + t * d8, -r8, r8)
-    assert (np.abs(z_out - want) <= 2 * eps * (np.abs(z8) + np.abs(t * d8))).all()
-    assert (np.abs(z_out) <= r).all()
-    np.testing.assert_array_equal(x_out, w + z_out)
-    for place in (0, 1):  # z_out may be z, or d
-        own = [z.copy(), d.copy()]
-        kernels.box_step(w, *own, t, r, own[place], x_out)
-        np.testing.assert_array_equal(own[place], z_out)
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_sign_step_reaches_the_walls(kernels, dtype, rng, sign):
-    w, z, d, r = box_problem(rng, 1000, dtype)
-    d[::3] = 0
-    d[1::3] = np.copysign(np.finfo(dtype).smallest_subnormal, d[1::3])
-    z_out, x_out = vectors(rng, 2, 1000, dtype)
-    kernels.box_step(w, z, d, sign * np.finfo(dtype).max, r, z_out, x_out)
-    np.testing.assert_array_equal(z_out, np.where(d == 0, z, sign * np.sign(d) * r))
-    np.testing.assert_array_equal(x_out, w + z_out)
-
-
-@pytest.mark.parametrize("t", [1e-3, float(np.finfo(np.float64).max)])
-def test_box_step_passes_nan(kernels, dtype, rng, t):
-    w, z, d, r = box_problem(rng, 1000, dtype)
-    for i, a in enumerate((z, d, r)):
-        a[10 + i] = np.nan
-    w[13] = np.nan
-    z_out, x_out = vectors(rng, 2, 1000, dtype)
-    kernels.box_step(w, z, d, t, r, z_out, x_out)
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(z_out)), [10, 11, 12])
-    np.testing.assert_array_equal(np.flatnonzero(np.isnan(x_out)), [10, 11, 12, 13])
+def test_combine_shapes(kernels, rng, vectors, k, kb, beta):
+    assert_combine(kernels, rng, vectors, k, kb, 5000, beta)
 
 
 @pytest.mark.parametrize("k", [1, 5])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_sums_pass_nan_and_infinity(kernels, dtype, rng, k, bad):
-    A, B, out = (vectors(rng, k, 1000, dtype) for _ in range(3))
+def test_sums_pass_nan_and_infinity(kernels, vectors, k, bad):
+    A, B, out = (vectors(k, 1000) for _ in range(3))
     B[k - 1, 500] = bad
-    C = np.ones((k, k))
-    finite = np.isfinite(kernels.gram(A, B))
-    assert finite[:, : k - 1].all()
-    assert not finite[:, k - 1].any()
-    kernels.combine(C, B, out)
+    for finite in (
+        np.isfinite(kernels.gram(A, B)),
+        np.isfinite(kernels.gram(B, A)).T,
+        np.isfinite(kernels.gram(B, B))[: k - 1],
+    ):
+        assert finite[:, : k - 1].all()
+        assert not finite[:, k - 1].any()
+    kernels.combine(np.ones((k, k)), B, out)
     np.testing.assert_array_equal(out[:, 500], np.full(k, bad))
     assert np.isfinite(np.delete(out, 500, axis=1)).all()
-    kernels.box_radius(B[k - 1], 1e-3, out[0])
-    np.testing.assert_array_equal(out[0, 500], bad)
+
+
+@pytest.mark.parametrize("kb", [0, 1, 2, 6])
+def test_combine_passes_what_it_adds_to_and_its_coefficients(kernels, vectors, kb):
+    B, out = vectors(kb, 300), vectors(2, 300)
+    out[0, 100] = np.nan
+    C = np.ones((2, kb))
+    kernels.combine(C, B, out, 0.5)
+    np.testing.assert_array_equal(np.argwhere(np.isnan(out)), [[0, 100]])
+    C[1] = np.nan
+    kernels.combine(C, B, out)
+    assert np.isnan(out[1]).all() == (kb > 0)
+    assert np.isfinite(out[0]).all()
 
 
 def test_combine_beyond_the_largest_number_is_infinite(kernels, dtype):
@@ -219,17 +152,29 @@ def test_random_numbers_do_not_depend_on_the_dtype(kernels, name):
     np.testing.assert_array_equal(single, double)
 
 
-def everything(kernels, rng, dtype):
+def everything(kernels, dtype):
     """Results of all kernels, long enough for several threads."""
     n = 9 * CHUNK + 11
-    V, out = vectors(rng, 6, n, dtype), vectors(rng, 3, n, dtype)
+    rng = np.random.default_rng(3)
+    V = rng.standard_normal((6, n)).astype(dtype)
+    out = rng.standard_normal((3, n)).astype(dtype)
     yield kernels.gram(V, V)
-    yield kernels.gram(V[:1], V[1:])
+    yield kernels.gram(V[:1].copy(), V)
     kernels.combine(rng.standard_normal((3, 6)), V, out, 0.5)
     yield out.copy()
-    kernels.box_radius(V[0], 1e-3, V[3])
-    kernels.box_step(V[0], V[1], V[2], 1e-3, V[3], V[4], V[5])
-    yield V[3:].copy()
+    w, z, d = V[:3].copy()
+    eps = 1e-3
+    kernels.box_step(w, eps, z, d, 1e-3, z, out[0])
+    yield np.stack([z, out[0]])
+    kernels.box_toward(w, eps, z, d, 0.3, out[1], out[2])
+    yield out[1:].copy()
+    kernels.box_radius(w, eps, out[0])
+    kernels.box_free(w, eps, z, d, out[1])
+    yield out[:2].copy()
+    yield np.array([kernels.box_residual(w, eps, z, d)])
+    yield np.array([kernels.box_reach(w, eps, out[2], d)])
+    yield kernels.path_gram(V, w, eps, z, d, np.array([1e-4, 1e-3]))
+    yield kernels.free_gram(V, w, eps, z)
     for name in FILLS:
         getattr(kernels, name)(out[0], 1, 2, 3)
         yield out[0].copy()
@@ -239,19 +184,29 @@ def test_bits_do_not_depend_on_threads(kernels, dtype, threads):
     results = []
     for count in (1, 2, 4):
         threads(count)
-        results.append(list(everything(kernels, np.random.default_rng(3), dtype)))
+        results.append(list(everything(kernels, dtype)))
     for other in results[1:]:
         for a, b in zip(results[0], other, strict=True):
             assert a.tobytes() == b.tobytes()
 
 
-def test_inputs_may_be_read_only(kernels, dtype, rng):
-    A = vectors(rng, 3, 100, dtype)
+def test_inputs_may_be_read_only(vectors, dtype):
+    A = vectors(3, 100)
     A.flags.writeable = False
-    out = np.empty((1, 100), dtype)
-    assert kernels.gram(A, A).shape == (3, 3)
-    kernels.combine(np.ones((1, 3)), A, out)
-    kernels.box_radius(A[0], 1e-3, out[0])
+    w, z, d = A
+    out, other = np.empty((2, 100), dtype)
+    assert cpu.gram(A, A).shape == (3, 3)
+    cpu.combine(np.ones((1, 3)), A, out[None])
+    cpu.box_radius(w, 1e-3, out)
+    cpu.box_step(w, 1e-3, z, d, 1e-3, out, other)
+    cpu.box_toward(w, 1e-3, z, d, 1e-3, out, None)
+    cpu.box_free(w, 1e-3, z, d, out)
+    cpu.box_residual(w, 1e-3, z, d)
+    cpu.box_reach(w, 1e-3, z, d)
+    ts = np.array([1e-3])
+    ts.flags.writeable = False
+    assert cpu.path_gram(A, w, 1e-3, z, d, ts).shape == (1, 4, 2)
+    assert cpu.free_gram(A, w, 1e-3, z).shape == (3, 3)
 
 
 @pytest.mark.parametrize(
@@ -277,6 +232,26 @@ def test_inputs_may_be_read_only(kernels, dtype, rng):
             lambda a: cpu.combine(np.ones((2, 2)), a, a.copy()),
             ValueError,
             "shape .2, 2.",
+        ),
+        (
+            lambda a: cpu.box_step(a[0], 1e-3, a[1], a[2], 1.0, a[2, 1:], None),
+            ValueError,
+            "differ in dtype or length",
+        ),
+        (
+            lambda a: cpu.box_reach(a[0], 1e-3, a[1], a[2].astype("f4")),
+            ValueError,
+            "differ in dtype or length",
+        ),
+        (
+            lambda a: cpu.path_gram(a, a[0, 1:], 1.0, a[1, 1:], a[2, 1:], np.ones(1)),
+            ValueError,
+            "differ from the block",
+        ),
+        (
+            lambda a: cpu.free_gram(a.astype("f4"), a[0], 1e-3, a[1]),
+            ValueError,
+            "differ from the block",
         ),
         (lambda a: cpu.fill_normal(a, 1, 2, 3), ValueError, "2 dimensions"),
         (lambda a: cpu.fill_signs(a[0, ::2], 1, 2, 3), ValueError, "not contiguous"),
