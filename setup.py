@@ -1,4 +1,4 @@
-"""Build the one C++ extension; everything else is in pyproject.toml."""
+"""Build the one C++ extension and pack the CUDA source; see also pyproject.toml."""
 
 import shutil
 import sys
@@ -7,12 +7,37 @@ from pathlib import Path
 
 from pybind11.setup_helpers import Pybind11Extension, build_ext
 from setuptools import setup
+from setuptools.command.build_py import build_py
 from setuptools.errors import CCompilerError, CompileError
 
 NEEDS = "sharpkit builds a small C++17 extension"
 # -ffp-contract=off keeps random numbers the same on every processor. The two options
 # after it allow vector code and change no result. pybind11 adds -fvisibility=hidden.
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+
+
+# Compiled where it runs, by CuPy: sharpkit.kernels.cuda looks for these in the package,
+# and in a checkout or an editable installation here.
+CUDA = ["csrc/elementwise.h", "csrc/sums.cuh", "csrc/kernels.cu"]
+
+
+class Pack(build_py):
+    """Copy the CUDA source into the package that is built."""
+
+    def run(self) -> None:
+        """Build the package's Python files, then copy."""
+        super().run()
+        if not self.editable_mode:
+            for source, target in self._targets().items():
+                self.mkpath(str(Path(target).parent))
+                self.copy_file(source, target)
+
+    def get_outputs(self, include_bytecode: bool = True) -> list[str]:
+        """Return what is built, these files too."""
+        return [*super().get_outputs(include_bytecode), *self._targets().values()]
+
+    def _targets(self) -> dict[str, str]:
+        return {name: str(Path(self.build_lib, "sharpkit", name)) for name in CUDA}
 
 
 class Build(build_ext):
@@ -57,5 +82,5 @@ setup(
             ),
         )
     ],
-    cmdclass={"build_ext": Build},
+    cmdclass={"build_ext": Build, "build_py": Pack},
 )

@@ -151,3 +151,84 @@ SK_FN sk_pair sk_normal_pair(sk_u32 x, sk_u32 y) {
   const sk_pair turn = sk_cos_sin(y);
   return sk_pair{radius * turn.first, radius * turn.second};
 }
+
+// ---- Sums. Fused on purpose: of two float32 numbers the product is exact in double.
+
+SK_FN double sk_fma(double a, double b, double c) {
+#if defined(__CUDA_ARCH__)
+  return __fma_rn(a, b, c);
+#else
+  return __builtin_fma(a, b, c);
+#endif
+}
+
+// ---- The box |z| <= r = eps (|w| + 1): one coordinate of the kernels of the same name
+// in sharpkit/kernels/reference.py. Conditions are written so that NaN comes through.
+
+template <class T>
+SK_FN T sk_abs(T x) {
+  return x < 0 ? -x : x;
+}
+
+template <class T>
+SK_FN T sk_radius(T w, T eps) {
+  return eps * (sk_abs(w) + static_cast<T>(1));
+}
+
+template <class T>
+SK_FN T sk_clip(T z, T r) {
+  const T below = z > r ? r : z;
+  const T inside = below < -r ? -r : below;
+  return r == r ? inside : r;
+}
+
+template <class T>
+SK_FN T sk_step(T w, T eps, T z, T d, T t) {
+  return sk_clip(z + t * d, sk_radius(w, eps));
+}
+
+template <class T>
+SK_FN T sk_toward(T w, T eps, T z, T d, double share) {
+  const T r = sk_radius(w, eps);
+  const double corner = d > 0 ? r : -r;
+  const double moved = d == 0 ? z : (1.0 - share) * z + share * corner;
+  return d == d ? sk_clip(static_cast<T>(moved), r) : d;
+}
+
+template <class T>
+SK_FN bool sk_free(T w, T eps, T z) {
+  return !(sk_abs(z) >= sk_radius(w, eps));
+}
+
+template <class T>
+SK_FN T sk_residual(T w, T eps, T z, T g) {
+  return sk_abs(sk_clip(z + g, sk_radius(w, eps)) - z);
+}
+
+// The largest number to start a minimum from: infinity.
+SK_FN double sk_infinity() { return sk_float(0x7F800000u); }
+
+template <class T>
+SK_FN double sk_reach(T w, T eps, T z, T d) {
+  const double r = sk_radius(w, eps), z8 = z, d8 = d;
+  if (d8 == 0) {
+    const double both = r + z8;
+    return both == both ? sk_infinity() : both;
+  }
+  return (r - (d8 > 0 ? z8 : -z8)) / sk_abs(d8);
+}
+
+// On the projected gradient path at t: the direction in which it goes on, and how far
+// it has moved.
+template <class T>
+struct sk_path_point {
+  T along, moved;
+};
+
+template <class T>
+SK_FN sk_path_point<T> sk_path(T w, T eps, T z, T g, T t) {
+  const T r = sk_radius(w, eps);
+  const T ahead = z + t * g;
+  const bool stuck = (g > 0 && ahead >= r) || (g < 0 && ahead <= -r);
+  return sk_path_point<T>{stuck ? static_cast<T>(0) : g, sk_clip(ahead, r) - z};
+}
