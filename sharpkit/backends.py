@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from sharpkit.arrays import array_module
 
 MODULES = {
     "cpu": "sharpkit.kernels.cpu",
+    "cuda": "sharpkit.kernels.cuda",
     "reference": "sharpkit.kernels.reference",
 }
 
@@ -16,17 +22,19 @@ def backends() -> dict[str, str]:
     return {name: _reason(name) or "available" for name in MODULES}
 
 
-def kernels_for(backend: str | None) -> tuple[str, ModuleType]:
+def kernels_for(backend: str | None, weights: Any) -> tuple[str, ModuleType]:
     """Return name and kernels of a backend; None chooses by where the weights live.
 
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, or the weights live elsewhere: nothing is moved between
+        host and device in silence.
     RuntimeError
         If that backend cannot be had on this machine; the message says why.
     """
-    name = "cpu" if backend is None else backend
+    on_host = array_module(weights) is np
+    name = ("cpu" if on_host else "cuda") if backend is None else backend
     if name not in MODULES:
         known = ", ".join(map(repr, MODULES))
         msg = f"backend={backend!r}; give one of {known}, or None to choose"
@@ -35,6 +43,14 @@ def kernels_for(backend: str | None) -> tuple[str, ModuleType]:
     if reason:
         msg = f"backend={name!r} cannot be used here: {reason}"
         raise RuntimeError(msg)
+    if on_host == (name == "cuda"):
+        have, fix = (
+            ("a NumPy array", "cupy.asarray(weights)")
+            if on_host
+            else ("on a CUDA device", "cupy.asnumpy(weights)")
+        )
+        msg = f"backend={name!r}, but weights is {have}; give {fix}, or backend=None"
+        raise ValueError(msg)
     return name, importlib.import_module(MODULES[name])
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit.arrays import array_module, is_array
 from sharpkit.results import SharpkitWarning
 
 Array = NDArray[Any]
@@ -21,10 +22,10 @@ def checked_weights(weights: Any) -> Array:
     A copy, because a callback may load its argument into the very arrays that
     ``weights`` is a view of.
     """
-    if not isinstance(weights, np.ndarray):
+    if not is_array(weights):
         msg = (
-            f"weights is of type {type(weights).__name__}; give a flat NumPy vector, "
-            "for instance numpy.asarray(weights).ravel()"
+            f"weights is of type {type(weights).__name__}; give a flat NumPy or CuPy "
+            "vector, for instance numpy.asarray(weights).ravel()"
         )
         raise TypeError(msg)
     if weights.ndim != 1:
@@ -49,16 +50,18 @@ def checked_weights(weights: Any) -> Array:
             SharpkitWarning,
             stacklevel=3,
         )
-    bad = np.flatnonzero(~np.isfinite(weights))
-    if bad.size:
+    bad = ~np.isfinite(weights)
+    if bad.any():
+        first = int(bad.argmax())
         msg = (
-            f"weights has {bad.size} non-finite entries, the first is "
-            f"weights[{bad[0]}] = {weights[bad[0]]}; give the weights of a finite model"
+            f"weights has {int(bad.sum())} non-finite entries, the first is "
+            f"weights[{first}] = {weights[first]}; give the weights of a finite model"
         )
         raise ValueError(msg)
     half = weights.dtype == np.float16
     native = np.float32 if half else weights.dtype.newbyteorder("=")
-    return np.array(weights, native, order="C")
+    copied: Array = array_module(weights).array(weights, dtype=native, order="C")
+    return copied
 
 
 def require_callable(name: str, value: Any) -> None:

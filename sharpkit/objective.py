@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit.arrays import array_module, is_array, to_host
 from sharpkit.results import SharpkitWarning
 
 Array = NDArray[Any]
@@ -36,6 +37,7 @@ class Objective:
     def __init__(self, loss_fn: LossFn, weights: Array) -> None:
         self._loss_fn = loss_fn
         self.n, self.dtype = weights.size, weights.dtype
+        self._xp, self._array_type = array_module(weights), type(weights)
         self.calls, self.seconds = 0, 0.0
         self.has_gradient: bool | None = None
         self._warned = False
@@ -78,8 +80,9 @@ class Objective:
         """
         x = weights.copy()
         loss, gradient = self(x)
-        if not np.array_equal(x, weights):
-            where = int(np.flatnonzero(x != weights)[0])
+        changed = x != weights
+        if changed.any():
+            where = int(changed.argmax())
             msg = (
                 f"loss_fn wrote into its argument (w[{where}] became {x[where]!r}); "
                 "work on a copy: w = w.copy()"
@@ -115,10 +118,11 @@ class Objective:
         return loss, gradient, max(difference, rounding)
 
     def _as_gradient(self, gradient: Any) -> Array:
-        if not isinstance(gradient, np.ndarray):
+        if not isinstance(gradient, self._array_type):
+            name = self._xp.__name__
             msg = (
-                f"loss_fn returned {_kind(gradient)} as the gradient; return a NumPy "
-                "array, for instance numpy.asarray(gradient)"
+                f"loss_fn returned {_kind(gradient)} as the gradient; the weights are "
+                f"a {name} array: return one too, for instance {name}.asarray(gradient)"
             )
             raise TypeError(msg)
         if gradient.shape != (self.n,):
@@ -143,7 +147,8 @@ class Objective:
                 SharpkitWarning,
                 stacklevel=6,
             )
-        return np.ascontiguousarray(gradient, self.dtype)
+        kept: Array = self._xp.ascontiguousarray(gradient, self.dtype)
+        return kept
 
 
 def _as_loss(value: Any) -> float:
@@ -153,6 +158,8 @@ def _as_loss(value: Any) -> float:
             "(loss, gradient)"
         )
         raise TypeError(msg)
+    if is_array(value):
+        value = to_host(value)
     if isinstance(value, (str, bytes, complex, np.complexfloating)) or (
         np.ndim(value) and np.size(value) != 1
     ):
@@ -172,18 +179,19 @@ def _as_loss(value: Any) -> float:
 
 
 def _require_finite_gradient(gradient: Array) -> None:
-    bad = np.flatnonzero(~np.isfinite(gradient))
-    if bad.size:
+    bad = ~np.isfinite(gradient)
+    if bad.any():
+        first = int(bad.argmax())
         msg = (
-            f"loss_fn returned a gradient with {bad.size} non-finite entries at the "
-            f"given weights, the first is gradient[{bad[0]}] = {gradient[bad[0]]}; "
+            f"loss_fn returned a gradient with {int(bad.sum())} non-finite entries at "
+            f"the given weights, the first is gradient[{first}] = {gradient[first]}; "
             "check it against differences of the loss"
         )
         raise ValueError(msg)
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, np.ndarray):
+    if is_array(value):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
     return f"{value!r} of type {type(value).__name__}"[:120]
 

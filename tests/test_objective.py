@@ -106,7 +106,11 @@ BAD = [
         TypeError,
         r"returned \[1\.0, .* of type list as the gradient; .*numpy\.asarray",
     ),
-    (lambda w: (1.0, None), TypeError, "None of type NoneType as the gradient; ret"),
+    (
+        lambda w: (1.0, None),
+        TypeError,
+        "None of type NoneType as the gradient; the weights are a numpy array: return one",
+    ),
     (
         lambda w: (1.0, np.ones(2)),
         ValueError,

@@ -45,7 +45,15 @@ def test_calls_bytes_and_seconds_are_counted(dtype):
     space.combine([[1.0, 1.0, 1.0]], b, out)
     space.combine([[1.0, 1.0, 1.0]], b, out, beta=1.0)  # reads out, too
     space.box_radius(v[0], 1e-3, v[1])
-    space.box_step(v[0], v[1], v[2], 1.0, v[3], v[4], v[5])
+    space.box_step(v[0], 0.1, v[1], v[2], 1.0, v[4], v[5])
+    space.box_step(v[0], 0.1, v[1], v[2], 1.0, None, v[5])
+    space.box_toward(v[0], 0.1, v[1], v[2], 1.0, v[4], None)
+    space.box_free(v[0], 0.1, v[1], v[2], v[3])
+    space.box_residual(v[0], 0.1, v[1], v[2])
+    space.box_reach(v[0], 0.1, v[1], v[2])
+    space.path_gram(a, v[0], 0.1, v[1], v[2], [0.0, 1.0])
+    space.free_gram(a, v[0], 0.1, v[1])
+    space.copy(v[0], v[1])
     space.fill_signs(v[0], 0, 0)
     space.fill_normal(v[0], 0, 0)
     space.fill_normal(v[0], 0, 1)
@@ -53,9 +61,15 @@ def test_calls_bytes_and_seconds_are_counted(dtype):
         name: (count.calls, count.bytes) for name, count in space.counts.items()
     } == {
         "gram": (3, (5 + 2 + 2) * one),
-        "combine": (2, (3 + 1 + 3 + 2) * one),
+        "combine": (3, (3 + 1 + 3 + 2 + 2) * one),
         "box_radius": (1, 2 * one),
-        "box_step": (1, 6 * one),
+        "box_step": (2, (5 + 4) * one),
+        "box_toward": (1, 4 * one),
+        "box_free": (1, 4 * one),
+        "box_residual": (1, 3 * one),
+        "box_reach": (1, 3 * one),
+        "path_gram": (1, 5 * one),
+        "free_gram": (1, 4 * one),
         "fill_signs": (1, one),
         "fill_normal": (2, 2 * one),
     }
@@ -203,7 +217,7 @@ def test_one_rank_with_nan_is_seen_by_all():
         box = Box(
             Objective(loss_fn, np.ones(2)), where, 7.0, np.ones(2), budget=5, spent=1
         )
-        found = box.toward(box.centre, 1.0, space.empty())
+        found = box.evaluate_toward(np.zeros(2), np.ones(2), 1.0)
         return box.non_finite, found.gradient.any()
 
     assert run_ranks([2, 2, 2], rank) == [(True, False)] * 3

@@ -45,15 +45,16 @@ def maximise(box: Box, *, seed: int) -> tuple[Point, tuple[float, ...]]:
     """Return the best point found, and the best loss of each start.
 
     Spends all that is left of the box's budget, so there must be one. Takes over the
-    vectors of ``box.centre``. Memory: five vectors of the search space.
+    vectors of ``box.centre``. Memory: four vectors of the search space, place and
+    gradient of two points. The place of a step that is being tried is not stored: it is
+    computed again, in place, once the step has proved good.
     """
     budget = box.left + len(box.history)
-    search = _Search(box)
     # Until the first restart uses it, the second point keeps the centre's gradient.
-    other = _Track(Point(box.space.empty(), -np.inf, box.centre.gradient.copy()))
+    other = _Track(Point(box.space.empty(), -np.inf, _copy(box, box.centre.gradient)))
     best = _Track(box.centre)
     before = box.left
-    search.climb(best, max(CENTRE_STEPS, int(CENTRE_SHARE * budget)))
+    _climb(box, best, max(CENTRE_STEPS, int(CENTRE_SHARE * budget)))
     # Where the gradient vanishes the centre leads nowhere and is no start.
     reached = [best.point.loss] if box.left < before else []
     reserve = int(POLISH_SHARE * budget)
@@ -61,12 +62,12 @@ def maximise(box: Box, *, seed: int) -> tuple[Point, tuple[float, ...]]:
     # Without a start so far, one evaluation elsewhere is worth more than any reserve.
     while box.left > (reserve + FEWEST_STEPS if reached else 0):
         tries += 1
-        search.restart(other, best.point, seed, tries)
-        search.climb(other, box.left - reserve, target=best.point.loss)
+        _restart(box, other, best.point, seed, tries)
+        _climb(box, other, box.left - reserve, target=best.point.loss)
         reached.append(other.point.loss)
         if other.point.loss > best.point.loss:
             best, other = other, best
-    search.climb(best, box.left, finish=True)
+    _climb(box, best, box.left, finish=True)
     if reached:
         reached[int(np.argmax(reached))] = best.point.loss
     return best.point, tuple(reached)
@@ -80,70 +81,71 @@ class _Track:
     share: float = 1.0
 
 
-class _Search:
-    """The climb and the one spare vector that all climbs share."""
-
-    def __init__(self, box: Box) -> None:
-        self.box, self.spare = box, box.space.empty()
-
-    def restart(self, track: _Track, best: Point, seed: int, index: int) -> None:
-        """Evaluate the first point of the index-th restart, far from ``best``."""
-        box, point = self.box, track.point
-        track.share = 1.0
-        moved = box.space.dot(best.z, best.z) > 0
-        if index % 3 == 0 and moved:
-            _flip_runs(box, best.z, seed, index, point.z)
-            self._evaluate(point)
+def _restart(box: Box, track: _Track, best: Point, seed: int, index: int) -> None:
+    """Evaluate the first point of the index-th restart, far from ``best``."""
+    point, track.share = track.point, 1.0
+    moved = box.space.dot(best.z, best.z) > 0
+    if index % 3 == 0 and moved:
+        _flip_runs(box, best.z, seed, index, point.z)
+        _evaluate(box, point)
+        return
+    if index > 1 or not moved:  # the first one has the centre's gradient at hand
+        box.space.fill_signs(point.gradient, seed, STREAM + index)
+        box.toward(best.z, point.gradient, 1.0, point.z)
+        _evaluate(box, point)
+        if not box.left or point.loss > best.loss:
             return
-        if index > 1 or not moved:  # the first one has the centre's gradient at hand
-            box.space.fill_signs(point.gradient, seed, STREAM + index)
-            box.corner(Point(best.z, 0.0, point.gradient), point.z)
-            self._evaluate(point)
-            if not box.left or point.loss > best.loss:
+    if _deflate(box, point.gradient, best):
+        box.toward(best.z, point.gradient, 1.0, point.z)
+    else:  # all directions are known ones: what is left is their other side
+        box.space.combine([[-1.0]], best.z[None], point.z[None])
+    _evaluate(box, point)
+
+
+def _evaluate(box: Box, point: Point) -> None:
+    found = box.evaluate(point.z, point.z, 0.0)
+    point.loss = found.loss
+    box.space.copy(found.gradient, point.gradient)
+
+
+def _climb(
+    box: Box,
+    track: _Track,
+    limit: int,
+    *,
+    target: float = -np.inf,
+    finish: bool = False,
+) -> None:
+    """Climb for up to ``limit`` evaluations, or until it has settled or lags.
+
+    A climb lags when it is below ``target`` and at its last step's pace would not
+    reach it soon. With ``finish`` only the limit ends it.
+    """
+    here = track.point
+    if not box.space.dot(here.gradient, here.gradient) > 0:
+        return  # no direction to go in
+    for step in range(1, min(limit, box.left) + 1):
+        found = box.evaluate_toward(here.z, here.gradient, track.share)
+        gain = found.loss - here.loss
+        if not gain > 0:
+            track.share /= 2
+            if track.share < SMALLEST and not finish:
                 return
-        if _deflate(box, point.gradient, best):
-            box.corner(Point(best.z, 0.0, point.gradient), point.z)
-        else:  # all directions are known ones: what is left is their other side
-            box.space.combine([[-1.0]], best.z[None], point.z[None])
-        self._evaluate(point)
+            continue
+        box.toward(here.z, here.gradient, track.share, here.z)
+        here.loss = found.loss
+        box.space.copy(found.gradient, here.gradient)
+        behind = target - here.loss
+        lagging = step >= FEWEST_STEPS and gain * PACE < behind
+        settled = behind < 0 and gain < SETTLED * (here.loss - box.history[0])
+        if (lagging or settled) and not finish:
+            return
 
-    def _evaluate(self, point: Point) -> None:
-        found = self.box.evaluate(point.z, point.z, 0.0, point.z)
-        point.loss = found.loss
-        np.copyto(point.gradient, found.gradient)
 
-    def climb(
-        self,
-        track: _Track,
-        limit: int,
-        *,
-        target: float = -np.inf,
-        finish: bool = False,
-    ) -> None:
-        """Climb for up to ``limit`` evaluations, or until it has settled or lags.
-
-        A climb lags when it is below ``target`` and at its last step's pace would not
-        reach it soon. With ``finish`` only the limit ends it.
-        """
-        box, here = self.box, track.point
-        if not box.space.dot(here.gradient, here.gradient) > 0:
-            return  # no direction to go in
-        for step in range(1, min(limit, box.left) + 1):
-            found = box.toward(here, track.share, self.spare)
-            gain = found.loss - here.loss
-            if not gain > 0:
-                track.share /= 2
-                if track.share < SMALLEST and not finish:
-                    return
-                continue
-            here.z, self.spare = self.spare, here.z
-            here.loss = found.loss
-            np.copyto(here.gradient, found.gradient)
-            behind = target - here.loss
-            lagging = step >= FEWEST_STEPS and gain * PACE < behind
-            settled = behind < 0 and gain < SETTLED * (here.loss - box.history[0])
-            if (lagging or settled) and not finish:
-                return
+def _copy(box: Box, vector: Array) -> Array:
+    out = box.space.empty()
+    box.space.copy(vector, out)
+    return out
 
 
 def _deflate(box: Box, direction: Array, best: Point) -> bool:
