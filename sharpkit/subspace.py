@@ -8,47 +8,54 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
+from sharpkit.columns import MEMORY, Law, RandomColumns
+from sharpkit.kernels import reference
 from sharpkit.space import Space
 
 Array = NDArray[Any]
-Law = Literal["normal", "sign"]
 Scale = Literal["entries", "columns", "orthonormal"]
 
-# The columns of A are held in memory, (p, n) of the weights' dtype.
-MEMORY_LIMIT = 4 << 30
-# Streams of the random numbers; one per purpose, so that no two purposes correlate.
-COLUMNS_STREAM = 1 << 32
+MOST_COLUMNS = 1 << 15  # their Gram matrix takes 8 GiB
 
 
 class FullSpace:
-    """The search space of all weights: ``z -> w + z``, ``|z_i| <= eps (|w_i| + 1)``."""
+    """The search space of all weights: ``z -> w + z``, ``|z_i| <= eps (|w_i| + 1)``.
+
+    Memory: one vector, the weights at hand.
+    """
 
     def __init__(self, space: Space, weights: Array, epsilon: float) -> None:
-        self.search = space
-        self.radius = space.empty()
-        space.box_radius(weights, epsilon, self.radius)
-        self._weights, self._x = weights, space.empty()
+        self.search, self.anchor, self.epsilon = space, weights, epsilon
+        self._x = space.empty()
 
-    def step(self, z: Array, d: Array, t: float, out: Array) -> Array:
-        """Write ``clip(z + t d)`` to ``out``; return the weights there (a buffer)."""
-        self.search.box_step(self._weights, z, d, t, self.radius, out, self._x)
+    def step(self, z: Array, d: Array, t: float, out: Array | None) -> Array:
+        """Return the weights at ``clip(z + t d)`` (a buffer); write that to ``out``."""
+        self.search.box_step(self.anchor, self.epsilon, z, d, t, out, self._x)
         return self._x
 
-    def corner(self, z: Array, d: Array, out: Array) -> None:
-        """Write ``radius sign(d)`` to ``out``, and ``z`` where d is zero."""
-        self.step(z, d, _huge(z), out)
+    def toward(self, z: Array, d: Array, share: float, out: Array | None) -> Array:
+        """Return the weights a share of the way from z to the corner of d (a buffer).
+
+        Write the place itself to ``out``.
+        """
+        self.search.box_toward(self.anchor, self.epsilon, z, d, share, out, self._x)
+        return self._x
 
     def weights_at(self, z: Array) -> Array:
         """Return the weights at ``z``, inside the box or not (a buffer)."""
-        return np.add(self._weights, z, out=self._x)
+        return np.add(self.anchor, z, out=self._x)
 
     def pull(self, gradient: Array) -> Array:
         """Return the gradient in the search space for one in the weights."""
         return gradient
 
     def displacement(self, z: Array) -> Array:
-        """Return the change of the weights that ``z`` stands for, a new (n,)."""
-        return z.copy()
+        """Return the change of the weights that ``z`` stands for; it may be z."""
+        return z
+
+    def scratch(self) -> Array:
+        """Return a vector of the search space that the next step overwrites."""
+        return self._x
 
 
 class RandomSubspace:
@@ -56,6 +63,7 @@ class RandomSubspace:
 
     The box is ``|y_i| <= eps (|(A^+ w)_i| + 1)``. Its size depends on how A is scaled,
     which the paper leaves open; both law and scale are therefore named and recorded.
+    Vectors of the search space are float64 and on the host.
 
     Parameters
     ----------
@@ -72,6 +80,9 @@ class RandomSubspace:
         ``"orthonormal"``: ``A (A^T A)^(-1/2)`` by Cholesky; then the projected Hessian
         has the Ritz values of the subspace.
     seed
+    memory
+        Bytes that the columns may take; where they would take more they are drawn again
+        for each product. The values are the same.
 
     Raises
     ------
@@ -90,52 +101,52 @@ class RandomSubspace:
         law: str,
         scale: str,
         seed: int,
+        memory: int = MEMORY,
     ) -> None:
         check_subspace(space, columns, law, scale)
         self._space, self._weights, self._x = space, weights, space.empty()
-        self._columns = space.empty(columns)
-        fill = space.fill_normal if law == "normal" else space.fill_signs
-        for index, column in enumerate(self._columns):
-            fill(column, seed, COLUMNS_STREAM + index)
-        gram = space.gram(self._columns, self._columns)
+        self._columns = RandomColumns(space, columns, law=law, seed=seed, memory=memory)
+        gram = self._columns.gram()
         _require_independent(gram, law, seed)
         self._mix = _mixing(gram, scale)  # A = (columns as drawn)^T @ mix
-        drawn = space.gram(self._columns, weights[None])[:, 0]
         # A^+ w = (mix^T G mix)^-1 mix^T (drawn^T w) = mix^-1 G^-1 (drawn^T w)
-        coordinates = np.linalg.solve(self._mix, np.linalg.solve(gram, drawn))
-        self.search = Space(space.kernels, columns, np.float64)
-        self.radius = self.search.empty()
-        self.search.box_radius(coordinates, epsilon, self.radius)
-        self._centre, self._y = self.search.zeros(), self.search.empty()
+        solved = np.linalg.solve(gram, self._columns.dot(weights))
+        self.anchor = np.linalg.solve(self._mix, solved)
+        self.search, self.epsilon = Space(reference, columns, np.float64), epsilon
+        self._y = self.search.empty()
 
-    def step(self, z: Array, d: Array, t: float, out: Array) -> Array:
-        """Write ``clip(z + t d)`` to ``out``; return the weights there (a buffer)."""
-        self.search.box_step(self._centre, z, d, t, self.radius, out, self._y)
+    def step(self, z: Array, d: Array, t: float, out: Array | None) -> Array:
+        """Return the weights at ``clip(z + t d)`` (a buffer); write that to ``out``."""
+        out = self._y if out is None else out
+        self.search.box_step(self.anchor, self.epsilon, z, d, t, out, None)
         return self.weights_at(out)
 
-    def corner(self, z: Array, d: Array, out: Array) -> None:
-        """Write ``radius sign(d)`` to ``out``, and ``z`` where d is zero."""
-        self.search.box_step(self._centre, z, d, _huge(z), self.radius, out, self._y)
+    def toward(self, z: Array, d: Array, share: float, out: Array | None) -> Array:
+        """Return the weights a share of the way from z to the corner of d (a buffer).
+
+        Write the place itself to ``out``.
+        """
+        out = self._y if out is None else out
+        self.search.box_toward(self.anchor, self.epsilon, z, d, share, out, None)
+        return self.weights_at(out)
 
     def weights_at(self, z: Array) -> Array:
         """Return the weights at ``z``, inside the box or not (a buffer)."""
-        np.copyto(self._x, self._weights)
-        self._space.combine((self._mix @ z)[None], self._columns, self._x[None], 1.0)
+        self._space.copy(self._weights, self._x)
+        self._columns.add(self._mix @ z, self._x)
         return self._x
 
     def pull(self, gradient: Array) -> Array:
         """Return ``A^T g``, (p,) float64, for a gradient in the weights."""
-        drawn = self._space.gram(self._columns, gradient[None])[:, 0]
-        return np.asarray(self._mix.T @ drawn)
+        return np.asarray(self._mix.T @ self._columns.dot(gradient))
 
     def displacement(self, z: Array) -> Array:
-        """Return the change of the weights that ``z`` stands for, a new (n,)."""
-        return np.asarray(self.weights_at(z) - self._weights)
+        """Return the change of the weights that ``z`` stands for; it may be z."""
+        return self.weights_at(z) - self._weights
 
-
-def _huge(z: Array) -> float:
-    """Return the step length that makes `Space.box_step` a sign step."""
-    return float(np.finfo(z.dtype).max)
+    def scratch(self) -> Array:
+        """Return a vector of the search space that the next step overwrites."""
+        return self._y
 
 
 def _require_independent(gram: NDArray[np.float64], law: str, seed: int) -> None:
@@ -161,8 +172,8 @@ def _mixing(gram: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
 def check_subspace(space: Space, columns: int, law: str, scale: str) -> None:
     """Raise a ValueError where the options of a `RandomSubspace` cannot be had.
 
-    That is: law or scale is unknown, p is not in 1..n, or A would not fit
-    `MEMORY_LIMIT`. Takes no time, unlike drawing A.
+    That is: law or scale is unknown, or p is not in 1..n or above `MOST_COLUMNS`. Takes
+    no time, unlike drawing A.
     """
     if law not in get_args(Law):
         msg = f"subspace_law={law!r} is none of {get_args(Law)}"
@@ -176,11 +187,9 @@ def check_subspace(space: Space, columns: int, law: str, scale: str) -> None:
             f"{space.size} (the number of weights), or None for the full space"
         )
         raise ValueError(msg)
-    needed = columns * space.n * space.dtype.itemsize
-    if needed > MEMORY_LIMIT:
+    if columns > MOST_COLUMNS:
         msg = (
-            f"subspace={columns} of {space.n} weights needs {needed / 2**30:.1f} GiB "
-            f"for its columns, above the limit of {MEMORY_LIMIT / 2**30:.0f} GiB; ask "
-            f"for at most {MEMORY_LIMIT // (space.n * space.dtype.itemsize)} columns"
+            f"subspace={columns} needs a {columns} x {columns} matrix of "
+            f"{columns**2 / 2**27:.0f} GiB; give at most {MOST_COLUMNS}"
         )
         raise ValueError(msg)

@@ -5,7 +5,6 @@ import importlib
 import numpy as np
 import pytest
 
-from sharpkit import subspace as module
 from sharpkit.backends import MODULES
 from sharpkit.kernels import cpu, reference
 from sharpkit.space import Space
@@ -29,6 +28,12 @@ def subspace(kernels, w, law="normal", scale="entries", *, columns=P, seed=5):
     return RandomSubspace(space, w, columns, 0.01, law=law, scale=scale, seed=seed)
 
 
+def radius(where):
+    out = where.search.empty()
+    where.search.box_radius(where.anchor, where.epsilon, out)
+    return out
+
+
 def matrix(where):
     """Read A off the products with the unit vectors of the search space."""
     return np.array([where.pull(row) for row in np.eye(N, dtype=where._x.dtype)])
@@ -40,18 +45,18 @@ def test_the_full_space(kernels, dtype):
     assert where.search.size == N
     one = dtype.type
     want = one(0.01) * (np.abs(w) + one(1))
-    np.testing.assert_allclose(where.radius, want, rtol=2 * np.finfo(dtype).eps)
+    r = radius(where)
+    np.testing.assert_allclose(r, want, rtol=2 * np.finfo(dtype).eps)
     z, out = np.zeros(N, dtype), np.empty(N, dtype)
     d = np.tile(np.array([1, -1e-30, 0, 5, -5], dtype), N // 5)
-    where.corner(z, d, out)
-    np.testing.assert_array_equal(out, where.radius * np.sign(d))
+    np.testing.assert_array_equal(where.toward(z, d, 1.0, out), w + out)
+    np.testing.assert_array_equal(out, r * np.sign(d))
     np.testing.assert_array_equal(where.step(z, d, 1e-3, out), w + out)
-    far = 10 * where.radius
-    np.testing.assert_array_equal(where.weights_at(far), w + far)
-    kept = where.displacement(out)
-    np.testing.assert_array_equal(kept, out)
-    assert not np.shares_memory(kept, out)
+    np.testing.assert_array_equal(where.step(z, d, 1e-3, None), w + out)
+    np.testing.assert_array_equal(where.weights_at(10 * r), w + 10 * r)
+    assert where.displacement(out) is out
     assert where.pull(d) is d
+    assert where.scratch().shape == (N,)
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -87,8 +92,8 @@ def test_the_box_is_that_of_the_pseudo_inverse(kernels, law, scale, columns):
     # The Gram matrix of the columns as drawn is solved with: its condition counts.
     drawn = matrix(subspace(kernels, w, law, columns=columns))
     rtol = 1e-15 * columns * np.linalg.cond(drawn) ** 2 + 1e-14
-    np.testing.assert_allclose(where.radius, want, rtol=rtol)
-    assert where.radius.dtype == where.search.dtype == np.float64
+    np.testing.assert_allclose(radius(where), want, rtol=rtol)
+    assert where.anchor.dtype == where.search.dtype == np.float64
 
 
 def test_products_and_steps(kernels, dtype):
@@ -109,12 +114,13 @@ def test_products_and_steps(kernels, dtype):
     assert not np.shares_memory(change, where.weights_at(z))
     out = np.empty(P)
     moved = where.step(np.zeros(P), z, 1e9, out)
-    np.testing.assert_array_equal(out, where.radius * np.sign(z))
+    r = radius(where)
+    np.testing.assert_array_equal(out, r * np.sign(z))
     np.testing.assert_array_equal(moved, where.weights_at(out))
     z[2] = 0
-    where.corner(0.1 * where.radius, z, out)
-    want = np.where(z == 0, 0.1, np.sign(z)) * where.radius
-    np.testing.assert_array_equal(out, want)
+    moved = where.toward(0.1 * r, z, 1.0, None).copy()
+    want = np.where(z == 0, 0.1, np.sign(z)) * r
+    np.testing.assert_array_equal(moved, where.weights_at(want))
 
 
 def test_the_dtype_of_the_weights_does_not_change_the_subspace():
@@ -123,7 +129,7 @@ def test_the_dtype_of_the_weights_does_not_change_the_subspace():
         for dtype in (np.float32, np.float64)
     )
     np.testing.assert_allclose(matrix(one), matrix(other), rtol=1e-7)
-    np.testing.assert_allclose(one.radius, other.radius, rtol=1e-12)
+    np.testing.assert_allclose(radius(one), radius(other), rtol=1e-12)
 
 
 def test_seeds_and_columns_differ():
@@ -131,14 +137,6 @@ def test_seeds_and_columns_differ():
     both = np.concatenate([a, b], axis=1)
     correlation = np.corrcoef(both.T) - np.eye(2 * P)
     assert np.abs(correlation).max() < 0.6  # 4 standard errors
-
-
-def test_the_memory_limit(monkeypatch):
-    monkeypatch.setattr(module, "MEMORY_LIMIT", 3 * N * 8)
-    subspace(cpu, weights(np.float64), columns=3)
-    subspace(cpu, weights(np.float32), columns=6)
-    with pytest.raises(ValueError, match="ask for at most 3 columns"):
-        subspace(cpu, weights(np.float64), columns=4)
 
 
 @pytest.mark.parametrize("scale", SCALES)
