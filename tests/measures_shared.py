@@ -7,6 +7,8 @@ from problems import Separable
 
 SOLVERS = [
     {"solver": "auto"},
+    {"solver": "lbfgsb"},
+    {"solver": "lbfgsb", "scaled": True},
     {"solver": "scipy"},
     {"solver": "scipy", "scaled": True},
 ]

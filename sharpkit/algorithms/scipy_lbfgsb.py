@@ -1,4 +1,4 @@
-"""The paper's recipe: SciPy's own L-BFGS-B on the box, as an outside judge.
+"""SciPy's own L-BFGS-B on the box: the outside judge of `lbfgsb`.
 
 The paper runs ten iterations of L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995) and states
 neither start, memory, scaling nor tolerances (arXiv 1609.04836, section 2.2.2). Here:
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import Bounds, minimize
 
+from sharpkit.arrays import array_module, to_host
 from sharpkit.box import Box, Point
 
 Array = NDArray[Any]
@@ -32,36 +33,30 @@ def maximise(box: Box, *, max_iter: int, scaled: bool) -> tuple[Point, bool]:
     scaled
         False: minimise ``-f(z)`` as it is, as published scripts do; near a minimum the
         first step is then of the size of the gradient, and SciPy may stop at once.
-        True: minimise ``-f(r u) / s`` over ``|u_i| <= 1`` with ``s`` the mean of
-        ``|r_i g_i|`` at the centre and no tolerances, so that the first step is of the
-        size of the box.
+        True: minimise ``-c f(z)`` with `Box.first_step_scale`, and no tolerances.
     """
-    centre, radius = box.centre, box.radius.astype(np.float64)
+    centre, radius = box.centre, to_host(box.radius()).astype(np.float64)
     best = Point(centre.z.copy(), centre.loss, centre.gradient.copy())
-    slope = float(np.mean(np.abs(radius * centre.gradient)))
-    scaled = scaled and slope > 0  # nothing to scale by where the gradient vanishes
-    unit, value = (radius, slope) if scaled else (np.ones_like(radius), 1.0)
-    z, out = box.space.empty(), box.space.empty()
+    scale = box.first_step_scale() if scaled else 1.0
+    place = box.space.empty()
     known: list[tuple[Array, float, Array]] = [
         (np.zeros_like(radius), centre.loss, centre.gradient)
     ]
 
-    def negative(u: Array) -> tuple[float, Array]:
-        if known and np.array_equal(known[0][0], u):
+    def negative(z: Array) -> tuple[float, Array]:
+        if known and np.array_equal(known[0][0], z):
             loss, gradient = known[0][1:]  # the centre has been paid for already
         else:
             known.clear()
             if not box.left:
                 raise _BudgetSpent
-            np.multiply(u, unit, out=z, casting="same_kind")
-            found = box.evaluate(z, z, 0.0, out)
-            loss, gradient = found.loss, found.gradient
+            place[...] = array_module(place).asarray(z, place.dtype)
+            loss, gradient = box.evaluate(place, place, 0.0, place)
             if loss > best.loss:
-                best.z[...], best.loss = out, loss
+                best.z[...], best.loss = place, loss
                 best.gradient[...] = gradient
-        return -loss / value, -(gradient.astype(np.float64) * unit) / value
+        return -scale * loss, -scale * to_host(gradient).astype(np.float64)
 
-    bounds = Bounds(-radius / unit, radius / unit)
     options: dict[str, Any] = {"maxiter": max_iter}
     if scaled:
         options |= {"ftol": 0.0, "gtol": 0.0}
@@ -71,7 +66,7 @@ def maximise(box: Box, *, max_iter: int, scaled: bool) -> tuple[Point, bool]:
             np.zeros_like(radius),
             jac=True,
             method="L-BFGS-B",
-            bounds=bounds,
+            bounds=Bounds(-radius, radius),
             options=options,
         )
     except _BudgetSpent:

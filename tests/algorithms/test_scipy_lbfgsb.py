@@ -42,7 +42,7 @@ def test_the_best_point_is_the_best_seen(dtype, scaled):
     loss, gradient = loss_fn(w + best.z)
     assert loss == best.loss
     np.testing.assert_array_equal(best.gradient, gradient)
-    assert (np.abs(best.z) <= box.radius).all()
+    assert (np.abs(best.z) <= box.radius()).all()
 
 
 def test_the_centre_is_not_paid_for_again():
@@ -86,5 +86,5 @@ def test_scaled_first_step_is_of_the_size_of_the_box():
     w = loss_fn.m + 0.01
     for scaled in (False, True):
         _, _, box, recorded = search(loss_fn, w, scaled=scaled)
-        steps = [np.abs((x - w) / box.radius).max() for x in recorded.seen[2:]]
+        steps = [np.abs((x - w) / box.radius()).max() for x in recorded.seen[2:]]
         assert (steps[0] > 0.5) == scaled

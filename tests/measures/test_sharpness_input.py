@@ -159,8 +159,12 @@ BAD_OPTIONS = [
         ValueError,
         r"subspace_scale='rows' is none of \('entries', 'columns', 'orthonormal'\)",
     ),
-    ({"solver": "sgd"}, ValueError, "solver='sgd'; give one of 'auto', 'scipy'"),
-    ({"backend": "tpu"}, ValueError, "backend='tpu'; give one of 'cpu', 'reference'"),
+    (
+        {"solver": "sgd"},
+        ValueError,
+        "solver='sgd'; give one of 'auto', 'lbfgsb', 'scipy'",
+    ),
+    ({"backend": "tpu"}, ValueError, "backend='tpu'; give one of 'cpu', 'cuda', 're"),
     ({"seed": -1}, ValueError, "seed=-1; give a whole number of at least 0"),
     ({"seed": 0.5}, TypeError, r"seed=0\.5 is not a whole number; give one of"),
     ({"seed": 2**64}, ValueError, r"seed=18446744073709551616; give one below 2\*\*64"),
@@ -168,8 +172,13 @@ BAD_OPTIONS = [
     ({"max_iter": 1.5}, TypeError, r"max_iter=1\.5 is not a whole number; give one"),
     ({"max_evaluations": 2}, ValueError, "max_evaluations=2; give .* at least 3"),
     ({"max_evaluations": 2, "solver": "scipy"}, ValueError, "=2; give .* at least 3"),
+    ({"subspace_memory": -1}, ValueError, "subspace_memory=-1; give a whole number"),
     ({"max_evaluations": "9"}, TypeError, "max_evaluations='9' is not a whole number"),
-    ({"scaled": True}, ValueError, "scaled=True belongs to solver='scipy', .*'auto'"),
+    (
+        {"scaled": True},
+        ValueError,
+        "scaled=True belongs to solver='lbfgsb' and .*'auto'",
+    ),
 ]
 
 
@@ -188,7 +197,7 @@ def test_bad_options(options, error, match):
 def test_too_many_columns_for_the_memory():
     with pytest.raises(
         ValueError,
-        match=r"subspace=50000 of 100000 weights needs 37\.3 GiB .* at most 5368 col",
+        match=r"subspace=50000 needs a 50000 x 50000 matrix of 19 GiB; give at most 32",
     ):
         sharpness(np.ones(100_000), never, subspace=50_000)
 

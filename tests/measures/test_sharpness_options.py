@@ -19,7 +19,7 @@ from problems import (
 from scipy.optimize import minimize
 
 import sharpkit
-from sharpkit import Status
+from sharpkit import Status, columns
 from sharpkit.backends import MODULES
 from sharpkit.measures.sharpness import sharpness
 
@@ -168,18 +168,19 @@ def test_the_default_budget():
 
 @pytest.mark.parametrize("max_iter", [1, 10])
 @pytest.mark.parametrize("scaled", [False, True])
-def test_scipy_equals_scipy(max_iter, scaled):
+@pytest.mark.parametrize("solver", ["scipy", "lbfgsb"])
+def test_the_recipe_is_that_of_scipy(solver, max_iter, scaled, backend):
     loss_fn = rotated(np.random.default_rng(3), 30)
     w = 1 + 0.05 * np.random.default_rng(4).standard_normal(30)
     r = radius(w, 0.1)
     loss, gradient = loss_fn(w)
-    unit, value = (r, np.mean(np.abs(r * gradient))) if scaled else (1.0, 1.0)
+    scale = np.sum(r**2) / np.sum(r * np.abs(gradient)) if scaled else 1.0
     losses = []
 
-    def negative(u):
-        found, g = loss_fn(w + u * unit)
+    def negative(z):
+        found, g = loss_fn(w + z)
         losses.append(found)
-        return -found / value, -g * unit / value
+        return -scale * found, -scale * g
 
     options = {"maxiter": max_iter} | ({"ftol": 0, "gtol": 0} if scaled else {})
     done = minimize(
@@ -187,29 +188,48 @@ def test_scipy_equals_scipy(max_iter, scaled):
         np.zeros(30),
         jac=True,
         method="L-BFGS-B",
-        bounds=np.column_stack([-r / unit, r / unit]),
+        bounds=np.column_stack([-r, r]),
         options=options,
     )
     result = sharpness(
-        w, loss_fn, epsilon=0.1, solver="scipy", scaled=scaled, max_iter=max_iter
+        w,
+        loss_fn,
+        epsilon=0.1,
+        solver=solver,
+        scaled=scaled,
+        max_iter=max_iter,
+        backend=backend,
     )
     assert done.nfev == len(losses) >= 2
     assert result.evaluations == done.nfev + 1  # the centre twice
     assert result.max_loss == pytest.approx(max(losses), rel=1e-12)
     assert result.max_loss > loss
     assert result.starts == (result.value,)
-    want = f"scipy L-BFGS-B, {max_iter} iterations" + (", scaled" if scaled else "")
+    name = "L-BFGS-B" if solver == "lbfgsb" else "scipy L-BFGS-B"
+    want = f"{name}, {max_iter} iterations" + (", scaled" if scaled else "")
     assert result.solver == want
 
 
-def test_scaling_helps_near_a_stationary_point():
+@pytest.mark.parametrize("solver", ["scipy", "lbfgsb"])
+def test_scaling_helps_near_a_stationary_point(solver):
     loss_fn = Separable(np.linspace(1e-6, 1e-5, 20), np.zeros(20), floor=1.0)
     w = np.full(20, 1e-2)
-    plain = sharpness(w, loss_fn, solver="scipy")
+    plain = sharpness(w, loss_fn, solver=solver)
     assert plain.value == 0
     assert plain.status is Status.STALLED
-    scaled = sharpness(w, loss_fn, solver="scipy", scaled=True)
+    scaled = sharpness(w, loss_fn, solver=solver, scaled=True)
     # The losses differ from 1 by so little that their rounding shows.
     assert scaled.max_loss == pytest.approx(loss_fn.maximum(w, 1e-3), rel=1e-15)
     assert scaled.value > 0
     assert scaled.status is Status.CONVERGED
+
+
+@pytest.mark.parametrize("scale", ["entries", "columns", "orthonormal"])
+def test_the_memory_of_a_subspace_does_not_change_the_result(scale, monkeypatch):
+    monkeypatch.setattr(columns, "SLAB_BYTES", 1)  # slabs of 1024 weights
+    loss_fn, w = separable(1, 3000)
+    options = {"subspace": 7, "subspace_scale": scale, "epsilon": 0.01}
+    kept = sharpness(w, loss_fn, **options)
+    drawn_again = sharpness(w, loss_fn, subspace_memory=0, **options)
+    assert kept.value == drawn_again.value > 0
+    np.testing.assert_array_equal(kept.history, drawn_again.history)
