@@ -50,6 +50,13 @@ class BatchNorm(StrEnum):
     frozen = "frozen"
 
 
+class Device(StrEnum):
+    """Where training and measuring run."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -92,8 +99,14 @@ def reproduce(
     out: Annotated[Path, typer.Option(help="Where results are written.")] = Path(
         "sharpkit-results"
     ),
+    device: Annotated[
+        Device, typer.Option(help="Where training and measuring run.")
+    ] = Device.cpu,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one per core if left.")
+        int | None,
+        typer.Option(
+            min=1, help="Processes; one per core if left, on CUDA one in all."
+        ),
     ] = None,
 ) -> None:
     """Train with small and large batches, measure both minimisers, compare.
@@ -101,6 +114,7 @@ def reproduce(
     Prints the paper's Tables 2, 3 and 4 for the setting, with two controls and a
     verdict, and writes results.json and the parametric plot.
     """
+    from sharpkit.lab.devices import DeviceError, array_library
     from sharpkit.lab.reproduce import RESULTS, total_steps, warm_up
     from sharpkit.lab.reproduce import reproduce as run
     from sharpkit.lab.settings import setting
@@ -108,6 +122,7 @@ def reproduce(
     console = Console()
     names = ["glyphs", "digits"] if data is None else [data.value]
     try:
+        array_library(device.value)
         settings = [
             setting(
                 name,
@@ -115,6 +130,7 @@ def reproduce(
                 batch_norm=batch_norm.value,
                 data_seed=data_seed,
                 folder=None if folder is None else str(folder),
+                device=device.value,
             )
             for name in names
         ]
@@ -122,7 +138,7 @@ def reproduce(
             for each in settings:
                 each.load()
             warm_up(settings[-1])
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DeviceError) as error:
         console.print(f"[bold red]Error:[/] {error}", highlight=False)
         raise typer.Exit(2) from error
     chosen = list(range(first_seed, first_seed + seeds))
@@ -135,7 +151,8 @@ def reproduce(
             settings,
             chosen,
             out,
-            workers=workers or available_cores(),
+            # Processes would take turns on the device, and each hold its own memory.
+            workers=workers or (1 if device is Device.cuda else available_cores()),
             advance=lambda name, steps: bars.advance(tasks[name], steps),
         )
     _show(console, results)
@@ -167,7 +184,8 @@ def _show(console: Console, results: Results) -> None:
         console.print(
             f"{each.train or 'all'} samples, width {each.width}, batches {each.small} "
             f"and {each.large}, Adam {each.rate:g}, until loss {each.until_loss:g}; "
-            f"sharpness with {each.batch_norm} batch-norm statistics",
+            f"sharpness with {each.batch_norm} batch-norm statistics; "
+            f"on {each.device}",
             highlight=False,
         )
         console.print(report(trials))

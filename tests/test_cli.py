@@ -6,11 +6,14 @@ import sys
 import time
 from pathlib import Path
 
+import fake_cupy
 import pytest
 from typer.testing import CliRunner
 
 import sharpkit
 from sharpkit.cli import INTERRUPTED, app
+from sharpkit.lab import reproduce as reproducing
+from sharpkit.parallel import available_cores
 
 # -P: the installed package, not the sources that tests may be started from
 COMMAND = [sys.executable, "-P", "-c", "from sharpkit.cli import main; main()"]
@@ -39,6 +42,36 @@ def test_mnist_without_files_names_the_folder(run, tmp_path):
     found = run("reproduce", "--data", "mnist", "--folder", str(tmp_path))
     assert found.exit_code == 2
     assert "train-images-idx3-ubyte" in found.output.replace("\n", "")
+
+
+def test_without_cuda_nothing_is_begun(run, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    out = tmp_path / "out"
+    found = run("reproduce", "--device", "cuda", "--out", str(out))
+    assert found.exit_code == 2
+    assert "Error: device='cuda' needs CuPy" in found.output.replace("\n", " ")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "workers"), [([], 1), (["--workers", "3"], 3), (["cpu"], None)]
+)
+def test_the_device_reaches_the_trials(run, tmp_path, monkeypatch, arguments, workers):
+    seen = {}
+
+    def reproduce(settings, seeds, folder, **options):
+        seen.update(options, device={each.device for each in settings})
+        return reproducing.Results(folder, settings, [])
+
+    monkeypatch.setattr(reproducing, "reproduce", reproduce)
+    monkeypatch.setattr(reproducing, "warm_up", lambda setting: None)
+    chosen = ["cuda", *arguments] if arguments != ["cpu"] else arguments
+    options = ["--data", "digits", "--out", str(tmp_path)]
+    with fake_cupy.installed():
+        found = run("reproduce", "--device", *chosen, *options)
+    assert found.exit_code == 0, found.output
+    assert seen["device"] == {chosen[0]}
+    assert seen["workers"] == (workers or available_cores())
 
 
 def test_an_interrupt_leaves_what_is_finished(tmp_path):

@@ -13,7 +13,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sharpkit.lab.steps import array_module, steps_for
+from sharpkit.arrays import array_module
+from sharpkit.lab.steps import steps_for
 
 Array = Any  # a NumPy or a CuPy array
 
@@ -42,10 +43,14 @@ class Statistics:
 
 
 class Evaluation(NamedTuple):
-    """What one pass over some rows gives: sums, so that blocks of rows can be added."""
+    """What one pass over some rows gives: sums, so that blocks of rows can be added.
 
-    loss_sum: float
-    right: int
+    On a device both sums are arrays of one number: whoever reads them waits, and
+    training needs not to.
+    """
+
+    loss_sum: Any
+    right: Any
     statistics: Statistics
 
 
@@ -133,8 +138,14 @@ class MLP:
             gradient flow through them); a `Statistics` is used as constants.
         gradient : (n,)
             Receives the gradient of ``scale`` times the summed loss, if given.
+
+        Raises
+        ------
+        TypeError
+            If weights and samples do not live in one place, host or device.
         """
         layers = self.layers(weights)
+        require_one_place(weights=weights, x=x, y=y)
         buffers = self._buffers_for(weights, len(x))
         norms = self._forward(layers, x, statistics, buffers)
         dlogits = None if gradient is None else buffers.dlogits
@@ -223,6 +234,15 @@ class MLP:
         return _Buffers(
             [z[:rows] for z in held.z], [h[:rows] for h in held.h], held.dlogits[:rows]
         )
+
+
+def require_one_place(**arrays: Array) -> None:
+    """Raise a TypeError unless all arrays live on the host, or all on the device."""
+    modules = {name: array_module(array) for name, array in arrays.items()}
+    if len(set(modules.values())) > 1:
+        found = ", ".join(f"{name}: {xp.__name__}" for name, xp in modules.items())
+        msg = f"the arrays live in different places ({found}); move all to one"
+        raise TypeError(msg)
 
 
 class _Buffers(NamedTuple):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sharpkit.lab.steps import array_module, steps_for
+from sharpkit.arrays import array_module
+from sharpkit.lab.steps import steps_for
 
 Array = Any  # a NumPy or a CuPy array
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+
+from sharpkit.arrays import array_module
 from sharpkit.lab.network import MLP, Statistics
-from sharpkit.lab.steps import array_module
+from sharpkit.lab.steps import check_labels
 
 Array = Any  # a NumPy or a CuPy array
 BatchNorm = Literal["batch", "running", "frozen"]
@@ -14,6 +17,9 @@ BatchNorm = Literal["batch", "running", "frozen"]
 # Rows evaluated at once where rows do not depend on each other: few enough for the
 # activations of a wide layer to stay in cache, many enough for the BLAS.
 BLOCK_ROWS = 1024
+# A device wants work by the million, as far as its memory goes: the activations of so
+# many rows of the paper's network F1 take 180 MB.
+DEVICE_BLOCK_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Problem:
     network
         The network whose weights vary.
     x, y : (M, inputs), (M,)
-        Samples and integer labels.
+        Samples and integer labels, on the device of the weights that will come.
     batch_norm
         Which statistics normalise: ``"batch"``, those of all M samples at the weights
         in hand (they move with the weights, and the gradient flows through them);
@@ -46,6 +52,8 @@ class Problem:
     ------
     ValueError
         If ``batch_norm`` and ``statistics`` do not fit together.
+    IndexError
+        If there are not M labels, or one is not that of an output.
     """
 
     def __init__(
@@ -66,6 +74,7 @@ class Problem:
                 "statistics for 'running' and 'frozen', and none for 'batch'"
             )
             raise ValueError(msg)
+        check_labels(y, len(x), network.sizes[-1])
         self.network, self.x, self.y = network, x, y
         self.batch_norm: BatchNorm = batch_norm
         self.statistics = statistics
@@ -91,10 +100,11 @@ class Problem:
                 gradient=gradient,
                 scale=1 / rows,
             )
-            return found.loss_sum, found.right
+            return float(found.loss_sum), int(found.right)
+        size = BLOCK_ROWS if array_module(weights) is np else DEVICE_BLOCK_ROWS
         total, right, part = 0.0, 0, gradient
-        for start in range(0, rows, BLOCK_ROWS):
-            block = slice(start, start + BLOCK_ROWS)
+        for start in range(0, rows, size):
+            block = slice(start, start + size)
             if start and gradient is not None:
                 part = array_module(weights).empty_like(weights)
             found = self.network.evaluate(
@@ -108,7 +118,7 @@ class Problem:
             if start and gradient is not None:
                 gradient += part
             total, right = total + found.loss_sum, right + found.right
-        return total, right
+        return float(total), int(right)
 
 
 def frozen_statistics(network: MLP, weights: Array, x: Array, y: Array) -> Statistics:

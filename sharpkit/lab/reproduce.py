@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import sharpkit
+from sharpkit.lab.devices import array_library
 from sharpkit.lab.experiments.gap import STEPS, run_trial
 from sharpkit.lab.figures import draw_paths
 from sharpkit.lab.settings import Setting
@@ -95,12 +96,19 @@ def reproduce(
     advance
         ``advance(setting name, steps)`` as work proceeds; a trial has `STEPS` steps.
 
+    Raises
+    ------
+    DeviceError
+        If the device of a setting cannot be used; nothing has been done then.
+
     Returns
     -------
     Results
         The finished trials. On KeyboardInterrupt the workers are stopped and what is
         finished is returned: `Results.complete` tells.
     """
+    for setting in settings:
+        array_library(setting.device)
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(folder, settings, seeds)
     context = multiprocessing.get_context("spawn")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sharpkit.lab.data import Dataset, draw_glyphs, load_digits, load_mnist
+from sharpkit.lab.devices import DEVICES, Device
 from sharpkit.lab.problem import BatchNorm
 
 HIDDEN_LAYERS = 5  # of the paper's network F1
@@ -40,6 +41,9 @@ class Setting:
         The statistics used when the sharpness is measured.
     folder : str or None
         Where the MNIST files are.
+    device : {"cpu", "cuda"}
+        Where training and measuring run. The starts, the order of the samples and the
+        directions are the same; results differ by rounding, which training amplifies.
     """
 
     name: str
@@ -55,9 +59,10 @@ class Setting:
     data_seed: int = 0
     batch_norm: BatchNorm = "running"
     folder: str | None = None
+    device: Device = "cpu"
 
     def load(self) -> Dataset:
-        """Return the data; the same for every trial.
+        """Return the data, on the host; the same for every trial.
 
         Raises
         ------
@@ -103,6 +108,7 @@ def setting(
     batch_norm: BatchNorm = "running",
     data_seed: int = 0,
     folder: str | None = None,
+    device: Device = "cpu",
 ) -> Setting:
     """Return the setting of a data set at a preset.
 
@@ -122,6 +128,9 @@ def setting(
             f"preset one of {', '.join(PRESETS)}"
         )
         raise ValueError(msg)
+    if device not in DEVICES:
+        msg = f"device={device!r}; give one of {', '.join(map(repr, DEVICES))}"
+        raise ValueError(msg)
     if data == "mnist" and folder is None:
         msg = "data='mnist' needs the folder with the four original IDX files"
         raise ValueError(msg)
@@ -131,6 +140,7 @@ def setting(
         batch_norm=batch_norm,
         data_seed=data_seed,
         folder=folder,
+        device=device,
     )
 
 

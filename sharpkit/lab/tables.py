@@ -23,7 +23,7 @@ from sharpkit.lab.verdict import (
 
 Record = dict[str, Any]
 
-_SOLVER_NAMES = {"auto": "auto", "scipy": "L-BFGS-B 10"}
+_SOLVER_NAMES = {"auto": "auto", "lbfgsb": "L-BFGS-B 10"}
 _NAMES = {
     "SB": "SB",
     "LB": "LB",

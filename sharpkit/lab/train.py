@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit.lab.network import MLP, Statistics
+from sharpkit.arrays import array_module
+from sharpkit.lab.network import MLP, Statistics, require_one_place
 from sharpkit.lab.optimizers import Optimizer
 from sharpkit.lab.problem import Problem
-from sharpkit.lab.steps import array_module
+from sharpkit.lab.steps import check_labels
 
 Array = Any  # a NumPy or a CuPy array
 
@@ -64,13 +65,14 @@ def train(
     Parameters
     ----------
     x, y : (M, inputs), (M,)
-        Training samples of the weights' dtype, and integer labels.
+        Training samples of the weights' dtype, and integer labels. They and ``start``
+        live in one place, and all work is done there: NumPy on the CPU, CuPy on CUDA.
     batch_size
         Rows per update; the last batch of an epoch may be shorter.
     start : (n,)
         Starting weights; copied.
     seed
-        Fixes the order of the samples.
+        Fixes the order of the samples, the same one on every device.
     until_loss
         Stop after the first epoch whose mean loss over the whole set, with running
         statistics, is at most this. None: train for ``max_epochs``.
@@ -81,12 +83,18 @@ def train(
     ------
     ValueError
         If ``batch_size`` is not between 1 and M.
+    IndexError
+        If there are not M labels, or one is not that of an output.
+    TypeError
+        If samples and start live in different places.
     FloatingPointError
         If the loss becomes infinite or NaN.
     """
     if not 1 <= batch_size <= len(x):
         msg = f"batch_size={batch_size}: give 1 to {len(x)}, the number of samples"
         raise ValueError(msg)
+    require_one_place(weights=start, x=x, y=y)
+    check_labels(y, len(x), network.sizes[-1])
     began = time.perf_counter()
     xp = array_module(start)
     weights, gradient = start.copy(), xp.empty_like(start)
@@ -95,12 +103,12 @@ def train(
     losses: list[float] = []
     updates, reached = 0, until_loss is None
     for epoch in range(1, max_epochs + 1):
-        for rows in _batches(order.permutation(len(x)), batch_size):
-            chosen = xp.asarray(rows)
+        shuffled = xp.asarray(order.permutation(len(x)))
+        for rows in _batches(shuffled, batch_size):
             found = network.evaluate(
                 weights,
-                x[chosen],
-                y[chosen],
+                x[rows],
+                y[rows],
                 statistics="batch",
                 gradient=gradient,
                 scale=1 / len(rows),

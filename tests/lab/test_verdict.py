@@ -92,7 +92,7 @@ def test_a_zero_counts_as_its_noise():
     trials = [
         _trial(s, {"SB": 0.9, "LB": 0.9}, {"SB": 1.0, "LB": 0.0}) for s in range(3)
     ]
-    found = ratio_interval(trials, "LB", "SB", epsilon=1e-3, full=True, solver="scipy")
+    found = ratio_interval(trials, "LB", "SB", epsilon=1e-3, full=True, solver="lbfgsb")
     assert found.mean == pytest.approx(-6)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+from sharpkit.arrays import array_module, is_array
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -19,7 +22,8 @@ class Dataset:
 
     Arrays are stored C-contiguous and read-only, so that an experiment cannot change
     the data of the next one by accident. An array that already has the right type and
-    layout is not copied.
+    layout is not copied. On a CUDA device (`on`) they are CuPy arrays, which cannot be
+    made read-only.
 
     Parameters
     ----------
@@ -75,6 +79,16 @@ class Dataset:
         """Number of pixels of an image, d."""
         return self.shape[0] * self.shape[1]
 
+    def on(self, xp: ModuleType) -> Dataset:
+        """Return the same data as arrays of ``xp``: of NumPy, or of CuPy on a device.
+
+        NumPy's own stay as they are; CuPy's are copies.
+        """
+        names = ("x_train", "y_train", "x_test", "y_test")
+        return replace(
+            self, **{name: xp.asarray(getattr(self, name)) for name in names}
+        )
+
     def _check(self, part: str, x: Images, y: Labels) -> None:
         if x.ndim != 2 or x.shape[1] != self.features:
             msg = (
@@ -94,6 +108,9 @@ class Dataset:
 
 
 def _frozen(array: NDArray[_T], dtype: type[_T]) -> NDArray[_T]:
+    if is_array(array) and array_module(array) is not np:
+        xp = array_module(array)
+        return cast("NDArray[_T]", xp.ascontiguousarray(array, dtype))
     # A view, so that the caller's own array stays as writable as it was.
     view = np.ascontiguousarray(array, dtype=dtype).view()
     view.flags.writeable = False

@@ -15,7 +15,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import sharpkit
+from sharpkit.arrays import array_module
 from sharpkit.lab.data import Dataset
+from sharpkit.lab.devices import array_library
 from sharpkit.lab.experiments.path import parametric_path
 from sharpkit.lab.network import MLP, Statistics
 from sharpkit.lab.optimizers import Adam
@@ -29,7 +31,7 @@ Record = dict[str, Any]
 Advance = Callable[[str, int], None]
 """``advance(what, steps)``: called when something is done."""
 
-SOLVERS: tuple[Literal["auto", "scipy"], ...] = ("auto", "scipy")
+SOLVERS: tuple[Literal["auto", "lbfgsb"], ...] = ("auto", "lbfgsb")
 TRAINED = {"SB": 12, "LB": 4, "LB fast": 4}  # steps of progress, about their cost
 RESCALED = ("SB rescaled", "LB rescaled")
 MINIMISERS = (*TRAINED, *RESCALED)
@@ -46,7 +48,8 @@ def run_trial(
 ) -> Record:
     """Train and measure one pair of minimisers; return a record ready for JSON.
 
-    Runs on one thread, so that its bits do not depend on how many trials run at once.
+    Runs on one thread, so that its bits do not depend on how many trials run at once;
+    on a CUDA device if the setting says so.
 
     Parameters
     ----------
@@ -68,7 +71,7 @@ def run_trial(
 def _run_trial(
     setting: Setting, seed: int, with_path: bool, advance: Advance
 ) -> Record:
-    data = setting.load()
+    data = setting.load().on(array_library(setting.device))
     network = MLP(setting.sizes(data))
     runs = {
         name: _train(setting, network, data, seed, name, advance) for name in TRAINED
@@ -101,13 +104,14 @@ def _train(
     name: str,
     advance: Advance,
 ) -> TrainingRun:
+    start = network.initial_weights(seed)  # drawn on the host: the same everywhere
     run = train(
         network,
         data.x_train,
         data.y_train,
         batch_size=setting.small if name == "SB" else setting.large,
         optimizer=Adam(rate=setting.rate * (FAST if name == "LB fast" else 1)),
-        start=network.initial_weights(seed),
+        start=array_module(data.x_train).asarray(start),
         seed=seed,
         until_loss=setting.until_loss,
         max_epochs=setting.max_epochs,
@@ -122,7 +126,7 @@ def _training_record(run: TrainingRun) -> Record:
         "epochs": run.epochs,
         "updates": run.updates,
         "reached": run.reached,
-        "distance": float(np.linalg.norm(moved)),
+        "distance": float(array_module(moved).linalg.norm(moved)),
         "training_seconds": run.seconds,
     }
 

@@ -12,23 +12,36 @@ from typing import Any
 
 import numpy as np
 
+from sharpkit.arrays import array_module
 
-def array_module(array: Any) -> ModuleType:
-    """Return the module (NumPy or CuPy) that ``array`` belongs to."""
-    if isinstance(array, np.ndarray):
-        return np
-    import cupy
-
-    module: ModuleType = cupy.get_array_module(array)
-    return module
+__all__ = ["array_module", "check_labels", "steps_for"]
 
 
 def steps_for(array: Any) -> ModuleType:
     """Return the steps to use where ``array`` lives: fused for NumPy, else plain."""
-    if isinstance(array, np.ndarray):
+    if array_module(array) is np:
         from sharpkit.lab.steps import fused
 
         return fused
     from sharpkit.lab.steps import plain
 
     return plain
+
+
+def check_labels(labels: Any, rows: int, classes: int) -> None:
+    """Check that there is a label for each row, in ``range(classes)``.
+
+    Raises
+    ------
+    IndexError
+        If not. CuPy would wrap such a label around, and count another class.
+    """
+    if labels.shape != (rows,):
+        msg = f"labels have shape {labels.shape}; give ({rows},), one per row"
+        raise IndexError(msg)
+    if rows and (labels.min() < 0 or labels.max() >= classes):
+        msg = (
+            f"labels go from {labels.min()} to {labels.max()}; the last layer has "
+            f"outputs 0 to {classes - 1}"
+        )
+        raise IndexError(msg)

@@ -6,13 +6,15 @@ float64 in their order, so the bits do not depend on the number of threads.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from sharpkit import parallel
+from sharpkit.compiling import jit
+from sharpkit.lab.steps import check_labels
 
 Array = Any  # a NumPy array; every array of one call has one dtype
 
@@ -23,7 +25,7 @@ ELEMENTS = 32768
 # Up to so many numbers one thread is faster than two: what they touch lies in the
 # caches, and between two steps the BLAS's own threads still spin on the other cores.
 ALONE = 1 << 21
-_jit: Any = njit(nogil=True, cache=True, error_model="numpy")
+_jit: Any = functools.partial(jit, nogil=True, error_model="numpy")
 
 
 def _row_chunks(z: Array) -> int:
@@ -190,7 +192,8 @@ def softmax_cross_entropy(
     logits: Array, labels: Array, dlogits: Array | None, scale: float = 1.0
 ) -> tuple[float, int]:
     """Return the summed loss and the number of right rows; see `plain`."""
-    _check_labels(labels, *logits.shape)
+    # Compiled loops check no index: they would read whatever lies in memory there.
+    check_labels(labels, *logits.shape)
     chunks = _row_chunks(logits)
     losses, right = np.empty(chunks), np.empty(chunks, np.int64)
     gradient = np.empty((0, 0), logits.dtype) if dlogits is None else dlogits
@@ -202,19 +205,6 @@ def softmax_cross_entropy(
         logits.size,
     )
     return float(losses.sum()), int(right.sum())
-
-
-def _check_labels(labels: Array, rows: int, classes: int) -> None:
-    # Compiled loops check no index: they would read whatever lies in memory there.
-    if labels.shape != (rows,):
-        msg = f"labels have shape {labels.shape}; give ({rows},), one per row"
-        raise IndexError(msg)
-    if labels.min() < 0 or labels.max() >= classes:
-        msg = (
-            f"labels go from {labels.min()} to {labels.max()}; the last layer has "
-            f"outputs 0 to {classes - 1}"
-        )
-        raise IndexError(msg)
 
 
 @_jit

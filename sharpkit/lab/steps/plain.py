@@ -10,17 +10,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from sharpkit.lab.steps import array_module
+import numpy as np
+
+from sharpkit.arrays import array_module
 
 Array = Any  # a NumPy or a CuPy array
 
 
 def column_statistics(z: Array) -> tuple[Array, Array]:
     """Return mean and biased variance of each column, float64 inside, z's dtype out."""
-    return (
-        z.mean(axis=0, dtype="float64").astype(z.dtype),
-        z.var(axis=0, dtype="float64").astype(z.dtype),
-    )
+    mean = z.mean(axis=0, dtype=np.float64)
+    centred = z - mean  # z.var would not do: CuPy's takes the mean in z's own dtype
+    var = (centred * centred).mean(axis=0)
+    return mean.astype(z.dtype), var.astype(z.dtype)
 
 
 def scale_shift_relu(z: Array, scale: Array, shift: Array, out: Array) -> None:
@@ -37,8 +39,8 @@ def relu_backward_sums(
     """
     da = _active(dh, z, scale, shift)
     return (
-        da.sum(axis=0, dtype="float64").astype(z.dtype),
-        (da * (z - mean)).sum(axis=0, dtype="float64").astype(z.dtype),
+        da.sum(axis=0, dtype=np.float64).astype(z.dtype),
+        (da * (z - mean)).sum(axis=0, dtype=np.float64).astype(z.dtype),
     )
 
 
@@ -67,11 +69,12 @@ def _active(dh: Array, z: Array, scale: Array, shift: Array) -> Array:
 
 def softmax_cross_entropy(
     logits: Array, labels: Array, dlogits: Array | None, scale: float = 1.0
-) -> tuple[float, int]:
+) -> tuple[Any, Any]:
     """Return the sum of ``-log softmax(logits)[label]`` and the number of right rows.
 
     ``dlogits`` receives the gradient of ``scale`` times that sum; None skips it. A row
-    is right where its label's logit is the first largest one.
+    is right where its label's logit is the first largest one. Both numbers stay where
+    the logits live: a device is not waited for.
     """
     xp = array_module(logits)
     rows = xp.arange(len(logits))
@@ -84,7 +87,7 @@ def softmax_cross_entropy(
         dlogits[rows, labels] -= 1
         dlogits *= scale
     right = logits.argmax(axis=1) == labels
-    return float(losses.sum(dtype="float64")), int(right.sum())
+    return losses.sum(dtype=np.float64), right.sum()
 
 
 def adam(

@@ -1,10 +1,12 @@
 import json
 from dataclasses import replace
 
+import fake_cupy
 import numpy as np
 import pytest
 
 import sharpkit
+from sharpkit.lab.experiments import gap
 from sharpkit.lab.experiments.gap import (
     MEASUREMENTS,
     MINIMISERS,
@@ -16,6 +18,12 @@ from sharpkit.lab.problem import Problem
 from sharpkit.lab.settings import EPSILONS, Setting
 
 TINY = Setting("tiny", "digits", 200, 797, 32, 20, 100, until_loss=0.1)
+
+
+@pytest.fixture
+def cupy():
+    with fake_cupy.installed() as module:
+        yield module
 
 
 @pytest.fixture(scope="module")
@@ -111,3 +119,25 @@ def test_the_default_value_is_what_a_user_gets_from_the_library(trial):
     result = sharpkit.sharpness(start, problem, epsilon=EPSILONS[0], seed=5)
     assert result.value > 0
     assert result.displacement.shape == (network.n_weights,)
+
+
+def test_a_trial_on_a_device_finds_the_same(cupy, monkeypatch):
+    """Trained and measured there, from the same start, along the same directions."""
+    monkeypatch.setattr(gap, "EPSILONS", EPSILONS[:1])
+    monkeypatch.setattr(gap, "SUBSPACE", 5)
+    short = replace(TINY, train=60, width=8, small=20, large=30, max_epochs=2)
+    here = run_trial(short, 0, with_path=True)
+    there = run_trial(replace(short, device="cuda"), 0, with_path=True)
+    assert json.loads(json.dumps(there, allow_nan=False)) == there
+    for name, found in there["minimisers"].items():
+        expected = here["minimisers"][name]
+        assert found["train"] == pytest.approx(expected["train"], rel=1e-5)
+        assert found["test"] == pytest.approx(expected["test"], rel=1e-5)
+        for ours, theirs in zip(found["sharpness"], expected["sharpness"], strict=True):
+            assert (ours["backend"], theirs["backend"]) == ("cuda", "cpu")
+            assert ours["value"] == pytest.approx(theirs["value"], rel=2e-2)
+    assert there["path"]["test_loss"] == pytest.approx(
+        here["path"]["test_loss"], rel=1e-4
+    )
+    distances = [r["minimisers"]["SB"]["distance"] for r in (here, there)]
+    assert distances[0] == pytest.approx(distances[1], rel=1e-5)
