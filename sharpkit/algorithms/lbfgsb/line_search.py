@@ -45,11 +45,11 @@ def search(
     ----------
     at
         Evaluates at a step; None where that cannot be done, which ends the search.
+        Where the value is infinite, the search comes back halfway.
     start
         At step 0, with a negative slope.
     longest
         Returns the largest step; asked only if the first trial, at 1, does not do.
-        Where the value is infinite, the search comes back halfway.
     trials
         Most evaluations.
 

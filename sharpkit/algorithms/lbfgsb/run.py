@@ -21,9 +21,10 @@ STEP, SLOPE = 0, 1  # rows of the work block; the pairs follow them
 class Run:
     """One run from the centre of the box.
 
-    Vectors: ``z``, where it is; ``_new``, where it goes; ``_spare``; and a block of two
-    rows, the step and the gradient, before those of the pairs, so that one pass takes
-    products or combinations of them all.
+    Vectors: ``z``, where it is; ``_new``, where it goes; ``_spare``, first for the
+    Newton step and then for the first trial; and a block of two rows, the step and the
+    gradient, before those of the pairs, so that one pass takes products or combinations
+    of them all.
     """
 
     def __init__(self, box: Box, *, scale: float, memory: int) -> None:
@@ -143,10 +144,12 @@ class Run:
     def _evaluate(self, step: float) -> Trial | None:
         if not self._box.left:
             return None
-        if self._trials or step != 1:
-            self._found = self._box.evaluate(self.z, self._block[STEP], step, self._new)
-        else:
+        if not self._trials:  # at 1, the model's minimum itself: on walls exactly
             self._found = self._box.evaluate(self._new, self._new, 0.0)
+        else:
+            if len(self._trials) == 1:
+                self._new, self._spare = self._spare, self._new
+            self._found = self._box.evaluate(self.z, self._block[STEP], step, self._new)
         loss, slope = self._found.loss, 0.0
         if np.isfinite(loss):
             slope = -self._box.space.dot(self._found.gradient, self._block[STEP])
@@ -161,16 +164,28 @@ class Run:
 
     def _keep_better(self, accepted: Trial | None) -> None:
         """Keep the best trial where no point reached so far is as good."""
-        reached = self.loss if accepted is None else max(self.loss, self._found.loss)
+        reached = [self.loss]
+        if accepted is not None:
+            reached.append(self._found.loss)
         if self._missed is not None:
-            reached = max(reached, self._missed.loss)
-        step, loss = max(self._trials, key=lambda t: t[1], default=(0.0, reached))
-        if not loss > reached:
+            reached.append(self._missed.loss)
+        losses = [loss for _, loss in self._trials]
+        if max(losses, default=-np.inf) <= max(reached):
             return
-        place, gradient = self._box.space.empty(), self._box.space.empty()
-        self._box.step(self.z, self._block[STEP], step, place)
-        gradient.fill(np.nan)  # it is gone
-        self._missed = Point(place, loss, gradient)
+        space, index = self._box.space, int(np.argmax(losses))
+        last = len(losses) - 1
+        point = Point(space.empty(), losses[index], space.empty())
+        if index == last:
+            space.copy(self._new, point.z)
+            space.copy(self._found.gradient, point.gradient)
+        else:
+            if index == 0:
+                space.copy(self._spare, point.z)
+            else:
+                step = self._trials[index][0]
+                self._box.step(self.z, self._block[STEP], step, point.z)
+            point.gradient.fill(np.nan)  # it is gone
+        self._missed = point
 
     def _remember(self, trial: Trial, start: Trial) -> None:
         """Add the pair of this step to the model, if the slope has increased."""

@@ -185,8 +185,9 @@ def test_the_best_point_belongs_to_its_loss(dtype):
 
 
 @pytest.mark.parametrize("budget", range(3, 20))
-def test_the_budget_ends_it_with_the_best_seen(budget):
-    w = np.random.default_rng(2).uniform(-1, 1, 20)
+@pytest.mark.parametrize("seed", range(4))
+def test_the_budget_ends_it_with_the_best_seen(budget, seed):
+    w = np.random.default_rng(seed).uniform(-1, 1, 20)
     recorded = Recorded(negative_rosenbrock)
     box = make_box(recorded, w, 1.0, budget=budget)
     best, stopped = lbfgsb.maximise(box, max_iter=500, scaled=False)
@@ -237,3 +238,56 @@ def test_memory_in_vectors(monkeypatch):
     vectors = sum(1 if len(shape) == 1 else shape[0] for shape in asked)
     # The gradient at the centre is the callback's, and taken over.
     assert vectors + 1 + 1 == 27
+
+
+def hs5(x):
+    a, b = x
+    return np.sin(a + b) + (a - b) ** 2 - 1.5 * a + 2.5 * b + 1
+
+
+def hs38(x):
+    a, b, c, d = x
+    return (
+        100 * (b - a**2) ** 2 + (1 - a) ** 2 + 90 * (d - c**2) ** 2 + (1 - c) ** 2
+        + 10.1 * ((b - 1) ** 2 + (d - 1) ** 2) + 19.8 * (b - 1) * (d - 1)
+    )  # fmt: skip
+
+
+def hs45(x):
+    return 2 - np.prod(x) / 120
+
+
+def hs110(x):
+    return np.sum(np.log(x - 2) ** 2 + np.log(10 - x) ** 2) - np.prod(x) ** 0.2
+
+
+@pytest.mark.parametrize(
+    ("f", "low", "high", "minimum"),
+    [
+        (hs5, [-1.5, -3], [4, 3], -1.9132229549810367),
+        (hs38, [-10] * 4, [10] * 4, 0.0),
+        (hs45, [0] * 5, [1, 2, 3, 4, 5], 1.0),
+        (hs110, [2.001] * 10, [9.999] * 10, -45.77846971),
+    ],
+)
+def test_problems_with_bounds(f, low, high, minimum):
+    """Of W. Hock and K. Schittkowski (1981), from the middle of the bounds."""
+    low, high = np.array(low, float), np.array(high, float)
+    middle, half = (low + high) / 2, (high - low) / 2
+    # The box of weights w has half widths epsilon (|w| + 1): choose w so.
+    epsilon = half.min() / 2
+    w = half / epsilon - 1
+
+    def loss_fn(x):
+        y = x - w + middle
+        steps = 1e-30j * np.eye(
+            len(y)
+        )  # exact: the imaginary part of f(y + ih) is h f'
+        return -f(y), -np.array([f(y + step).imag / 1e-30 for step in steps])
+
+    got, want = (f(loss_fn, w, epsilon, iterations=60) for f in (ours, scipys))
+    both = min(len(got), len(want), 10)
+    assert both > 0
+    if f is not hs110:  # symmetric: all pairs but the first are made of rounding
+        np.testing.assert_allclose(got[:both], want[:both], rtol=1e-6, atol=1e-9)
+    assert -got[-1] == pytest.approx(minimum, rel=1e-5, abs=1e-4)
