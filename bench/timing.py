@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -60,20 +64,39 @@ def interleaved(
     if rounds < 1 or turn < 1:
         msg = f"rounds={rounds}, turn={turn}: give at least 1 of each"
         raise ValueError(msg)
-    taken: dict[str, list[float]] = {name: [] for name in candidates}
-    for index in range(rounds + 1):
+    turns = {
+        name: partial(_turn, call, settle, turn, pause, clock)
+        for name, call in candidates.items()
+    }
+    return {
+        name: Timing(tuple(each for seconds in taken[1:] for each in seconds))
+        for name, taken in in_turns(turns, rounds + 1).items()
+    }
+
+
+def in_turns(
+    candidates: Mapping[str, Callable[[], T]], rounds: int
+) -> dict[str, list[T]]:
+    """Call every candidate once per round; return what each gave, in order.
+
+    The first round and every other one run backwards.
+    """
+    found: dict[str, list[T]] = {name: [] for name in candidates}
+    for index in range(rounds):
         names = list(candidates)
         for name in names if index % 2 else reversed(names):
-            time.sleep(pause)
-            seconds = _turn(candidates[name], settle, turn, clock)
-            if index:
-                taken[name] += seconds
-    return {name: Timing(tuple(seconds)) for name, seconds in taken.items()}
+            found[name].append(candidates[name]())
+    return found
 
 
 def _turn(
-    call: Callable[[], object], settle: int, turn: int, clock: Callable[[], float]
+    call: Callable[[], object],
+    settle: int,
+    turn: int,
+    pause: float,
+    clock: Callable[[], float],
 ) -> list[float]:
+    time.sleep(pause)
     for _ in range(settle):
         call()
     seconds = []

@@ -83,7 +83,7 @@ def test_an_unknown_case(run, fake, capsys):
 
 def test_every_case_has_a_line_and_a_run(run):
     cases = run.known_cases()
-    assert {"solvers", "trainer"} <= cases.keys()
+    assert {"kernels", "sharpness", "solvers", "trainer"} <= cases.keys()
     for name, what in cases.items():
         assert what.endswith("."), name
         assert callable(importlib.import_module(f"bench.cases.{name}").run)

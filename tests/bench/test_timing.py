@@ -67,3 +67,9 @@ def test_median_and_spread(timing):
 def test_bad_counts(timing, settings):
     with pytest.raises(ValueError, match="give at least 1 of each"):
         timing.interleaved({}, **settings)
+
+
+def test_what_candidates_give_is_kept_in_order(timing):
+    given = iter(range(6))
+    found = timing.in_turns({"a": lambda: next(given), "b": lambda: next(given)}, 3)
+    assert found == {"a": [1, 2, 5], "b": [0, 3, 4]}
