@@ -109,7 +109,7 @@ BAD = [
     (
         lambda w: (1.0, None),
         TypeError,
-        "None of type NoneType as the gradient; the weights are a numpy array: return one",
+        "NoneType as the gradient; the weights are a numpy array: return one",
     ),
     (
         lambda w: (1.0, np.ones(2)),

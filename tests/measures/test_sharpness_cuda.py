@@ -1,4 +1,4 @@
-"""Measurements on the CUDA backend, with a stand-in for CuPy and the kernels on the CPU.
+"""Measurements on the CUDA backend: a stand-in for CuPy, and its kernels on the CPU.
 
 The stand-in refuses every implicit copy between host and device, so what passes here
 keeps its vectors on the device.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import fake_cupy
 import numpy as np
 import pytest
+from problems import without_gradient
 
 from sharpkit import sharpness
 from sharpkit.results import Status
@@ -82,12 +83,10 @@ def test_the_device_finds_what_the_host_finds(cupy, dtype, subspace, options, si
 
 def test_a_loss_alone_on_the_device(cupy):
     w = weights(np.float64)
-    values = [
-        sharpness(
-            xp.asarray(w), lambda x, f=Coupled(xp, w.dtype): f(x)[0], subspace=4
-        ).value
-        for xp in (np, cupy)
-    ]
+    values = []
+    for xp in (np, cupy):
+        loss_fn = without_gradient(Coupled(xp, w.dtype))
+        values.append(sharpness(xp.asarray(w), loss_fn, subspace=4).value)
     assert values[1] == pytest.approx(values[0], rel=1e-6)
     assert values[0] > 0
 
