@@ -16,6 +16,11 @@ NEEDS = "sharpkit builds a small C++17 extension"
 FLAGS = ["-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
 
 
+PRODUCTS = [
+    "csrc/products.cpp",
+    *(f"csrc/products_{isa}.cpp" for isa in ("base", "avx2", "avx512")),
+]
+
 # Compiled where it runs, by CuPy: sharpkit.kernels.cuda looks for these in the package,
 # and in a checkout or an editable installation here.
 CUDA = ["csrc/elementwise.h", "csrc/sums.cuh", "csrc/kernels.cu"]
@@ -73,8 +78,14 @@ setup(
     ext_modules=[
         Pybind11Extension(
             "sharpkit._native",
-            sources=["csrc/bindings.cpp", "csrc/random.cpp"],
-            depends=["csrc/elementwise.h", "csrc/random.h"],
+            sources=["csrc/bindings.cpp", "csrc/random.cpp", *PRODUCTS],
+            depends=[
+                "csrc/elementwise.h",
+                "csrc/products.h",
+                "csrc/products.inc",
+                "csrc/random.h",
+                "csrc/rows.h",
+            ],
             include_dirs=["csrc"],
             cxx_std=17,
             extra_compile_args=(

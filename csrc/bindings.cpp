@@ -6,13 +6,17 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "elementwise.h"
+#include "products.h"
 #include "random.h"
 
 namespace py = pybind11;
 
 namespace {
+
+using Sums = py::array_t<double, py::array::c_style>;
 
 void check_layout(const py::array &out) {
   if (out.ndim() != 1)
@@ -57,6 +61,69 @@ void fill_signs(py::array out, std::uint64_t seed, std::uint64_t stream,
   });
 }
 
+// Calls task(number), a number of the array's type, without the interpreter lock.
+template <class Task>
+void with_type(const py::array &array, Task task) {
+  const bool single = py::isinstance<py::array_t<float>>(array);
+  if (!single && !py::isinstance<py::array_t<double>>(array))
+    throw py::type_error("the arrays have dtype " +
+                         py::str(array.dtype()).cast<std::string>() +
+                         "; give float32 or float64");
+  py::gil_scoped_release release;
+  if (single)
+    task(float());
+  else
+    task(double());
+}
+
+template <class T>
+const T *numbers(const py::array &array) {
+  return static_cast<const T *>(array.data());
+}
+
+template <class T>
+sharpkit::Rows<T> rows(const py::array &block) {
+  return {numbers<T>(block), static_cast<std::size_t>(block.shape(0)),
+          static_cast<std::size_t>(block.shape(1))};
+}
+
+template <class T>
+sharpkit::Place<T> place(const py::array &w, double eps, const py::array &z) {
+  return {numbers<T>(w), static_cast<T>(eps), numbers<T>(z)};
+}
+
+// What the dot products take on trust is checked in sharpkit/kernels/cpu.py.
+
+void gram(const py::array &A, const py::array &B, bool same, std::size_t begin,
+          std::size_t end, std::size_t chunk, Sums partial) {
+  double *out = partial.mutable_data();
+  with_type(A, [&](auto number) {
+    using T = decltype(number);
+    sharpkit::gram(rows<T>(A), rows<T>(B), same, {begin, end, chunk}, out);
+  });
+}
+
+void path_gram(const py::array &A, const py::array &w, double eps, const py::array &z,
+               const py::array &g, const Sums &ts, std::size_t begin, std::size_t end,
+               std::size_t chunk, Sums partial) {
+  double *out = partial.mutable_data();
+  with_type(A, [&](auto number) {
+    using T = decltype(number);
+    const std::vector<T> steps(ts.data(), ts.data() + ts.size());
+    sharpkit::path_gram<T>(rows<T>(A), place<T>(w, eps, z), numbers<T>(g),
+                           steps.data(), steps.size(), {begin, end, chunk}, out);
+  });
+}
+
+void free_gram(const py::array &A, const py::array &w, double eps, const py::array &z,
+               std::size_t begin, std::size_t end, std::size_t chunk, Sums partial) {
+  double *out = partial.mutable_data();
+  with_type(A, [&](auto number) {
+    using T = decltype(number);
+    sharpkit::free_gram<T>(rows<T>(A), place<T>(w, eps, z), {begin, end, chunk}, out);
+  });
+}
+
 py::tuple philox4x32(std::array<std::uint32_t, 4> counter,
                      std::array<std::uint32_t, 2> key) {
   const auto [a, b, c, d] = counter;
@@ -76,6 +143,20 @@ PYBIND11_MODULE(_native, module) {
   module.def("fill_signs", &fill_signs, out, py::arg("seed"), py::arg("stream"),
              py::arg("offset"),
              "Write the random signs offset, offset + 1, ... of the stream to out.");
+  const auto range = "over columns begin to end, in chunks; see cpu.py.";
+  module.def("gram", &gram, py::arg("A"), py::arg("B"), py::arg("same"),
+             py::arg("begin"), py::arg("end"), py::arg("chunk"),
+             py::arg("partial").noconvert(), range);
+  module.def("path_gram", &path_gram, py::arg("A"), py::arg("w"), py::arg("eps"),
+             py::arg("z"), py::arg("g"), py::arg("ts"), py::arg("begin"),
+             py::arg("end"), py::arg("chunk"), py::arg("partial").noconvert(), range);
+  module.def("free_gram", &free_gram, py::arg("A"), py::arg("w"), py::arg("eps"),
+             py::arg("z"), py::arg("begin"), py::arg("end"), py::arg("chunk"),
+             py::arg("partial").noconvert(), range);
+  module.def("instruction_sets", &sharpkit::instruction_sets,
+             "Return the instruction sets of the dot products, the best one last.");
+  module.def("use_instruction_set", &sharpkit::use_instruction_set, py::arg("name"),
+             "Use another one from now on; for tests.");
   module.def("philox4x32", &philox4x32, py::arg("counter"), py::arg("key"),
              "Return the four words that Philox4x32-10 makes of a counter and a key.");
 }

@@ -1,4 +1,4 @@
-"""The kernels on CPU threads: Numba where memory is the limit, C++ for random numbers.
+"""The kernels on CPU threads: Numba where memory is the limit, C++ where arithmetic is.
 
 What each does is written in `reference`. A worker handles a range of fixed chunks, and
 sums are kept per chunk and added in order, so results have the same bits for every
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from sharpkit import _native, parallel
 from sharpkit.kernels import _cpu_box as box
-from sharpkit.kernels import _cpu_gram as sums
 from sharpkit.kernels._cpu_combine import COMBINE
 from sharpkit.kernels._jit import Array, Worker, compiled
 
@@ -34,11 +33,10 @@ def gram(A: Array, B: Array) -> NDArray[np.float64]:
     n = _common_length(A, B)
     chunks = -(-n // CHUNK)
     partial = np.empty((chunks, A.shape[0], B.shape[0]))
-    work = compiled(sums.GRAM, A.dtype)
     same = A is B
 
     def task(begin: int, end: int) -> None:
-        work(A, B, same, CHUNK, partial, begin, end)
+        _native.gram(A, B, same, begin, end, CHUNK, partial)
 
     _run(task, n, n * A.shape[0] * B.shape[0])
     total: NDArray[np.float64] = partial[0] if chunks == 1 else partial.sum(axis=0)
@@ -129,10 +127,9 @@ def path_gram(
     ts = np.ascontiguousarray(ts, dtype=np.float64)
     rows, columns = len(A) + 1, 2 * len(ts)
     partial = np.empty((-(-n // CHUNK), rows, columns))
-    work = compiled(sums.PATH, A.dtype)
 
     def task(begin: int, end: int) -> None:
-        work(A, w, eps, z, g, ts, CHUNK, partial, begin, end)
+        _native.path_gram(A, w, eps, z, g, ts, begin, end, CHUNK, partial)
 
     _run(task, n, n * rows * columns)
     total = partial.sum(axis=0).reshape(rows, len(ts), 2)
@@ -146,10 +143,9 @@ def free_gram(A: Array, w: Array, eps: float, z: Array) -> NDArray[np.float64]:
         msg = f"the vectors differ from the block, {A.dtype} {A.shape}"
         raise ValueError(msg)
     partial = np.empty((-(-n // CHUNK), len(A), len(A)))
-    work = compiled(sums.FREE, A.dtype)
 
     def task(begin: int, end: int) -> None:
-        work(A, w, eps, z, CHUNK, partial, begin, end)
+        _native.free_gram(A, w, eps, z, begin, end, CHUNK, partial)
 
     _run(task, n, n * len(A) ** 2)
     total: NDArray[np.float64] = partial.sum(axis=0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from sharpkit import _native
 from sharpkit.kernels import cpu, reference
 
 CHUNK = cpu.CHUNK
@@ -262,3 +263,30 @@ def test_inputs_may_be_read_only(vectors, dtype):
 def test_what_the_cpu_cannot_do_is_said(call, error, message):
     with pytest.raises(error, match=message):
         call(np.ones((3, 10)))
+
+
+@pytest.mark.parametrize("name", _native.instruction_sets())
+@pytest.mark.parametrize(("ka", "kb"), [(1, 1), (2, 3), (4, 4), (5, 7), (22, 9)])
+@pytest.mark.parametrize("n", [1, 15, 17, 2047, 2049, CHUNK + 5])
+def test_every_instruction_set(rng, dtype, name, ka, kb, n):
+    both = rng.standard_normal((ka + kb, n)).astype(dtype)
+    A, B = np.ascontiguousarray(both[:ka]), np.ascontiguousarray(both[ka:])
+    w, z, g = (rng.standard_normal(n).astype(dtype) for _ in range(3))
+    z *= dtype(1e-2)
+    close = {"rtol": 1e-11, "atol": 1e-11 * np.sqrt(n)}
+    ts = np.array([0.0, 1e-3, 0.3])
+    _native.use_instruction_set(name)
+    try:
+        np.testing.assert_allclose(cpu.gram(A, B), reference.gram(A, B), **close)
+        np.testing.assert_allclose(cpu.gram(A, A), reference.gram(A, A), **close)
+        for kernel, *args in (("free_gram", A, w, 1e-2, z),
+                              ("path_gram", A, w, 1e-2, z, g, ts)):  # fmt: skip
+            found, want = (getattr(k, kernel)(*args) for k in (cpu, reference))
+            np.testing.assert_allclose(found, want, **close)
+    finally:
+        _native.use_instruction_set(_native.instruction_sets()[-1])
+
+
+def test_an_instruction_set_that_is_not_there():
+    with pytest.raises(ValueError, match="no mmx"):
+        _native.use_instruction_set("mmx")
