@@ -13,7 +13,7 @@ from bench.problems import Quadratic
 from bench.solving import EPSILON, solve
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
-WARM = 40_000  # coordinates of a first measurement: more than one chunk
+WARM = 300_000  # coordinates of a first measurement: enough for several threads
 SUBSPACE = "subspace"
 COLUMNS = 100
 

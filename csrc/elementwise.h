@@ -229,6 +229,7 @@ template <class T>
 SK_FN sk_path_point<T> sk_path(T w, T eps, T z, T g, T t) {
   const T r = sk_radius(w, eps);
   const T ahead = z + t * g;
-  const bool stuck = (g > 0 && ahead >= r) || (g < 0 && ahead <= -r);
-  return sk_path_point<T>{stuck ? static_cast<T>(0) : g, sk_clip(ahead, r) - z};
+  const T towards = g > 0 ? ahead : -ahead;  // where g is 0 either is right
+  const T along = towards >= r ? static_cast<T>(0) : g;
+  return sk_path_point<T>{along, sk_clip(ahead, r) - z};
 }

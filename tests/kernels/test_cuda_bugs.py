@@ -99,7 +99,7 @@ SCALARS = [
     ("NaN direction lost", "(moved), r) : d;", "(moved), r) : z;", checks.box_toward),
     ("NaN room lost", "return both == both ? sk_infinity() : both",
      "return sk_infinity()", checks.box_reach),
-    ("wall not reached", "g > 0 && ahead >= r", "g > 0 && ahead > r", checks.path_gram),
+    ("wall not reached", "towards >= r ?", "towards > r ?", checks.path_gram),
     ("radius in another order", "eps * (sk_abs(w) + static_cast<T>(1))",
      "eps * sk_abs(w) + eps", checks.box_radius),
 ]  # fmt: skip
