@@ -81,3 +81,33 @@ def test_the_bench_figures_are_those_of_the_committed_runs():
     ours, fused = (record["columns"].index(name) for name in ("of torch", "of fused"))
     for row in record["rows"]:
         assert f"| {row[0]} | {row[ours]} | {row[fused]} |" in README
+
+
+def test_the_engine_figures_are_those_of_the_committed_runs():
+    results = ROOT / "bench" / "results"
+    (file,) = sorted(results.glob("*-sharpness.jsonl"))[-1:]
+    data = json.loads(file.read_text())["data"]
+    largest = [each for each in data["quadratics"] if each["n"] == 10**7]
+    memory = {each["method"]: each["bytes_per_weight"] for each in data["memory"]}
+    for method, name in (("lbfgsb", "`lbfgsb`"), ("auto", "`auto`, per evaluation")):
+        shares = (
+            f"1/{1 / each['of_scipy']:.0f}" for each in largest
+            if each["method"] == method
+        )  # fmt: skip
+        row = " | ".join([name, *shares, f"{memory[method]:.0f} B per weight"])
+        assert f"| {row} |" in README
+    for each in data["network"]:
+        if each["method"] != "auto":
+            assert f"{each['own_share']:.0%}" in README
+    (file,) = sorted(results.glob("*-kernels.jsonl"))[-1:]
+    records = json.loads(file.read_text())["data"]["kernels"]
+    shares = {}
+    for each in records:
+        if each["dtype"] == "float32" and "share" in each:
+            shares.setdefault(each["kernel"], {})[each["threads"]] = each["share"]
+    section = README.split("| kernel, float32 |")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (\w.*?) \| (\d+)% \| (\d+)% \|$", section, re.MULTILINE)
+    assert len(rows) >= 8
+    for name, *shown in rows:
+        found = [f"{shares[name][threads]:.0%}" for threads in sorted(shares[name])]
+        assert [f"{each}%" for each in shown] == found
