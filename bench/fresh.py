@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+import sharpkit
 from bench.table import CaseError
 
 LAUNCH = """
@@ -23,7 +25,9 @@ def in_fresh_process(module: str, name: str, **settings: Any) -> Any:
     Modules are found where this process finds them. Settings and result are plain
     Python values.
     """
-    paths = os.pathsep.join(path for path in sys.path if path)
+    # First of all the sharpkit in use: a checkout may lie on the path, too.
+    used = str(Path(sharpkit.__file__).resolve().parents[1])
+    paths = os.pathsep.join([used, *filter(None, sys.path)])
     done = subprocess.run(
         [sys.executable, "-P", "-c", LAUNCH, json.dumps([module, name, settings])],
         env=os.environ | {"PYTHONPATH": paths},
