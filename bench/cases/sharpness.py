@@ -29,7 +29,7 @@ KINDS = ("convex", "concave")
 CHECKED = 40_003  # coordinates; more than one chunk of a kernel's work
 # Turns of each method at each size, the largest last: it is judged there.
 TURNS = {10**5: 5, 10**6: 3, 10**7: 2}
-QUICK_TURNS = {10**5: 2, 10**6: 1}
+QUICK_TURNS = {10**5: 2}
 GROWTH = 10**8  # for "auto" alone
 DEVICE_SIZES = (10**6, 10**7, 10**8)
 # Epochs, samples and turns of the network.

@@ -74,12 +74,13 @@ DIGITS = Setting("digits", (64, *[128] * 5, 10), (("SB", 10), ("LB", 100)))
 
 @dataclass(frozen=True)
 class Minimiser:
-    """What one worker trains, and then measures four times."""
+    """What one worker trains, and then measures in each mode and box."""
 
     setting: Setting
     kind: str
     batch: int
     seed: int
+    epsilons: tuple[float, ...] = EPSILONS
 
     def __str__(self) -> str:
         return f"{self.setting.name} {self.kind} {self.seed}"
@@ -89,7 +90,7 @@ def run(*, quick: bool) -> Table:
     settings = (DIGITS,) if quick else (GLYPHS, DIGITS)
     seeds = TRAINING_SEEDS[:1] if quick else TRAINING_SEEDS
     minimisers = [
-        Minimiser(setting, kind, batch, seed)
+        Minimiser(setting, kind, batch, seed, EPSILONS[:1] if quick else EPSILONS)
         for setting in settings
         for kind, batch in setting.batches
         for seed in seeds
@@ -137,7 +138,7 @@ def measure(minimiser: Minimiser) -> list[dict[str, Any]]:
     return [
         _case(minimiser, network, data, trained, mode, epsilon)
         for mode in MODES
-        for epsilon in EPSILONS
+        for epsilon in minimiser.epsilons
     ]
 
 

@@ -37,7 +37,7 @@ RATE = 1e-3
 # Batch size: the step may take this share of PyTorch's default one.
 TARGETS = {20: 0.6, 256: 0.85, 6000: 0.9}
 TURN = {20: 20, 256: 8, 6000: 2}  # steps of one candidate before the next one's
-ROUNDS, QUICK_ROUNDS = 12, 4
+ROUNDS, QUICK_ROUNDS = 12, 1
 PAUSE = 0.1  # seconds between turns; OpenBLAS and OpenMP threads sleep by then
 THREADS = (2, 1)
 STEADY = 0.2  # the quartiles of a time worth reading are no further apart
@@ -50,7 +50,7 @@ def run(*, quick: bool) -> Table:
     rows: list[tuple[str, ...]] = []
     data: list[dict[str, Any]] = []
     try:
-        for threads in THREADS:
+        for threads in THREADS[:1] if quick else THREADS:
             for batch in TARGETS:
                 rounds = QUICK_ROUNDS if quick else ROUNDS
                 record = _one(torch, batch, threads, rounds)
