@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 
 import fake_cupy
 import numpy as np
@@ -72,3 +73,12 @@ def test_a_backend_that_cannot_be_had(monkeypatch):
     assert backends()["cpu"] == reason
     with pytest.raises(RuntimeError, match=f"'cpu' cannot be used here: {reason}"):
         kernels_for(None, W)
+
+
+def test_a_checkout_without_its_extension_says_what_to_do(monkeypatch):
+    monkeypatch.delattr(sharpkit, "_native", raising=False)
+    monkeypatch.setitem(sys.modules, "sharpkit._native", None)
+    monkeypatch.delitem(sys.modules, "sharpkit.kernels.cpu", raising=False)
+    monkeypatch.delattr(sharpkit.kernels, "cpu", raising=False)
+    with pytest.raises(RuntimeError, match=r"not built in this folder; run pip inst"):
+        kernels_for("cpu", W)

@@ -12,10 +12,19 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit import _native, parallel
+from sharpkit import parallel
 from sharpkit.kernels import _cpu_box as box
 from sharpkit.kernels._cpu_combine import COMBINE
 from sharpkit.kernels._jit import Array, Worker, compiled
+
+try:
+    from sharpkit import _native
+except ImportError as error:
+    msg = (
+        "sharpkit's C++ extension is not built in this folder; run pip install . and "
+        "start Python outside of the checkout, or run pip install -e ."
+    )
+    raise ImportError(msg) from error
 
 # Numbers per row in a chunk, a multiple of 128 and of the workers' pieces. The sums
 # depend on it, so it never varies.
