@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sharpkit.backends import backends
+from sharpkit.kernels import reference
 
 # Numbers of size k, which stay on the host: kernel, position of the argument.
 SMALL_NUMBERS = {("combine", 0), ("path_gram", 5)}
@@ -84,3 +85,18 @@ def rng():
 def vectors(rng, dtype):
     """Return (k, n) blocks of normals."""
     return lambda k, n: rng.standard_normal((k, n)).astype(dtype)
+
+
+@pytest.fixture
+def problem(vectors, dtype):
+    """Return weights, displacements (some on the walls), directions (some 0)."""
+
+    def make(n):
+        w, z, d = vectors(3, n)
+        r = np.empty_like(w)
+        reference.box_radius(w, 1e-3, r)
+        z = np.clip(z * dtype(1e-3), -r, r)
+        d[::7] = 0
+        return w, z, d
+
+    return make

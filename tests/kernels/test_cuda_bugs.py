@@ -126,7 +126,7 @@ def compiled(file, old, new, caught):
     """Return the library with a bug, or the command of the program that shows it."""
     texts = edited(file, old, new)
     if caught not in (RACE, OUTSIDE):
-        return build.library(texts, ("double",))
+        return build.shared_library(texts, ("double",))
     sanitizer = "thread" if caught == RACE else "address"
     return build.sanitizer_program(sanitizer, texts)
 
@@ -134,7 +134,7 @@ def compiled(file, old, new, caught):
 @pytest.fixture(scope="module", autouse=True)
 def compile_side_by_side(request):
     """Compile for all tests of this file that will run, on all cores."""
-    build.library()
+    build.shared_library()
     for sanitizer in ("thread", "address"):
         build._threads(sanitizer)
     chosen = [
@@ -215,7 +215,7 @@ def test_sanitizers_find_nothing(sanitizer):
     "check", [*checks.OF_BLOCKS, *checks.OF_VECTORS, *checks.FILLS]
 )
 def test_checks_find_nothing(check):
-    assert verdict(check, build.library()) == "nothing found"
+    assert verdict(check, build.shared_library()) == "nothing found"
 
 
 @pytest.mark.parametrize(("file", "old", "new", "caught"), BUGS)

@@ -23,7 +23,7 @@ _using = {"order": "forward", "library": None}
 
 @contextmanager
 def using(*, order: str = "forward", library: Path | None = None):
-    """Launch in another order, or the kernels of another library of `build.library`."""
+    """Launch in another order, or kernels that `build.shared_library` has compiled."""
     before = dict(_using)
     _using.update(order=order, library=library)
     try:
@@ -52,7 +52,7 @@ def launch(
         raise ValueError(msg)
     chosen = range(grid[0]) if blocks is None else blocks
     arguments = (_Argument * len(args))(*map(_argument, args))
-    library = ctypes.CDLL(str(_using["library"] or build.library()))
+    library = ctypes.CDLL(str(_using["library"] or build.shared_library()))
     library.simt_launch.restype = ctypes.c_char_p
     error = library.simt_launch(
         name.encode(),

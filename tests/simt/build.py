@@ -25,7 +25,7 @@ def sources() -> dict[str, str]:
     return {name: (CSRC / name).read_text() for name in FILES}
 
 
-def library(texts: dict[str, str] | None = None, reals: tuple = REALS) -> Path:
+def shared_library(texts: dict[str, str] | None = None, reals: tuple = REALS) -> Path:
     """Return a library with `simt_launch` of these kernels; None: those of the tree."""
     return _library(tuple((texts or sources()).items()), reals)
 
