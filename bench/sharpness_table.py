@@ -71,8 +71,8 @@ def _memory(record: Record) -> Record:
         shown = f"{record['bytes'] / 2**30:.2f} GiB, <= {SUBSPACE_BYTES / 2**30:.0f}"
         return _target(what, record["bytes"], SUBSPACE_BYTES, shown)
     target = BYTES[record["method"]]
-    shown = f"{record['bytes_per_weight']:.1f} bytes per weight, <= {target}"
-    return _target(what, round(record["bytes_per_weight"]), target, shown)
+    shown = f"{record['bytes_per_weight']:.3f} bytes per weight, <= {target}"
+    return _target(what, record["bytes_per_weight"], target, shown)
 
 
 def _target(what: str, found: float, target: float, shown: str) -> Record:
