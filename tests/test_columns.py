@@ -95,6 +95,10 @@ def test_shards_hold_pieces_of_the_same_columns(dtype, lengths):
     np.testing.assert_array_equal(np.concatenate([p for _, p in pieces]), moved)
 
 
-def test_slabs_are_bounded():
-    columns = RandomColumns(Space(cpu, 10, np.float32), 1 << 20, law="sign", seed=0)
-    assert columns._width * (1 << 20) * 4 <= max(module.SLAB_BYTES, 10 << 22)
+@pytest.mark.parametrize("count", [1, 3, 100, 999, 10_000])
+def test_slabs_are_bounded_and_whole_chunks(dtype, count):
+    space = Space(cpu, 10**9, dtype)  # nothing is drawn before it is needed
+    columns = RandomColumns(space, count, law="sign", seed=0, memory=0)
+    assert columns._width * count * dtype.itemsize <= module.SLAB_BYTES
+    assert columns._width % 1024 == 0
+    assert columns._width % cpu.CHUNK == 0 or columns._width < cpu.CHUNK

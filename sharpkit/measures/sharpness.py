@@ -144,11 +144,7 @@ def sharpness(
     budget = _budget(solver, max_evaluations, scaled)
     name, kernels = kernels_for(backend, weights)
     space = Space(kernels, weights.size, weights.dtype)
-    drawn = None
-    if subspace is not None:
-        columns = at_least("subspace", subspace, 1)
-        check_subspace(space, columns, subspace_law, subspace_scale)
-        drawn = Subspace(columns, subspace_law, subspace_scale)
+    drawn = _checked_subspace(space, subspace, subspace_law, subspace_scale)
     objective = Objective(loss_fn, weights)
     dimensions = weights.size if drawn is None else drawn.columns
     loss, gradient, loss_noise = _centre(objective, weights, dimensions)
@@ -165,13 +161,7 @@ def sharpness(
             report=report,
         )
         del gradient  # in a subspace only its projection is needed
-        if solver == "auto":
-            best, reached = ascent.maximise(box, seed=seed)
-            stopped = False
-        else:
-            method = lbfgsb if solver == "lbfgsb" else scipy_lbfgsb
-            best, stopped = method.maximise(box, max_iter=max_iter, scaled=scaled)
-            reached = (best.loss,)
+        best, reached, stopped = _maximise(box, solver, max_iter, scaled, seed)
 
     def per_cent(rise: Any) -> Any:  # Eq. 4
         return 100 * rise / (1 + loss)
@@ -201,6 +191,31 @@ def sharpness(
         seconds=time.perf_counter() - began,
         callback_seconds=objective.seconds,
     )
+
+
+def _checked_subspace(
+    space: Space, columns: int | None, law: str, scale: str
+) -> Subspace | None:
+    if columns is None:
+        return None
+    columns = at_least("subspace", columns, 1)
+    check_subspace(space, columns, law, scale)
+    return Subspace(columns, law, scale)
+
+
+def _maximise(
+    box: Box, solver: Solver, max_iter: int, scaled: bool, seed: int
+) -> tuple[Point, tuple[float, ...], bool]:
+    """Return the best point, what each start reached, and whether the solver stopped.
+
+    Stopped by itself, that is, with evaluations or iterations left.
+    """
+    if solver == "auto":
+        best, reached = ascent.maximise(box, seed=seed)
+        return best, reached, False
+    method = lbfgsb if solver == "lbfgsb" else scipy_lbfgsb
+    best, stopped = method.maximise(box, max_iter=max_iter, scaled=scaled)
+    return best, (best.loss,), stopped
 
 
 def _search_space(

@@ -17,6 +17,7 @@ from sharpkit.algorithms.lbfgsb.run import Run
 from sharpkit.backends import MODULES
 from sharpkit.box import Box
 from sharpkit.kernels import cpu
+from sharpkit.measures.sharpness import sharpness
 from sharpkit.objective import Objective
 from sharpkit.space import Space
 from sharpkit.subspace import FullSpace
@@ -132,6 +133,25 @@ def test_the_box_of_a_trained_network(epsilon, scaled, seed):
     want = scipys(loss_fn, w, epsilon, scale=scale)
     assert len(got) == len(want) == 10
     np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["entries", "orthonormal"])
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_random_subspace_of_a_trained_network(scale, scaled, seed):
+    loss_fn, w = network(seed)
+    options = {"subspace": 50, "subspace_scale": scale, "scaled": scaled}
+    got, want = (
+        sharpness(w, loss_fn, solver=solver, **options)
+        for solver in ("lbfgsb", "scipy")
+    )
+    # With the recipe's tolerances both stop at the same place; without them rounding
+    # decides at a maximum.
+    assert scaled or got.evaluations == want.evaluations
+    both = min(got.evaluations, want.evaluations)
+    assert both > 3
+    np.testing.assert_allclose(got.history[:both], want.history[:both], rtol=1e-6)
+    assert got.value == pytest.approx(want.value, rel=1e-6)
 
 
 def test_every_point_is_inside_the_box_exactly(dtype):
