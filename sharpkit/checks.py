@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import numbers
-import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sharpkit.arrays import array_module, is_array
-from sharpkit.results import SharpkitWarning
+from sharpkit.warn import warn
 
 Array = NDArray[Any]
 
@@ -44,11 +43,9 @@ def checked_weights(weights: Any) -> Array:
         )
         raise TypeError(msg)
     if weights.dtype == np.float16:
-        warnings.warn(
+        warn(
             "weights has dtype float16, in which a step of epsilon (|w| + 1) does not "
-            "exist; measuring a float32 copy, and loss_fn is called with float32",
-            SharpkitWarning,
-            stacklevel=3,
+            "exist; measuring a float32 copy, and loss_fn is called with float32"
         )
     bad = ~np.isfinite(weights)
     if bad.any():

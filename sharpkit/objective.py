@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.arrays import array_module, is_array, to_host
-from sharpkit.results import SharpkitWarning
+from sharpkit.arrays import is_array, to_host
+from sharpkit.returned import ReturnedVector, kind_of
+from sharpkit.warn import warn
 
 Array = NDArray[Any]
 LossFn = Callable[[Any], Any]  # w -> loss, or (loss, gradient)
@@ -36,11 +36,10 @@ class Objective:
 
     def __init__(self, loss_fn: LossFn, weights: Array) -> None:
         self._loss_fn = loss_fn
-        self.n, self.dtype = weights.size, weights.dtype
-        self._xp, self._array_type = array_module(weights), type(weights)
+        self.dtype = weights.dtype
+        self._gradient = ReturnedVector("loss_fn", "gradient", weights)
         self.calls, self.seconds = 0, 0.0
         self.has_gradient: bool | None = None
-        self._warned = False
 
     def __call__(self, x: Array) -> tuple[float, Array | None]:
         """Return the loss at ``x`` and its gradient, (n,) of the weights' dtype."""
@@ -67,7 +66,7 @@ class Objective:
                 "(loss, gradient)"
             )
             raise TypeError(msg)
-        return _as_loss(returned[0]), self._as_gradient(returned[1])
+        return _as_loss(returned[0]), self._gradient.checked(returned[1])
 
     def centre(self, weights: Array) -> tuple[float, Array | None, float]:
         """Evaluate twice at ``weights``: return loss, gradient and noise of the loss.
@@ -90,8 +89,8 @@ class Objective:
             raise ValueError(msg)
         if not np.isfinite(loss):
             msg = (
-                f"loss_fn returned {loss} at the given weights; sharpness needs a "
-                "finite loss there"
+                f"loss_fn returned {loss} at the given weights; a measurement "
+                "needs a finite loss there"
             )
             raise ValueError(msg)
         if gradient is not None:
@@ -108,47 +107,12 @@ class Objective:
         difference = abs(again - loss)
         allowed = ROUNDINGS * float(np.finfo(self.dtype).eps) * (1 + abs(loss))
         if difference > allowed:
-            warnings.warn(
+            warn(
                 f"loss_fn is not deterministic: it returned {loss!r} and then "
                 f"{again!r} at the same weights; switch off dropout and sampling, fix "
-                "its seed, and choose the batch-norm statistics",
-                SharpkitWarning,
-                stacklevel=4,
+                "its seed, and choose the batch-norm statistics"
             )
         return loss, gradient, max(difference, rounding)
-
-    def _as_gradient(self, gradient: Any) -> Array:
-        if not isinstance(gradient, self._array_type):
-            name = self._xp.__name__
-            msg = (
-                f"loss_fn returned {_kind(gradient)} as the gradient; the weights are "
-                f"a {name} array: return one too, for instance {name}.asarray(gradient)"
-            )
-            raise TypeError(msg)
-        if gradient.shape != (self.n,):
-            msg = (
-                f"loss_fn returned a gradient of shape {gradient.shape}; the weights "
-                f"have shape ({self.n},): return one entry per weight, flattened"
-            )
-            raise ValueError(msg)
-        if gradient.dtype.kind != "f":
-            msg = (
-                f"loss_fn returned a gradient of dtype {gradient.dtype}; return "
-                f"{self.dtype}, the dtype of the weights"
-            )
-            raise TypeError(msg)
-        if gradient.dtype != self.dtype and not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"loss_fn returns gradients of dtype {gradient.dtype} for weights of "
-                f"dtype {self.dtype}; they are converted at every call: return "
-                f"gradient.astype({str(self.dtype)!r}), or pass the weights in "
-                f"{gradient.dtype}",
-                SharpkitWarning,
-                stacklevel=6,
-            )
-        kept: Array = self._xp.ascontiguousarray(gradient, self.dtype)
-        return kept
 
 
 def _as_loss(value: Any) -> float:
@@ -164,7 +128,7 @@ def _as_loss(value: Any) -> float:
         np.ndim(value) and np.size(value) != 1
     ):
         msg = (
-            f"loss_fn returned {_kind(value)} as the loss; return one real number, "
+            f"loss_fn returned {kind_of(value)} as the loss; return one real number, "
             "averaged over the samples"
         )
         raise TypeError(msg)
@@ -172,8 +136,8 @@ def _as_loss(value: Any) -> float:
         return float(np.asarray(value).item())
     except (TypeError, ValueError) as error:
         msg = (
-            f"loss_fn returned {_kind(value)} as the loss; return one real number, or "
-            "a tuple (loss, gradient)"
+            f"loss_fn returned {kind_of(value)} as the loss; return one real number, "
+            "or a tuple (loss, gradient)"
         )
         raise TypeError(msg) from error
 
@@ -188,12 +152,6 @@ def _require_finite_gradient(gradient: Array) -> None:
             "check it against differences of the loss"
         )
         raise ValueError(msg)
-
-
-def _kind(value: Any) -> str:
-    if is_array(value):
-        return f"an array of shape {value.shape} and dtype {value.dtype}"
-    return f"{value!r} of type {type(value).__name__}"[:120]
 
 
 def _contract(with_gradient: bool) -> str:
