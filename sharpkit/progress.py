@@ -1,4 +1,4 @@
-"""A line on stderr for searches that take their time."""
+"""A line on stderr for measurements that take their time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 Report = Callable[[int, int | None, float], None]
-"""``report(evaluations, budget, value)``: spent, allowed, best value in per cent."""
+"""``report(done, budget, value)``: spent, allowed, and the value so far."""
 
 Progress = bool | Report | None
 
@@ -17,42 +17,61 @@ QUIET_SECONDS = 2.0
 
 @contextmanager
 def reporter(
-    progress: Progress, loss: float, budget: int | None
+    progress: Progress,
+    budget: int | None,
+    *,
+    title: str,
+    unit: str,
+    value: str,
 ) -> Iterator[Callable[[int, float], None]]:
-    """Yield a function to call with (evaluations, best loss) after each evaluation."""
+    """Yield a function to call with (done, value so far) as work proceeds.
+
+    Parameters
+    ----------
+    progress
+        True, False, a function to call instead, or None: a line if stderr is a
+        terminal.
+    budget
+        How much there is to do; None if unknown.
+    title, unit
+        Of the line, such as ``"sharpness"`` and ``"evaluations"``.
+    value
+        Format of the value, such as ``"{:.4g} % so far"``.
+    """
     if callable(progress):
         show = progress
 
-        def call(evaluations: int, best: float) -> None:
-            show(evaluations, budget, 100 * (best - loss) / (1 + loss))
+        def call(done: int, found: float) -> None:
+            show(done, budget, found)
 
         yield call
         return
     wanted = sys.stderr.isatty() if progress is None else progress
-    line = _Line(loss, budget) if wanted else None
+    line = _Line(budget, title, unit, value) if wanted else None
     try:
-        yield line.show if line else lambda evaluations, best: None
+        yield line.show if line else lambda done, found: None
     finally:
         if line:
             line.clear()
 
 
 class _Line:
-    def __init__(self, loss: float, budget: int | None) -> None:
-        self._loss, self._budget = loss, budget
+    def __init__(self, budget: int | None, title: str, unit: str, value: str) -> None:
+        self._budget, self._title, self._unit = budget, title, unit
+        self._value = value
         self._began, self._width = time.perf_counter(), 0
 
-    def show(self, evaluations: int, best: float) -> None:
+    def show(self, done: int, found: float) -> None:
         spent = time.perf_counter() - self._began
         if spent < QUIET_SECONDS:
             return
-        text = f"sharpness: {evaluations}"
+        text = f"{self._title}: {done}"
         if self._budget:
-            left = spent / evaluations * (self._budget - evaluations)
-            text += f" of {self._budget} evaluations, about {left:.0f} s left"
+            left = spent / done * (self._budget - done)
+            text += f" of {self._budget} {self._unit}, about {left:.0f} s left"
         else:
-            text += " evaluations"
-        text += f", {100 * (best - self._loss) / (1 + self._loss):.4g} % so far"
+            text += f" {self._unit}"
+        text += ", " + self._value.format(found)
         print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
         self._width = len(text)
 

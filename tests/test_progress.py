@@ -5,7 +5,16 @@ import io
 import pytest
 
 from sharpkit import progress as module
-from sharpkit.progress import reporter
+
+
+def reporter(progress, budget):
+    return module.reporter(
+        progress,
+        budget,
+        title="sharpness",
+        unit="evaluations",
+        value="{:.4g} % so far",
+    )
 
 
 class Terminal(io.StringIO):
@@ -27,11 +36,11 @@ def screen(text):
 
 
 @pytest.mark.parametrize("budget", [7, None])
-def test_a_callable_gets_the_value_in_per_cent(budget, capsys):
+def test_a_callable_gets_what_the_line_would(budget, capsys):
     told = []
-    with reporter(lambda *now: told.append(now), 1.0, budget) as report:
-        report(3, 1.0)
-        report(4, 1.5)
+    with reporter(lambda *now: told.append(now), budget) as report:
+        report(3, 0.0)
+        report(4, 25.0)
     assert told == [(3, budget, 0.0), (4, budget, 25.0)]
     assert capsys.readouterr() == ("", "")
 
@@ -40,13 +49,13 @@ def test_its_exceptions_come_through():
     def stop(evaluations, budget, value):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt), reporter(stop, 1.0, 7) as report:
-        report(3, 1.0)
+    with pytest.raises(KeyboardInterrupt), reporter(stop, 7) as report:
+        report(3, 0.0)
 
 
 def test_a_line_with_a_budget(quiet, capsys):
-    with reporter(True, 1.0, 20) as report:
-        report(5, 1.5)
+    with reporter(True, 20) as report:
+        report(5, 25.0)
         out, err = capsys.readouterr()
         assert out == ""
         assert err.startswith("\rsharpness: 5 of 20 evaluations, about 0 s left, ")
@@ -56,21 +65,21 @@ def test_a_line_with_a_budget(quiet, capsys):
 def test_the_time_left(quiet, capsys, monkeypatch):
     now = iter([100.0, 110.0])
     monkeypatch.setattr(module.time, "perf_counter", lambda: next(now))
-    with reporter(True, 1.0, 20) as report:
-        report(5, 1.5)
+    with reporter(True, 20) as report:
+        report(5, 25.0)
     assert "about 30 s left" in capsys.readouterr().err
 
 
 def test_a_line_without_a_budget(quiet, capsys):
-    with reporter(True, 1.0, None) as report:
-        report(5, 1.5)
+    with reporter(True, None) as report:
+        report(5, 25.0)
     assert "sharpness: 5 evaluations, 25 % so far" in capsys.readouterr().err
 
 
 def test_a_shorter_line_covers_a_longer_one(quiet, capsys):
-    with reporter(True, 0.0, None) as report:
-        report(5, 0.12345)
-        report(6, 0.5)
+    with reporter(True, None) as report:
+        report(5, 12.345)
+        report(6, 50)
         shown = screen(capsys.readouterr().err)
     assert shown.rstrip() == "sharpness: 6 evaluations, 50 % so far"
 
@@ -78,9 +87,9 @@ def test_a_shorter_line_covers_a_longer_one(quiet, capsys):
 @pytest.mark.parametrize("fails", [False, True])
 def test_the_line_is_cleared(quiet, capsys, fails):
     try:
-        with reporter(True, 1.0, 20) as report:
-            report(5, 1.12345)
-            report(15, 1.5)
+        with reporter(True, 20) as report:
+            report(5, 12.345)
+            report(15, 50.0)
             if fails:
                 raise ZeroDivisionError
     except ZeroDivisionError:
@@ -91,8 +100,8 @@ def test_the_line_is_cleared(quiet, capsys, fails):
 
 
 def test_short_searches_show_nothing(capsys):
-    with reporter(True, 1.0, 20) as report:
-        report(5, 1.5)
+    with reporter(True, 20) as report:
+        report(5, 25.0)
     assert capsys.readouterr() == ("", "")
 
 
@@ -108,6 +117,6 @@ def test_short_searches_show_nothing(capsys):
 def test_who_sees_a_line(quiet, monkeypatch, progress, terminal, shown):
     stream = Terminal() if terminal else io.StringIO()
     monkeypatch.setattr(module.sys, "stderr", stream)
-    with reporter(progress, 1.0, 20) as report:
-        report(5, 1.5)
+    with reporter(progress, 20) as report:
+        report(5, 25.0)
     assert ("sharpness: 5 of 20" in stream.getvalue()) is shown

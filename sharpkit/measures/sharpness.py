@@ -150,7 +150,17 @@ def sharpness(
     loss, gradient, loss_noise = _centre(objective, weights, dimensions)
     # Only now, with arguments and callback checked, what takes time: drawing A.
     where = _search_space(space, weights, epsilon, drawn, seed, memory)
-    with reporter(progress, loss, budget) as report:
+
+    def per_cent(rise: Any) -> Any:  # Eq. 4
+        return 100 * rise / (1 + loss)
+
+    with reporter(
+        progress,
+        budget,
+        title="sharpness",
+        unit="evaluations",
+        value="{:.4g} % so far",
+    ) as report:
         box = Box(
             objective,
             where,
@@ -158,14 +168,10 @@ def sharpness(
             gradient,
             budget=budget,
             spent=CENTRE_EVALUATIONS,
-            report=report,
+            report=lambda evaluations, best: report(evaluations, per_cent(best - loss)),
         )
         del gradient  # in a subspace only its projection is needed
         best, reached, stopped = _maximise(box, solver, max_iter, scaled, seed)
-
-    def per_cent(rise: Any) -> Any:  # Eq. 4
-        return 100 * rise / (1 + loss)
-
     value, noise = float(per_cent(best.loss - loss)), float(per_cent(loss_noise))
     gap = _relative_gap(box, best)
     return SharpnessResult(

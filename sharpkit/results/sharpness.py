@@ -1,4 +1,4 @@
-"""What the measures return: frozen records that say how far to believe them."""
+"""The result of `sharpkit.sharpness`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit.results.common import finite
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-
-class SharpkitWarning(UserWarning):
-    """A measurement that is possible but should not be trusted as it stands."""
 
 
 class Status(enum.Enum):
@@ -142,7 +140,7 @@ class SharpnessResult:
         record = {field.name: getattr(self, field.name) for field in fields(self)}
         record["history"] = self.history.tolist()
         record["starts"] = list(self.starts)
-        record["gap"] = _finite(self.gap)
+        record["gap"] = finite(self.gap)
         record["status"] = self.status.name
         record["subspace"] = None if self.subspace is None else asdict(self.subspace)
         if displacement:
@@ -156,7 +154,3 @@ class SharpnessResult:
         from sharpkit.plot import plot_sharpness
 
         return plot_sharpness(self, ax)
-
-
-def _finite(number: float) -> float | None:
-    return number if np.isfinite(number) else None

@@ -1,0 +1,20 @@
+"""What the measures return: frozen records that say how far to believe them."""
+
+from sharpkit.results.common import Run, SharpkitWarning, SpectrumStatus
+from sharpkit.results.density import DensityResult
+from sharpkit.results.eigen import EigenResult
+from sharpkit.results.sharpness import SharpnessResult, Status, Subspace
+from sharpkit.results.trace import DiagonalResult, TraceResult
+
+__all__ = [
+    "DensityResult",
+    "DiagonalResult",
+    "EigenResult",
+    "Run",
+    "SharpkitWarning",
+    "SharpnessResult",
+    "SpectrumStatus",
+    "Status",
+    "Subspace",
+    "TraceResult",
+]

@@ -1,0 +1,166 @@
+"""The result of `sharpkit.spectral_density`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit import quadrature
+from sharpkit.quadrature import Band, Distribution, Estimate
+from sharpkit.results.common import Ran, Run, SpectrumStatus
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DensityResult(Ran):
+    """The spectrum of an operator as weighted nodes, and what follows from it.
+
+    nodes, weights : (probes, steps) float64
+        Of each probe, ascending: ``sum_i weights_i f(nodes_i)`` estimates
+        ``tr f(A) / n``. The weights of a probe sum to 1.
+    reorthogonalized : bool
+    status : SpectrumStatus
+    n : int
+    run : Run
+        Products, seed, backend, dtype, seconds.
+    """
+
+    nodes: Matrix
+    weights: Matrix
+    reorthogonalized: bool
+    status: SpectrumStatus
+    n: int
+    run: Run
+
+    @property
+    def width(self) -> float:
+        """A width for smoothing: the distance of nodes if they were spread evenly."""
+        reach = float(np.ptp(self.nodes))
+        return (reach or max(abs(float(self.nodes[0, 0])), 1.0)) / self.nodes.shape[1]
+
+    def density(self, grid: Any, width: float | None = None) -> Band:
+        """Return the density of eigenvalues on a grid, smoothed, with its 95 % band.
+
+        ``(1 / n) sum_i exp(-(x - lambda_i)^2 / 2 width^2) / (width sqrt(2 pi))``; the
+        band is of the random probes. Widths much below `width` show the nodes.
+
+        Parameters
+        ----------
+        grid : (m,)
+        width
+            None: `width`.
+
+        Raises
+        ------
+        ValueError
+            If the width is not above 0.
+        """
+        width = self.width if width is None else float(width)
+        if not (math.isfinite(width) and width > 0):
+            msg = f"width={width!r}; give a number above 0, such as {self.width:.2g}"
+            raise ValueError(msg)
+        places = np.atleast_1d(np.asarray(grid, np.float64))
+        return quadrature.density(self.nodes, self.weights, self.n, places, width)
+
+    def cdf(self, x: Any) -> Distribution:
+        """Return the share of eigenvalues up to each x, with its 95 % band.
+
+        The band is of the random probes; ``resolution`` bounds what the finite number
+        of steps adds.
+        """
+        places = np.atleast_1d(np.asarray(x, np.float64))
+        return quadrature.distribution(self.nodes, self.weights, self.n, places)
+
+    def mean(self, f: Callable[[Matrix], Any]) -> Estimate:
+        """Return ``tr f(A) / n`` with its standard error; f takes arrays."""
+        return quadrature.mean(self.nodes, self.weights, self.n, f)
+
+    def moment(self, j: int) -> Estimate:
+        """Return ``tr A^j / n`` with its standard error."""
+        return self.mean(lambda x: x**j)
+
+    def effective_dimension(self, alpha: float) -> Estimate:
+        """Return ``sum_i lambda_i / (lambda_i + alpha)`` over positive eigenvalues.
+
+        The number of directions that the data determine better than a prior of
+        precision alpha (MacKay 1992; Maddox, Benton and Wilson, arXiv 2003.02139).
+
+        Raises
+        ------
+        ValueError
+            If alpha is not above 0.
+        """
+        if not alpha > 0:
+            msg = f"alpha={alpha!r}; give a number above 0"
+            raise ValueError(msg)
+
+        def share(x: Matrix) -> Matrix:
+            above = np.maximum(x, 0)
+            return above / (above + alpha)
+
+        value, stderr = self.mean(share)
+        return Estimate(self.n * value, self.n * stderr)
+
+    def negative_share(self) -> Estimate:
+        """Return ``sum |lambda_i| over lambda_i < 0 / sum |lambda_i|``.
+
+        By size, not by number: of the many eigenvalues near 0 rounding decides the
+        sign. For their number ask `cdf` below 0.
+        """
+        return quadrature.ratio(
+            self.nodes, self.weights, self.n, lambda x: np.maximum(-x, 0), np.abs
+        )
+
+    def outliers(self, width: float | None = None) -> Matrix:
+        """Return the places of eigenvalues that stand apart from the rest.
+
+        Places where every probe has nodes that weigh less than three eigenvalues,
+        further than ``2 width`` from all others; None: `width`.
+        """
+        width = self.width if width is None else width
+        return quadrature.outliers(self.nodes, self.weights, self.n, width)
+
+    def __repr__(self) -> str:
+        probes, steps = self.nodes.shape
+        first, second = self.moment(1), self.moment(2)
+        negative = self.negative_share()
+        kept = "" if self.reorthogonalized else ", not re-orthogonalised"
+        return "\n".join(
+            [
+                f"spectral density, n = {self.n:,}, {probes} probes of {steps} steps"
+                f"{kept}",
+                f"  eigenvalues from {self.nodes.min():.4g} to {self.nodes.max():.4g}, "
+                f"mean {first.value:.4g} ± {first.stderr:.1g}, mean square "
+                f"{second.value:.4g} ± {second.stderr:.1g}",
+                f"  negative curvature {100 * negative.value:.3g} ± "
+                f"{100 * negative.stderr:.1g} % of all, by size",
+                f"  {self.run}",
+                f"  {self.status.value}",
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, ready for JSON."""
+        return {
+            "nodes": self.nodes.tolist(),
+            "weights": self.weights.tolist(),
+            "reorthogonalized": self.reorthogonalized,
+            "status": self.status.name,
+            "n": self.n,
+            **asdict(self.run),
+        }
+
+    def plot(self, ax: Axes | None = None, *, width: float | None = None) -> Axes:
+        """Draw the density with its band on a log scale, outliers marked."""
+        from sharpkit.plot import plot_density
+
+        return plot_density(self, ax, width=width)
