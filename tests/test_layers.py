@@ -12,27 +12,35 @@ import pytest
 import sharpkit
 
 ROOT = Path(sharpkit.__file__).parent
-FOUNDATION = {"results", "parallel", "comm", "checks", "arrays"}
+FOUNDATION = {"results", "parallel", "comm", "checks", "arrays", "warn"}
 ALLOWED = {
     # What each part may import of the others when it is loaded.
-    "results": set(),
+    "quadrature": set(),
+    "results": {"quadrature"},
     "parallel": set(),
     "comm": set(),
     "arrays": set(),
     "compiling": set(),
-    "checks": {"results", "arrays"},
+    "warn": {"results"},
+    "checks": {"results", "arrays", "warn"},
     "kernels": {"parallel", "compiling", "_native"},
     "space": FOUNDATION,
     "backends": FOUNDATION | {"kernels"},
     "progress": FOUNDATION,
-    "objective": FOUNDATION,
+    "returned": FOUNDATION,
+    "objective": FOUNDATION | {"returned"},
+    "operators": FOUNDATION | {"space", "objective", "returned"},
+    "basis": FOUNDATION | {"space"},
+    "lanczos": FOUNDATION | {"space", "operators", "basis"},
+    "sampling": {"operators"},
     "columns": FOUNDATION | {"space"},
     "subspace": FOUNDATION | {"space", "columns", "kernels"},
     "box": FOUNDATION | {"space", "objective"},
-    "algorithms": {"box", "space", "results", "arrays", "comm"},
+    "algorithms": {"results", "arrays", "comm", "space", "columns", "box"}
+    | {"operators", "basis", "lanczos", "sampling"},
     "measures": FOUNDATION
     | {"space", "backends", "progress", "objective", "columns", "subspace", "box"}
-    | {"algorithms"},
+    | {"operators", "algorithms", "sampling"},
     "plot": {"results"},
     "": {"measures", "backends", "parallel", "results"},
     "lab": {"", "parallel", "arrays", "compiling"},
