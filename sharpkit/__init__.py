@@ -5,19 +5,42 @@ README for three lines that work. Heavy libraries are loaded when they are first
 """
 
 from sharpkit.backends import backends
+from sharpkit.measures.diagonal import diagonal
+from sharpkit.measures.eigenvalues import eigenvalues
 from sharpkit.measures.sharpness import sharpness
+from sharpkit.measures.spectral_density import spectral_density
+from sharpkit.measures.trace import trace
 from sharpkit.parallel import get_num_threads, set_num_threads
-from sharpkit.results import SharpkitWarning, SharpnessResult, Status, Subspace
+from sharpkit.results import (
+    DensityResult,
+    DiagonalResult,
+    EigenResult,
+    SharpkitWarning,
+    SharpnessResult,
+    SpectrumStatus,
+    Status,
+    Subspace,
+    TraceResult,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DensityResult",
+    "DiagonalResult",
+    "EigenResult",
     "SharpkitWarning",
     "SharpnessResult",
+    "SpectrumStatus",
     "Status",
     "Subspace",
+    "TraceResult",
     "backends",
+    "diagonal",
+    "eigenvalues",
     "get_num_threads",
     "set_num_threads",
     "sharpness",
+    "spectral_density",
+    "trace",
 ]

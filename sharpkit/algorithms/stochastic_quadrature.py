@@ -1,0 +1,133 @@
+"""Stochastic Lanczos quadrature: nodes and weights of the spectrum of an operator.
+
+Golub and Welsch (1969); Ubaru, Chen and Saad, "Fast estimation of tr(f(A)) via
+stochastic Lanczos quadrature", SIAM J. Matrix Anal. Appl. 38 (2017).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit.lanczos import Lanczos
+from sharpkit.operators import Operator
+
+Array = NDArray[Any]
+Matrix = NDArray[np.float64]
+Report = Callable[[int, float], None]
+
+STREAM = 1 << 35  # of the probes of the recurrence without a basis
+
+
+class Quadrature(NamedTuple):
+    """Nodes and weights, (probes, steps), ascending; and whether A looked asymmetric.
+
+    A probe whose Krylov space was closed early has weights 0 at the end.
+    """
+
+    nodes: Matrix
+    weights: Matrix
+    asymmetric: bool
+
+
+def quadrature(
+    operator: Operator,
+    *,
+    steps: int,
+    probes: int,
+    reorthogonalize: bool,
+    seed: int,
+    report: Report,
+) -> Quadrature:
+    """Run ``steps`` steps of Lanczos from each of ``probes`` random directions.
+
+    Memory: ``steps + 1`` vectors; 3 without re-orthogonalisation, where eigenvalues
+    that have converged come again as further nodes and share their weight.
+    """
+    process = (
+        _Kept(operator, steps, seed) if reorthogonalize else _Short(operator, seed)
+    )
+    nodes, weights = np.zeros((probes, steps)), np.zeros((probes, steps))
+    asymmetric = False
+    for probe in range(probes):
+        matrix = process.run(probe, steps, report)
+        asymmetric |= process.asymmetric
+        found, mix = np.linalg.eigh((matrix + matrix.T) / 2)
+        nodes[probe] = found[-1]
+        nodes[probe, : len(found)] = found
+        weights[probe, : len(found)] = mix[0] ** 2
+    return Quadrature(nodes, weights, asymmetric)
+
+
+class _Kept:
+    """Lanczos on an orthonormal basis."""
+
+    def __init__(self, operator: Operator, steps: int, seed: int) -> None:
+        rows = min(steps, operator.space.size)
+        self._operator, self._lanczos = operator, Lanczos(operator, rows, seed=seed)
+
+    @property
+    def asymmetric(self) -> bool:
+        """Whether the last run showed products that are not symmetric."""
+        return self._lanczos.asymmetric
+
+    def run(self, probe: int, steps: int, report: Report) -> Matrix:
+        """Return the operator restricted to the Krylov space of a probe."""
+        lanczos = self._lanczos
+        lanczos.begin()
+        while lanczos.columns < lanczos.rows and not lanczos.closed:
+            lanczos.step()
+            report(self._operator.products, float(probe + 1))
+        return lanczos.projected[: lanczos.columns, : lanczos.columns].copy()
+
+
+class _Short:
+    """The three-term recurrence, with nothing but three vectors."""
+
+    asymmetric = False  # it takes symmetry for granted, and would not see
+
+    def __init__(self, operator: Operator, seed: int) -> None:
+        self._operator, self._seed = operator, seed
+        self._rows = [operator.space.empty(1) for _ in range(3)]
+
+    def run(self, probe: int, steps: int, report: Report) -> Matrix:
+        """Return the tridiagonal matrix of a probe."""
+        space, (before, here, image) = self._operator.space, self._rows
+        space.fill_normal(here[0], self._seed, STREAM + probe)
+        self._scale(here, 1 / self._norm(here))
+        before.fill(0)
+        diagonal: list[float] = []
+        beside = [0.0]
+        rounding = float(np.finfo(space.dtype).eps)
+        while len(diagonal) < min(steps, space.size):
+            self._operator.apply(here[0], image[0])
+            size = self._norm(image)
+            space.combine([[-beside[-1]]], before, image, beta=1.0)
+            diagonal.append(space.dot(here[0], image[0]))
+            space.combine([[-diagonal[-1]]], here, image, beta=1.0)
+            report(self._operator.products, float(probe + 1))
+            norm = self._norm(image)
+            if norm <= 8 * rounding * size:
+                break
+            beside.append(norm)
+            self._scale(image, 1 / norm)
+            before, here, image = here, image, before
+        upper = beside[1 : len(diagonal)]
+        return np.diag(diagonal) + np.diag(upper, 1) + np.diag(upper, -1)
+
+    def _norm(self, row: Array) -> float:
+        square = self._operator.space.dot(row[0], row[0])
+        if not math.isfinite(square):
+            msg = (
+                "a product with the operator is not finite; check the weights, and hvp "
+                "or loss_fn near them"
+            )
+            raise ValueError(msg)
+        return math.sqrt(square)
+
+    def _scale(self, row: Array, factor: float) -> None:
+        self._operator.space.combine(np.empty((1, 0)), row[:0], row, beta=factor)

@@ -1,0 +1,285 @@
+"""Extreme eigenpairs by thick-restart Lanczos, and a search for those passed over.
+
+Wu and Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems",
+SIAM J. Matrix Anal. Appl. 22 (2000). A Krylov space holds one vector of each
+eigenspace, so further copies of a multiple eigenvalue do not show in it. Therefore,
+once the pairs have converged, the process goes on from a random vector in the
+complement of all it holds, until an eigenvalue passed over would have appeared there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit.lanczos import Lanczos, Ritz
+from sharpkit.operators import Operator
+from sharpkit.results import SpectrumStatus
+
+Array = NDArray[Any]
+Matrix = NDArray[np.float64]
+Which = Literal["LA", "SA", "LM"]
+
+# An eigenvector passed over has by chance a share of about 1 / sqrt(n) in a random
+# vector, and less than a hundredth of that in 1 case of 120: so much it must grow.
+OVERLAP = 100.0
+TRIAL = 8  # rows after which an operator that is not symmetric is given up
+# Climb to this share of the tolerance: making room afterwards adds rounding.
+SAFETY = 0.95
+# Residuals cannot be expected below so many times the error of the products.
+BLURRED = 3.0
+
+
+class Found(NamedTuple):
+    """Eigenpairs, the most extreme one first, and how the search ended.
+
+    values, residuals : (k,) float64
+    vectors : (k, n)
+    converged : (k,) bool
+    """
+
+    values: Matrix
+    vectors: Array
+    residuals: Matrix
+    converged: NDArray[np.bool_]
+    status: SpectrumStatus
+
+
+class Search:
+    """The ``k`` most extreme eigenpairs of an operator.
+
+    Memory: ``rows + 1`` vectors, and k for the eigenvectors in the end.
+
+    Parameters
+    ----------
+    operator
+    k
+    which
+        Largest, smallest, or largest in magnitude.
+    tol
+        A pair has converged when its residual is at most tol times the largest
+        magnitude of an eigenvalue seen.
+    budget
+        The most products.
+    rows
+        Rows of the basis, at least k + 2 or n.
+    verify
+        Whether to look for eigenvalues passed over.
+    report
+        Called with (products, pairs converged) after each product.
+
+    Attributes
+    ----------
+    size
+        The largest magnitude of an eigenvalue seen.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        *,
+        k: int,
+        which: Which,
+        tol: float,
+        budget: int,
+        rows: int,
+        seed: int,
+        verify: bool,
+        report: Callable[[int, float], None],
+    ) -> None:
+        self._operator, self._k, self._which = operator, k, which
+        self._tol, self._verify, self._report = tol, verify, report
+        self._left = budget
+        self._lanczos = Lanczos(operator, rows, seed=seed)
+        self._locked = np.empty(0)  # values and residuals of the frozen rows
+        self._locked_residuals = np.empty(0)
+        self.size = 0.0
+
+    def run(self) -> Found:
+        """Return the pairs found within the budget."""
+        self._lanczos.draw()
+        while True:
+            ritz = self._climb()
+            if self._lanczos.asymmetric:
+                return self._result(ritz, SpectrumStatus.ASYMMETRIC)
+            if not self._all_within(ritz, self._tol * self.size - self._operator.error):
+                return self._result(ritz, self._unfinished(ritz))
+            if not self._verify:
+                return self._result(ritz, SpectrumStatus.CONVERGED)
+            ritz = self._make_room(ritz)
+            state = self._complement(ritz)
+            if state is not None:
+                return self._result(ritz, state)
+
+    def _climb(self) -> Ritz:
+        """Step and restart until the best pairs converge or the budget is spent."""
+        lanczos = self._lanczos
+        while True:
+            if lanczos.closed and not lanczos.draw():
+                return self._seen(lanczos.ritz())
+            if lanczos.columns == lanczos.rows:
+                self._thicken(lanczos.ritz())
+            self._step()
+            ritz = self._seen(lanczos.ritz())
+            _, residuals = (part[self._best(ritz)] for part in self._all(ritz))
+            good = residuals + self._operator.error <= self._tol * self.size
+            self._report(self._operator.products, float(good.sum()))
+            if not self._left or self._all_within(ritz, self._reachable):
+                return ritz
+            if lanczos.columns > TRIAL and lanczos.asymmetric:
+                return ritz
+
+    def _all_within(self, ritz: Ritz, limit: float) -> bool:
+        """Whether there are k pairs, and the best have residuals within a limit."""
+        _, residuals = (part[self._best(ritz)] for part in self._all(ritz))
+        return len(residuals) == self._k and bool((residuals <= limit).all())
+
+    def _step(self) -> None:
+        self._lanczos.step()
+        self._left -= 1
+
+    def _seen(self, ritz: Ritz) -> Ritz:
+        self.size = max(self.size, float(np.abs(ritz.values).max(initial=0.0)))
+        return ritz
+
+    def _thicken(self, ritz: Ritz, wanted: int | None = None) -> None:
+        """Restart with the pairs wanted and half of what else there is room for."""
+        free = self._lanczos.rows - self._lanczos.frozen
+        if wanted is None:
+            wanted = int((self._best(ritz) >= len(self._locked)).sum())
+        keep = max(min(wanted + (free - wanted) // 2, free - 2), 1)
+        self._lanczos.restart(ritz.mix[:, self._order(ritz)[:keep]])
+
+    def _make_room(self, ritz: Ritz) -> Ritz:
+        """Leave half of the rows to the search in the complement; return the pairs."""
+        lanczos = self._lanczos
+        keep = max((lanczos.rows + self._k) // 2, self._k + 1) - lanczos.frozen
+        if lanczos.columns - lanczos.frozen <= keep:
+            return ritz
+        lanczos.restart(ritz.mix[:, self._order(ritz)[:keep]])
+        return lanczos.ritz()
+
+    def _complement(self, ritz: Ritz) -> SpectrumStatus | None:
+        """Look for pairs passed over; return the status, None to search further.
+
+        In the latter case the best k pairs are locked, and the next row is the vector
+        found.
+        """
+        lanczos, held = self._lanczos, (self._lanczos.frozen, self._lanczos.columns)
+        best = self._best(ritz)
+        worst = self._key(self._all(ritz)[0][best]).min()
+        lanczos.freeze()
+        steps = 0
+        if lanczos.rows == held[1] < self._operator.space.size:
+            return SpectrumStatus.UNVERIFIED
+        while not lanczos.closed or lanczos.draw():
+            if not self._left:
+                return SpectrumStatus.UNVERIFIED
+            if lanczos.columns == lanczos.rows:
+                self._thicken(lanczos.ritz(), 1)
+            self._step()
+            steps += 1
+            beyond = self._seen(lanczos.ritz(inside=True))
+            self._report(self._operator.products, float(self._k))
+            top = self._order(beyond)[0]
+            slack = self._tol * self.size / 2
+            if self._key(beyond.values[top]) > worst + slack:
+                self._lock(ritz, beyond, held)
+                return None
+            if self._none_passed_over(beyond, worst, slack, steps):
+                break
+        return SpectrumStatus.CONVERGED
+
+    def _none_passed_over(
+        self, beyond: Ritz, worst: float, slack: float, steps: int
+    ) -> bool:
+        """Whether an eigenvalue past the worst of the best would have shown by now.
+
+        A polynomial of degree ``steps - 1`` that is at most 1 in magnitude where the
+        complement has its eigenvalues, as far as seen, can be as large as Chebyshev's
+        at an eigenvalue outside. By that factor Lanczos has at least magnified it.
+        """
+        if self._lanczos.closed:
+            return True
+        if beyond.residuals[self._order(beyond)[0]] <= slack:
+            return True  # the top of the complement, and it is not above
+        low = beyond.values[0] - beyond.residuals[0]
+        high = beyond.values[-1] + beyond.residuals[-1]
+        places = {"LA": [worst], "SA": [-worst], "LM": [worst, -worst]}[self._which]
+        needed = math.log(2 * OVERLAP * math.sqrt(self._operator.space.size))
+        for place in places:
+            x = abs(2 * place - low - high) / max(high - low, np.finfo(float).tiny)
+            outside = place > high if place == worst != -worst else place < low
+            if not outside or (steps - 1) * math.acosh(max(x, 1.0)) < needed:
+                return False
+        return True
+
+    def _lock(self, ritz: Ritz, beyond: Ritz, held: tuple[int, int]) -> None:
+        """Keep the best k pairs as frozen rows, and go on from the vector found."""
+        frozen, columns = held
+        best = self._best(ritz)
+        values, residuals = (part[best] for part in self._all(ritz))
+        mix = np.zeros((self._lanczos.columns, self._k + 1))
+        old = np.zeros((columns, columns))
+        old[:frozen, :frozen] = np.eye(frozen)
+        old[frozen:, frozen:] = ritz.mix
+        mix[:columns, : self._k] = old[:, best]
+        mix[columns:, self._k] = beyond.mix[:, self._order(beyond)[0]]
+        self._lanczos.lock(mix, self._k)
+        self._locked, self._locked_residuals = values, residuals
+
+    def _all(self, ritz: Ritz) -> tuple[Matrix, Matrix]:
+        """Return values and residuals of the frozen pairs and of the active ones."""
+        return (
+            np.concatenate([self._locked, ritz.values]),
+            np.concatenate([self._locked_residuals, ritz.residuals]),
+        )
+
+    def _best(self, ritz: Ritz) -> NDArray[np.intp]:
+        """Return where the best k pairs of all are, the most extreme one first."""
+        values, _ = self._all(ritz)
+        return np.argsort(-self._key(values), kind="stable")[: self._k]
+
+    def _result(self, ritz: Ritz, status: SpectrumStatus) -> Found:
+        space, frozen = self._operator.space, len(self._locked)
+        best = self._best(ritz)
+        values, residuals = (part[best] for part in self._all(ritz))
+        mix = np.zeros((frozen + len(ritz.mix), len(best)))
+        for column, index in enumerate(best):
+            if index < frozen:
+                mix[index, column] = 1
+            else:
+                mix[frozen:, column] = ritz.mix[:, index - frozen]
+        vectors = space.empty(len(best))
+        space.combine(mix.T, self._lanczos.block[: len(mix)], vectors)
+        residuals += [self._operator.error_along(each) for each in vectors]
+        converged = residuals <= self._tol * self.size
+        if status is SpectrumStatus.ASYMMETRIC:
+            converged[:] = False
+        elif status is SpectrumStatus.CONVERGED and not converged.all():
+            status = SpectrumStatus.PRODUCT_ERROR
+        return Found(values, vectors, residuals, converged, status)
+
+    def _unfinished(self, ritz: Ritz) -> SpectrumStatus:
+        if self._left and self._all_within(ritz, self._reachable):
+            return SpectrumStatus.PRODUCT_ERROR
+        return SpectrumStatus.BUDGET
+
+    @property
+    def _reachable(self) -> float:
+        """A residual, without the error of the products, to stop at."""
+        error = self._operator.error
+        return max(SAFETY * self._tol * self.size - error, BLURRED * error)
+
+    def _order(self, ritz: Ritz) -> NDArray[np.intp]:
+        return np.argsort(-self._key(ritz.values), kind="stable")
+
+    def _key(self, values: Any) -> Any:
+        """Return numbers that are the larger the more the values are wanted."""
+        if self._which == "LA":
+            return values
+        return -values if self._which == "SA" else np.abs(values)
