@@ -74,7 +74,7 @@ class MLP:
             inputs * outputs + outputs * (1 if last else 3)
             for inputs, outputs, last in self._shapes()
         )
-        self._buffers: _Buffers | None = None
+        self._buffers: Buffers | None = None
 
     def _shapes(self) -> list[tuple[int, int, bool]]:
         last = len(self.sizes) - 2
@@ -147,12 +147,12 @@ class MLP:
         layers = self.layers(weights)
         require_one_place(weights=weights, x=x, y=y)
         buffers = self._buffers_for(weights, len(x))
-        norms = self._forward(layers, x, statistics, buffers)
+        norms = self.forward(layers, x, statistics, buffers)
         dlogits = None if gradient is None else buffers.dlogits
         steps = steps_for(weights)
         loss_sum, right = steps.softmax_cross_entropy(buffers.z[-1], y, dlogits, scale)
         if gradient is not None:
-            self._backward(layers, self.layers(gradient), x, norms, buffers)
+            self.backward(layers, self.layers(gradient), x, norms, buffers)
         means = tuple(
             norm.mean + layer.bias for norm, layer in zip(norms, layers, strict=False)
         )
@@ -160,13 +160,14 @@ class MLP:
             loss_sum, right, Statistics(means, tuple(norm.var for norm in norms))
         )
 
-    def _forward(
+    def forward(
         self,
         layers: list[Layer],
         x: Array,
         statistics: Statistics | Literal["batch"],
-        buffers: _Buffers,
-    ) -> list[_Norm]:
+        buffers: Buffers,
+    ) -> list[Norm]:
+        """Fill the buffers from x to the logits; return the normalisations."""
         xp, steps = array_module(x), steps_for(x)
         norms, h = [], x
         for index, layer in enumerate(layers):
@@ -186,19 +187,20 @@ class MLP:
             scale = layer.gamma * rstd
             shift = layer.beta - mean * scale
             batch = isinstance(statistics, str)
-            norms.append(_Norm(mean, var, rstd, scale, shift, batch))
+            norms.append(Norm(mean, var, rstd, scale, shift, batch))
             h = buffers.h[index]
             steps.scale_shift_relu(z, scale, shift, h)
         return norms
 
-    def _backward(
+    def backward(
         self,
         layers: list[Layer],
         gradients: list[Layer],
         x: Array,
-        norms: list[_Norm],
-        buffers: _Buffers,
+        norms: list[Norm],
+        buffers: Buffers,
     ) -> None:
+        """Write the gradients that follow from ``buffers.dlogits``, and use up h."""
         xp, steps = array_module(x), steps_for(x)
         dz = buffers.dlogits
         gradients[-1].bias[...] = dz.sum(axis=0)
@@ -214,7 +216,7 @@ class MLP:
             )
             dz = h
 
-    def _buffers_for(self, weights: Array, rows: int) -> _Buffers:
+    def _buffers_for(self, weights: Array, rows: int) -> Buffers:
         held = self._buffers
         xp = array_module(weights)
         fits = (
@@ -225,13 +227,13 @@ class MLP:
         )
         if not fits:
             widths = self.sizes[1:]
-            held = self._buffers = _Buffers(
+            held = self._buffers = Buffers(
                 [xp.empty((rows, width), weights.dtype) for width in widths],
                 [xp.empty((rows, width), weights.dtype) for width in widths[:-1]],
                 xp.empty((rows, widths[-1]), weights.dtype),
             )
         assert held is not None
-        return _Buffers(
+        return Buffers(
             [z[:rows] for z in held.z], [h[:rows] for h in held.h], held.dlogits[:rows]
         )
 
@@ -245,13 +247,15 @@ def require_one_place(**arrays: Array) -> None:
         raise TypeError(msg)
 
 
-class _Buffers(NamedTuple):
+class Buffers(NamedTuple):
+    """Blocks of rows: z and h of each layer, and the gradient in the logits."""
+
     z: list[Array]
     h: list[Array]
     dlogits: Array
 
 
-class _Norm(NamedTuple):
+class Norm(NamedTuple):
     """One layer's batch normalisation of ``h W`` (without b) as an affine map."""
 
     mean: Array
@@ -262,7 +266,7 @@ class _Norm(NamedTuple):
     batch: bool
 
 
-def _norm_backward(dh: Array, z: Array, norm: _Norm, out: Layer, steps: Any) -> None:
+def _norm_backward(dh: Array, z: Array, norm: Norm, out: Layer, steps: Any) -> None:
     """Turn ``dh`` into the gradient with respect to ``z``, in place (1502.03167, p. 4).
 
     With ``da`` the gradient behind the ReLU and ``xhat = (z - mean) rstd``:

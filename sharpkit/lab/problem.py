@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from sharpkit.arrays import array_module
 from sharpkit.lab.network import MLP, Statistics
+from sharpkit.lab.products import Products
 from sharpkit.lab.steps import check_labels
 
 Array = Any  # a NumPy or a CuPy array
@@ -78,6 +80,7 @@ class Problem:
         self.network, self.x, self.y = network, x, y
         self.batch_norm: BatchNorm = batch_norm
         self.statistics = statistics
+        self._products = Products(network)
 
     def __call__(self, weights: Array) -> tuple[float, Array]:
         """Return the mean loss and its gradient, a new (n,) array."""
@@ -89,36 +92,66 @@ class Problem:
         loss_sum, right = self._sum(weights, None)
         return Measured(loss_sum / len(self.x), right / len(self.x))
 
-    def _sum(self, weights: Array, gradient: Array | None) -> tuple[float, int]:
-        rows = len(self.x)
-        if self.statistics is None:
-            found = self.network.evaluate(
+    def hvp(self, weights: Array, v: Array) -> Array:
+        """Return the exact Hessian of the mean loss times ``v``, a new (n,) array.
+
+        See `Products.hessian`, also for what is raised where ``v`` is not of the
+        weights' shape, dtype and place.
+        """
+        return self._product(self._products.hessian, weights, v, self.x, self.y)
+
+    def gauss_newton(self, weights: Array, v: Array) -> Array:
+        """Return the exact Gauss-Newton matrix times ``v``, a new (n,) array.
+
+        ``J^T H_L J v`` of the mean loss: the Hessian without the curvature of the
+        network itself. See `Products.gauss_newton`, and `hvp` for what is raised.
+        """
+        return self._product(self._products.gauss_newton, weights, v, self.x)
+
+    def _product(
+        self, write: Callable[..., None], weights: Array, v: Array, *samples: Array
+    ) -> Array:
+        result, scale = None, 1 / len(self.x)
+        for block in self._blocks(weights):
+            part = array_module(weights).empty_like(weights)
+            write(
                 weights,
-                self.x,
-                self.y,
-                statistics="batch",
-                gradient=gradient,
-                scale=1 / rows,
+                v,
+                *(each[block] for each in samples),
+                statistics=self.statistics or "batch",
+                out=part,
+                scale=scale,
             )
-            return float(found.loss_sum), int(found.right)
-        size = BLOCK_ROWS if array_module(weights) is np else DEVICE_BLOCK_ROWS
+            if result is None:
+                result = part
+            else:
+                result += part
+        return result
+
+    def _sum(self, weights: Array, gradient: Array | None) -> tuple[float, int]:
         total, right, part = 0.0, 0, gradient
-        for start in range(0, rows, size):
-            block = slice(start, start + size)
-            if start and gradient is not None:
+        for block in self._blocks(weights):
+            if block.start and gradient is not None:
                 part = array_module(weights).empty_like(weights)
             found = self.network.evaluate(
                 weights,
                 self.x[block],
                 self.y[block],
-                statistics=self.statistics,
+                statistics=self.statistics or "batch",
                 gradient=part,
-                scale=1 / rows,
+                scale=1 / len(self.x),
             )
-            if start and gradient is not None:
+            if block.start and gradient is not None:
                 gradient += part
             total, right = total + found.loss_sum, right + found.right
         return float(total), int(right)
+
+    def _blocks(self, weights: Array) -> Iterator[slice]:
+        """Yield the rows to take at once: all for their own statistics."""
+        rows = size = len(self.x)
+        if self.statistics is not None:
+            size = BLOCK_ROWS if array_module(weights) is np else DEVICE_BLOCK_ROWS
+        return (slice(start, start + size) for start in range(0, rows, size))
 
 
 def frozen_statistics(network: MLP, weights: Array, x: Array, y: Array) -> Statistics:

@@ -1,8 +1,10 @@
 """Elementwise steps of training: `plain` is the specification, `fused` the fast one.
 
-Both modules have the same functions. `plain` is written on whatever array module its
-arguments come from (NumPy, CuPy); `fused` makes one Numba pass over memory on the CPU.
-Matrix products are not here: they belong to the BLAS.
+Both modules have the same functions, and so have `plain_products` and
+`fused_products`, the steps of curvature products. The plain ones are written on
+whatever array module their arguments come from (NumPy, CuPy); the fused ones make one
+Numba pass over memory on the CPU. Matrix products are not here: they belong to the
+BLAS.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import numpy as np
 
 from sharpkit.arrays import array_module
 
-__all__ = ["array_module", "check_labels", "steps_for"]
+__all__ = ["array_module", "check_labels", "product_steps_for", "steps_for"]
 
 
 def steps_for(array: Any) -> ModuleType:
@@ -26,6 +28,17 @@ def steps_for(array: Any) -> ModuleType:
     from sharpkit.lab.steps import plain
 
     return plain
+
+
+def product_steps_for(array: Any) -> ModuleType:
+    """Return the steps of curvature products to use where ``array`` lives."""
+    if array_module(array) is np:
+        from sharpkit.lab.steps import fused_products
+
+        return fused_products
+    from sharpkit.lab.steps import plain_products
+
+    return plain_products
 
 
 def check_labels(labels: Any, rows: int, classes: int) -> None:
