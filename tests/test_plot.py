@@ -9,6 +9,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 import sharpkit
+from sharpkit import eigenvalues, spectral_density
 
 
 @pytest.fixture
@@ -51,3 +52,37 @@ def test_a_flat_result_without_noise():
     assert len(ax.lines) == 1
     assert ax.get_title() == "0 %, flat"
     ax.figure.canvas.draw()
+
+
+def curved(n=60):
+    values = np.concatenate([[30.0, 20.0], np.linspace(-1, 1, n - 2)])
+    return np.zeros(n), lambda w, v: values * v
+
+
+def test_eigenvalues_with_error_bars():
+    w, hvp = curved()
+    found = eigenvalues(w, hvp=hvp, k=4, max_products=9, tol=1e-9)
+    assert 0 < found.converged.sum() < 4
+    ax = found.plot()
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["converged", "not yet"]
+    assert ax.get_title() == "4 eigenvalues (LA), 9 products"
+    assert found.plot(ax) is ax
+
+
+def test_the_density_with_outliers():
+    w, hvp = curved(200)
+    found = spectral_density(w, hvp=hvp, steps=40)
+    ax = found.plot(width=0.2)
+    assert ax.get_yscale() == "log"
+    labels = {text.get_text() for text in ax.get_legend().get_texts()}
+    assert labels == {"95 % band", "outliers"}
+    (marks,) = (line for line in ax.get_lines() if line.get_marker() == "v")
+    np.testing.assert_allclose(sorted(marks.get_xdata()), [20, 30], atol=1e-6)
+    assert found.plot(ax) is ax
+
+
+def test_the_density_of_one_value():
+    found = spectral_density(np.zeros(9), hvp=lambda w, v: 0 * v, steps=5)
+    low, high = found.plot().get_xlim()
+    assert low < 0 < high
