@@ -73,7 +73,7 @@ class Lanczos:
         self._coupling = np.zeros(rows + 1)
         self.columns, self.frozen, self.closed = 0, 0, True
         self._draws, self._restarts = 0, 0
-        self.size, self._drift = 0.0, 0.0
+        self.size, self._drift, self._loose = 0.0, 0.0, 1.0
 
     @property
     def block(self) -> Array:
@@ -139,6 +139,9 @@ class Lanczos:
         self._coupling[:] = 0
         self._coupling[j] = scale / rho
         self.closed = False
+        # `left` is a difference, and the rows are orthogonal to some roundings only:
+        # the norm of the next row is 1 to so much.
+        self._loose = 1 + ORTHOGONAL * self._eps * (norm / scale) ** 2 if scale else 1.0
         if cancelled:
             self._clean(scale / rho)
 
@@ -156,6 +159,7 @@ class Lanczos:
         self.projected[:j, j - 1] += scale * coefficients
         self._coupling[j - 1] = scale * norm
         self.closed = scale * norm <= CLOSED * self._eps * self.size
+        self._loose = 1 + ORTHOGONAL * self._eps
 
     def ritz(self, *, inside: bool = False) -> Ritz:
         """Return the eigenpairs of the active part, with residuals as measured.
@@ -170,9 +174,7 @@ class Lanczos:
         left[f:] -= mix * values
         if inside:
             left = left[f:]
-        # The next row has norm 1 but for what cancelled: see `step`.
-        loose = 1 + self._eps / CANCELLED + np.finfo(np.float64).eps / CANCELLED**2
-        beyond = self._coupling[f:j] @ mix * loose
+        beyond = self._coupling[f:j] @ mix * self._loose
         residuals = np.sqrt((left**2).sum(axis=0) + beyond**2) + self.floor
         return Ritz(values, residuals, mix)
 
@@ -216,17 +218,27 @@ class Lanczos:
         self._coupling[:] = 0
         self.closed = True
 
-    def lock(self, mix: Matrix, count: int) -> None:
-        """Keep ``mix.T`` times all rows, freeze ``count`` and go on from the next one.
+    def lock(self, mix: Matrix, values: Matrix) -> None:
+        """Keep ``mix.T`` times all rows, freeze all but the last and go on from that.
 
         Parameters
         ----------
-        mix : (columns, count or count + 1)
+        mix : (columns, count + 1)
             Orthonormal columns.
+        values : (count,)
+            Eigenvalues of those that are frozen.
         """
         self._basis.rotate(mix, 0)
-        self.columns = self.frozen = count
+        self.columns = self.frozen = len(values)
         self.projected[:] = 0
+        self.projected[: len(values), : len(values)] = np.diag(values)
         self._coupling[:] = 0
-        self.closed = mix.shape[1] == count
+        self.closed = False
         self._restarts += 1
+
+    def whole(self) -> Matrix:
+        """Return H of all rows, frozen ones included, symmetric."""
+        f, j = self.frozen, self.columns
+        found = self.projected[:j, :j].copy()
+        found[f:, :f] = found[:f, f:].T
+        return (found + found.T) / 2

@@ -34,6 +34,8 @@ def plot_sharpness(result: SharpnessResult, ax: Axes | None = None) -> Axes:
 
 def plot_eigenvalues(result: EigenResult, ax: Axes | None = None) -> Axes:
     """Draw the eigenvalues in order, residuals as error bars; hollow: not converged."""
+    from matplotlib.ticker import MaxNLocator
+
     ax = _axes(ax)
     order = np.arange(1, len(result.values) + 1)
     for good, fill, label in ((True, "full", "converged"), (False, "none", "not yet")):
@@ -55,7 +57,7 @@ def plot_eigenvalues(result: EigenResult, ax: Axes | None = None) -> Axes:
     ax.set_title(
         f"{len(order)} eigenvalues ({result.which}), {result.products} products"
     )
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(frameon=False)
     return ax
 

@@ -30,7 +30,8 @@ def test_examples(name):
 
 
 def test_there_are_examples_to_run():
-    assert examples("sharpness")
+    for name in ("sharpness", "eigenvalues", "spectral_density", "trace", "diagonal"):
+        assert examples(name)
 
 
 @pytest.mark.parametrize("name", sharpkit.__all__)

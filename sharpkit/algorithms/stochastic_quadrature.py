@@ -20,7 +20,7 @@ Array = NDArray[Any]
 Matrix = NDArray[np.float64]
 Report = Callable[[int, float], None]
 
-STREAM = 1 << 35  # of the probes of the recurrence without a basis
+STREAM = 1 << 36  # of the probes of the recurrence without a basis
 
 
 class Quadrature(NamedTuple):

@@ -67,8 +67,8 @@ def eigenvalues(
         Vectors kept, which bounds the memory; None: ``max(2 k + 20, 40)``, at most n.
     verify
         Go on, once the pairs have converged, until eigenvalues passed over, such as
-        further copies of a multiple one, would have shown with a probability of 99 %:
-        some 5 to 10 products for the Hessian of a network.
+        further copies of a multiple one, would have shown with a probability of 99 %,
+        if by more than ``2 tol``: some 5 to 10 products for the Hessian of a network.
     seed
         Fixes the random vectors; the same seed gives the same bits.
     backend : {None, "cpu", "cuda", "reference"}
@@ -94,7 +94,8 @@ def eigenvalues(
     Notes
     -----
     Memory beside the callback's own, in vectors of the weights' length and dtype:
-    ``basis + k + 2``; with differences 5 more while the step is chosen, 1 after.
+    ``basis + k + 2``, and 17 MB at a restart; with differences 5 more while the step is
+    chosen, 1 after.
 
     References
     ----------

@@ -39,8 +39,12 @@ def spectral_density(
     ----------
     weights : (n,) float32 or float64, NumPy or CuPy
         The point; never written to.
-    loss_fn, hvp
-        As in `eigenvalues`.
+    loss_fn
+        ``loss_fn(w) -> (loss, gradient)``. A product is a central difference of the
+        gradient (two calls), unless ``loss_fn`` has a method ``hvp(w, v)``.
+    hvp
+        ``hvp(w, v) -> H v``, (n,): an exact product with the Hessian, or with any
+        symmetric operator. ``loss_fn`` is then not needed.
     steps
         Products per probe: the resolution.
     probes
@@ -49,8 +53,10 @@ def spectral_density(
         False needs 3 vectors of memory in place of ``steps``. Eigenvalues that have
         converged then come again as further nodes and share their weight, which the
         density does not feel.
-    seed, backend
-        As in `eigenvalues`.
+    seed
+        Fixes the random vectors; the same seed gives the same bits.
+    backend : {None, "cpu", "cuda", "reference"}
+        None: where the weights live.
     progress
         True, False, a callable ``progress(products, budget, probe)``, or None: a line
         on stderr if that is a terminal and it takes over two seconds.
@@ -75,7 +81,7 @@ def spectral_density(
     Notes
     -----
     Memory beside the callback's own, in vectors of the weights' length and dtype:
-    ``steps + 3``, or 5 without re-orthogonalisation; with differences 5 more while the
+    ``steps + 2``, or 5 without re-orthogonalisation; with differences 5 more while the
     step is chosen, 1 after.
 
     References

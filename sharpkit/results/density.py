@@ -45,7 +45,8 @@ class DensityResult(Ran):
     def width(self) -> float:
         """A width for smoothing: the distance of nodes if they were spread evenly."""
         reach = float(np.ptp(self.nodes))
-        return (reach or max(abs(float(self.nodes[0, 0])), 1.0)) / self.nodes.shape[1]
+        reach = reach or max(abs(float(self.nodes[0, 0])), 1.0)
+        return reach / int(self.nodes.shape[1])
 
     def density(self, grid: Any, width: float | None = None) -> Band:
         """Return the density of eigenvalues on a grid, smoothed, with its 95 % band.

@@ -1,32 +1,26 @@
-"""Extreme eigenpairs by thick-restart Lanczos, and a search for those passed over.
-
-Wu and Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems",
-SIAM J. Matrix Anal. Appl. 22 (2000). A Krylov space holds one vector of each
-eigenspace, so further copies of a multiple eigenvalue do not show in it. Therefore,
-once the pairs have converged, the process goes on from a random vector in the
-complement of all it holds, until an eigenvalue passed over would have appeared there.
-"""
+"""The search for extreme eigenpairs."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit.algorithms.thick_restart.beyond import (
+    KEYS,
+    Which,
+    top_outside,
+    would_have_shown,
+)
 from sharpkit.lanczos import Lanczos, Ritz
 from sharpkit.operators import Operator
 from sharpkit.results import SpectrumStatus
 
 Array = NDArray[Any]
 Matrix = NDArray[np.float64]
-Which = Literal["LA", "SA", "LM"]
 
-# An eigenvector passed over has by chance a share of about 1 / sqrt(n) in a random
-# vector, and less than a hundredth of that in 1 case of 120: so much it must grow.
-OVERLAP = 100.0
 TRIAL = 8  # rows after which an operator that is not symmetric is given up
 # Climb to this share of the tolerance: making room afterwards adds rounding.
 SAFETY = 0.95
@@ -97,7 +91,7 @@ class Search:
         self._lanczos = Lanczos(operator, rows, seed=seed)
         self._locked = np.empty(0)  # values and residuals of the frozen rows
         self._locked_residuals = np.empty(0)
-        self.size = 0.0
+        self.size, self.key = 0.0, KEYS[which]
 
     def run(self) -> Found:
         """Return the pairs found within the budget."""
@@ -169,13 +163,12 @@ class Search:
         In the latter case the best k pairs are locked, and the next row is the vector
         found.
         """
-        lanczos, held = self._lanczos, (self._lanczos.frozen, self._lanczos.columns)
-        best = self._best(ritz)
-        worst = self._key(self._all(ritz)[0][best]).min()
+        lanczos, best = self._lanczos, self._mix(ritz)
+        worst = self.key(self._all(ritz)[0][self._best(ritz)]).min()
+        if lanczos.rows == lanczos.columns < self._operator.space.size:
+            return SpectrumStatus.UNVERIFIED
         lanczos.freeze()
         steps = 0
-        if lanczos.rows == held[1] < self._operator.space.size:
-            return SpectrumStatus.UNVERIFIED
         while not lanczos.closed or lanczos.draw():
             if not self._left:
                 return SpectrumStatus.UNVERIFIED
@@ -185,52 +178,38 @@ class Search:
             steps += 1
             beyond = self._seen(lanczos.ritz(inside=True))
             self._report(self._operator.products, float(self._k))
-            top = self._order(beyond)[0]
             slack = self._tol * self.size / 2
-            if self._key(beyond.values[top]) > worst + slack:
-                self._lock(ritz, beyond, held)
+            value, vector = top_outside(lanczos.whole(), best, self.key)
+            if self.key(value) > worst + slack:
+                self._lock(ritz, best, vector)
                 return None
-            if self._none_passed_over(beyond, worst, slack, steps):
+            # Of one step all residuals are small where the complement has little in it.
+            reach = (beyond.values[-1] - beyond.values[0]) / 10
+            settled = beyond.residuals[self._order(beyond)[0]] <= min(slack, reach)
+            n = self._operator.space.size
+            if (
+                lanczos.closed
+                or settled
+                or would_have_shown(beyond, worst, self._which, steps, n)
+            ):
                 break
         return SpectrumStatus.CONVERGED
 
-    def _none_passed_over(
-        self, beyond: Ritz, worst: float, slack: float, steps: int
-    ) -> bool:
-        """Whether an eigenvalue past the worst of the best would have shown by now.
-
-        A polynomial of degree ``steps - 1`` that is at most 1 in magnitude where the
-        complement has its eigenvalues, as far as seen, can be as large as Chebyshev's
-        at an eigenvalue outside. By that factor Lanczos has at least magnified it.
-        """
-        if self._lanczos.closed:
-            return True
-        if beyond.residuals[self._order(beyond)[0]] <= slack:
-            return True  # the top of the complement, and it is not above
-        low = beyond.values[0] - beyond.residuals[0]
-        high = beyond.values[-1] + beyond.residuals[-1]
-        places = {"LA": [worst], "SA": [-worst], "LM": [worst, -worst]}[self._which]
-        needed = math.log(2 * OVERLAP * math.sqrt(self._operator.space.size))
-        for place in places:
-            x = abs(2 * place - low - high) / max(high - low, np.finfo(float).tiny)
-            outside = place > high if place == worst != -worst else place < low
-            if not outside or (steps - 1) * math.acosh(max(x, 1.0)) < needed:
-                return False
-        return True
-
-    def _lock(self, ritz: Ritz, beyond: Ritz, held: tuple[int, int]) -> None:
+    def _lock(self, ritz: Ritz, best: Matrix, vector: Matrix) -> None:
         """Keep the best k pairs as frozen rows, and go on from the vector found."""
-        frozen, columns = held
-        best = self._best(ritz)
-        values, residuals = (part[best] for part in self._all(ritz))
-        mix = np.zeros((self._lanczos.columns, self._k + 1))
-        old = np.zeros((columns, columns))
-        old[:frozen, :frozen] = np.eye(frozen)
-        old[frozen:, frozen:] = ritz.mix
-        mix[:columns, : self._k] = old[:, best]
-        mix[columns:, self._k] = beyond.mix[:, self._order(beyond)[0]]
-        self._lanczos.lock(mix, self._k)
+        values, residuals = (part[self._best(ritz)] for part in self._all(ritz))
+        padded = np.zeros((len(vector), self._k + 1))
+        padded[: len(best), : self._k] = best
+        padded[:, self._k] = vector
+        self._lanczos.lock(padded, values)
         self._locked, self._locked_residuals = values, residuals
+
+    def _mix(self, ritz: Ritz) -> Matrix:
+        """Return what the best k pairs are made of: columns, over all rows."""
+        frozen = len(self._locked)
+        whole = np.eye(frozen + len(ritz.mix))
+        whole[frozen:, frozen:] = ritz.mix
+        return whole[:, self._best(ritz)]
 
     def _all(self, ritz: Ritz) -> tuple[Matrix, Matrix]:
         """Return values and residuals of the frozen pairs and of the active ones."""
@@ -242,20 +221,14 @@ class Search:
     def _best(self, ritz: Ritz) -> NDArray[np.intp]:
         """Return where the best k pairs of all are, the most extreme one first."""
         values, _ = self._all(ritz)
-        return np.argsort(-self._key(values), kind="stable")[: self._k]
+        return np.argsort(-self.key(values), kind="stable")[: self._k]
 
     def _result(self, ritz: Ritz, status: SpectrumStatus) -> Found:
-        space, frozen = self._operator.space, len(self._locked)
-        best = self._best(ritz)
-        values, residuals = (part[best] for part in self._all(ritz))
-        mix = np.zeros((frozen + len(ritz.mix), len(best)))
-        for column, index in enumerate(best):
-            if index < frozen:
-                mix[index, column] = 1
-            else:
-                mix[frozen:, column] = ritz.mix[:, index - frozen]
-        vectors = space.empty(len(best))
-        space.combine(mix.T, self._lanczos.block[: len(mix)], vectors)
+        values, residuals = (part[self._best(ritz)] for part in self._all(ritz))
+        mix = self._mix(ritz)
+        vectors = self._operator.space.empty(mix.shape[1])
+        rows = self._lanczos.block[: len(mix)]
+        self._operator.space.combine(mix.T, rows, vectors)
         residuals += [self._operator.error_along(each) for each in vectors]
         converged = residuals <= self._tol * self.size
         if status is SpectrumStatus.ASYMMETRIC:
@@ -276,10 +249,4 @@ class Search:
         return max(SAFETY * self._tol * self.size - error, BLURRED * error)
 
     def _order(self, ritz: Ritz) -> NDArray[np.intp]:
-        return np.argsort(-self._key(ritz.values), kind="stable")
-
-    def _key(self, values: Any) -> Any:
-        """Return numbers that are the larger the more the values are wanted."""
-        if self._which == "LA":
-            return values
-        return -values if self._which == "SA" else np.abs(values)
+        return np.argsort(-self.key(ritz.values), kind="stable")

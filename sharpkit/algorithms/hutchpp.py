@@ -1,0 +1,144 @@
+"""Hutch++: the trace on a sketch of the range exactly, and of the rest by sampling."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit.basis import Basis
+from sharpkit.operators import Operator
+from sharpkit.results import SpectrumStatus
+from sharpkit.results.trace import TraceEstimate
+from sharpkit.sampling import STREAM, Report, error_of_products, looks_asymmetric
+
+Array = NDArray[Any]
+Matrix = NDArray[np.float64]
+
+LEAST_PRODUCTS = 4  # one for the sketch, one for its trace, two samples of the rest
+
+
+def estimate(
+    operator: Operator, products: int, *, seed: int, report: Report
+) -> TraceEstimate:
+    r"""Estimate the trace of a symmetric operator with an error bar.
+
+    ``tr(Q^T A Q) + mean_i w_i^T (I - Q Q^T) A (I - Q Q^T) w_i``: a third of the
+    products makes Q, an orthonormal basis of A times normal probes, a third goes into
+    ``Q^T A Q``, and the rest into m sign probes w_i. Given Q these are independent, so
+    that the standard error is that of their mean, ``std / sqrt(m)``. Where the sketch
+    spans the operator's range before it is complete, the value is ``tr(Q^T A Q)``,
+    exact but for rounding.
+
+    Parameters
+    ----------
+    operator
+    products
+        That may be done, at least 4.
+    seed
+        Of the probes.
+    report
+        Called with (products done, value so far).
+
+    Raises
+    ------
+    ValueError
+        If a product is not finite.
+
+    Notes
+    -----
+    Where large eigenvalues are left in the rest its samples are skewed, and few of them
+    cover less than their t interval promises: 89 % instead of 95 % with 20 products, 8
+    samples, in the tests' hardest case.
+
+    Memory: ``products / 3 + 2`` vectors.
+
+    References
+    ----------
+    Meyer, Musco, Musco, Woodruff, *Hutch++: Optimal stochastic trace estimation*, SOSA
+    2021, arXiv 2010.09649, Algorithm 1.
+    """
+    space = operator.space
+    third = min(products // 3, space.size)
+    basis, vectors = Basis(space, third), space.empty(2)
+    norm, missed = _sketch(operator, basis, seed, vectors, report)
+    h = _compression(operator, basis, vectors[1], report)
+    value, spread, degrees = float(np.trace(h)), missed, math.inf
+    status = SpectrumStatus.EXACT
+    if basis.count == third < space.size:
+        samples = _rest(operator, basis, products, seed, vectors, report, value)
+        value += float(samples.mean())
+        status, degrees = SpectrumStatus.COMPLETE, len(samples) - 1.0
+        spread = float(samples.std(ddof=1)) / math.sqrt(len(samples))
+    error = error_of_products(operator.error, space.size, norm, basis.rounding)
+    stderr = math.hypot(spread, error)
+    history = ((operator.products, value, stderr),)
+    if looks_asymmetric(h, operator.error):
+        status = SpectrumStatus.ASYMMETRIC
+    return TraceEstimate(value, stderr, degrees, status, history)
+
+
+def _sketch(
+    operator: Operator, basis: Basis, seed: int, vectors: Array, report: Report
+) -> tuple[float, float]:
+    """Fill the basis with A times normal probes, until it spans the operator's range.
+
+    Return the root mean square of the products' norms, and what of the trace the last
+    probe saw outside of a basis that spans the range, else 0.
+    """
+    space, squares, seen = operator.space, [], []
+    while basis.count < len(basis.block):
+        index, probe = basis.count, vectors[0]
+        row = basis.block[index]
+        space.fill_normal(probe, seed, STREAM + index)
+        operator.apply(probe, row)
+        squares.append(basis.norm(row[None]) ** 2)
+        seen.append(space.dot(probe, row))
+        report(operator.products, float(np.mean(seen)))
+        basis.extend()
+        if basis.count == index:  # the row holds what of the product is not in Q
+            return math.sqrt(float(np.mean(squares))), space.dot(probe, row)
+    return math.sqrt(float(np.mean(squares))), 0.0
+
+
+def _compression(
+    operator: Operator, basis: Basis, product: Array, report: Report
+) -> Matrix:
+    """Return ``Q^T A Q``."""
+    rows = basis.block[: basis.count]
+    h = np.zeros((basis.count, basis.count))
+    for index, row in enumerate(rows):
+        operator.apply(row, product)
+        basis.norm(product[None])  # raises unless finite
+        h[:, index] = operator.space.gram(rows, product[None])[:, 0]
+        report(operator.products, float(np.trace(h)))
+    return h
+
+
+def _rest(
+    operator: Operator,
+    basis: Basis,
+    products: int,
+    seed: int,
+    vectors: Array,
+    report: Report,
+    trace: float,
+) -> Matrix:
+    """Return ``w^T (I - Q Q^T) A (I - Q Q^T) w`` for the sign probes that are left."""
+    space, (probe, product) = operator.space, vectors
+    third = basis.count
+    samples = np.zeros(products - 2 * third)
+    for index in range(len(samples)):
+        space.fill_signs(probe, seed, STREAM + third + index)
+        given = basis.norm(probe[None])
+        inside = space.gram(basis.block, probe[None])
+        space.combine(-inside.T, basis.block, probe[None], beta=1.0)
+        # In few dimensions a probe may lie in Q: it then sees nothing of the rest.
+        if basis.norm(probe[None]) > 4 * basis.rounding * given:
+            operator.apply(probe, product)
+            basis.norm(product[None])  # raises unless finite
+            samples[index] = space.dot(probe, product)
+        report(operator.products, trace + float(samples[: index + 1].mean()))
+    return samples

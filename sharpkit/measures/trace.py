@@ -1,0 +1,161 @@
+"""The trace of the Hessian: the sum of its eigenvalues, with an error bar."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any, Literal, get_args
+
+from numpy.typing import NDArray
+
+from sharpkit.algorithms import hutchinson, hutchpp, xtrace
+from sharpkit.checks import at_least, one_of
+from sharpkit.measures.setup import Setup
+from sharpkit.objective import LossFn
+from sharpkit.operators import Hvp, Operator
+from sharpkit.progress import Progress, reporter
+from sharpkit.results import SpectrumStatus
+from sharpkit.results.trace import TraceEstimate, TraceResult
+from sharpkit.sampling import Report, quantile
+
+Array = NDArray[Any]
+Method = Literal["xtrace", "hutch++", "hutchinson"]
+
+LEAST = {
+    "xtrace": xtrace.LEAST_PRODUCTS,
+    "hutch++": hutchpp.LEAST_PRODUCTS,
+    "hutchinson": hutchinson.LEAST_PRODUCTS,
+}
+
+
+def trace(
+    weights: Array,
+    loss_fn: LossFn | None = None,
+    *,
+    hvp: Hvp | None = None,
+    products: int = 60,
+    method: Method = "xtrace",
+    rtol: float | None = None,
+    seed: int = 0,
+    backend: str | None = None,
+    progress: Progress = None,
+) -> TraceResult:
+    r"""Estimate the trace of the Hessian at the weights, with an honest error bar.
+
+    ``tr(H) = sum_i H_ii``, from products of the Hessian with random vectors. ``value``
+    is unbiased (without rtol), and ``interval`` holds the trace in about 95 of 100 runs
+    with different seeds.
+
+    Parameters
+    ----------
+    weights : (n,) float32 or float64, NumPy or CuPy
+        All weights, flattened; never written to. float16 is measured on a float32 copy.
+    loss_fn
+        ``loss_fn(w) -> (loss, gradient)``. A product is a central difference of the
+        gradient (two calls), unless ``loss_fn`` has a method ``hvp(w, v)``.
+    hvp
+        ``hvp(w, v) -> H v``, (n,): an exact product with the Hessian, or with any
+        symmetric operator. ``loss_fn`` is then not needed.
+    products
+        Products that may be done. At least 4; 2 with ``method="hutchinson"``.
+    method : {"xtrace", "hutch++", "hutchinson"}
+        ``"xtrace"``: best where few eigenvalues dominate, as in networks, and no worse
+        elsewhere; ``products / 2 + 1`` vectors of memory. ``"hutch++"``: a simpler
+        relative; ``products / 3 + 2`` vectors. ``"hutchinson"``: the plain mean over
+        sign vectors; 2 vectors.
+    rtol
+        Stop as soon as the standard error is at most ``rtol * |value|``; looked at a
+        few times only. Not with ``"hutch++"``. None: all products.
+    seed
+        Fixes the random vectors; the same seed gives the same bits.
+    backend : {None, "cpu", "cuda", "reference"}
+        None: where the weights live. ``"cuda"`` needs CuPy weights, and callbacks that
+        take and return CuPy arrays.
+    progress
+        True, False, a callable ``progress(products, budget, value)``, or None: a line
+        on stderr if that is a terminal and the estimate takes over two seconds.
+
+    Returns
+    -------
+    TraceResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument or a value that a callback returns cannot be used. The message
+        names it and the fix. Exceptions of callbacks come through unchanged.
+
+    Warns
+    -----
+    SharpkitWarning
+        If the products are not those of a symmetric operator (``"hutchinson"`` cannot
+        tell), or a product has another dtype.
+
+    References
+    ----------
+    Epperly, Tropp, Webber, arXiv 2301.07825 (XTrace); Meyer, Musco, Musco, Woodruff,
+    arXiv 2010.09649 (Hutch++); Hutchinson 1990.
+
+    Examples
+    --------
+    >>> import numpy as np, sharpkit
+    >>> curvature = np.arange(200.0)
+    >>> result = sharpkit.trace(np.zeros(200), hvp=lambda w, v: curvature * v)
+    >>> low, high = result.interval
+    >>> bool(low < curvature.sum() < high)
+    True
+    """
+    setup = Setup(weights, loss_fn, hvp, seed=seed, backend=backend)
+    one_of("method", method, get_args(Method))
+    products = at_least("products", products, LEAST[method])
+    rtol = _checked_rtol(rtol, method)
+    operator = setup.operator()
+    with reporter(
+        progress, products, title="trace", unit="products", value="{:.4g} so far"
+    ) as report:
+        found = _estimate(operator, method, products, rtol, setup.seed, report)
+    if found.status is SpectrumStatus.ASYMMETRIC:
+        setup.warn_asymmetric()
+    width = quantile(found.degrees) * found.stderr
+    return TraceResult(
+        value=found.value,
+        stderr=found.stderr,
+        interval=(found.value - width, found.value + width),
+        status=found.status,
+        method=method,
+        n=setup.n,
+        history=found.history,
+        run=setup.run(),
+    )
+
+
+def _checked_rtol(rtol: Any, method: str) -> float | None:
+    if rtol is None:
+        return None
+    if method == "hutch++":
+        msg = (
+            f"rtol={rtol!r} with method='hutch++', which shares out its products "
+            "beforehand; use method='xtrace', or drop rtol"
+        )
+        raise ValueError(msg)
+    if isinstance(rtol, bool) or not isinstance(rtol, numbers.Real):
+        msg = f"rtol={rtol!r} is not a number; give one such as 0.01, or None"
+        raise TypeError(msg)
+    if not 0 < float(rtol) < math.inf:
+        msg = f"rtol={rtol!r}; give a number above 0, such as 0.01"
+        raise ValueError(msg)
+    return float(rtol)
+
+
+def _estimate(
+    operator: Operator,
+    method: str,
+    products: int,
+    rtol: float | None,
+    seed: int,
+    report: Report,
+) -> TraceEstimate:
+    if method == "hutch++":
+        return hutchpp.estimate(operator, products, seed=seed, report=report)
+    run = xtrace.estimate if method == "xtrace" else hutchinson.trace
+    return run(operator, products, seed=seed, rtol=rtol, report=report)
