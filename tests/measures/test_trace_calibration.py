@@ -50,13 +50,16 @@ def cover(results, truth):
     )
 
 
+# 95 % within 3 points, but for eight skewed samples: Student's t knows no skew.
+LOOSE = {("hutch++", "hessian", 20): 0.87}
+
+
 @pytest.mark.parametrize("products", [20, 60])
-@pytest.mark.parametrize(
-    ("method", "least"), [("xtrace", 0.92), ("hutch++", 0.88), ("hutchinson", 0.9)]
-)
+@pytest.mark.parametrize("method", ["xtrace", "hutch++", "hutchinson"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_trace(kind, method, least, products):
+def test_the_trace(kind, method, products):
     A = KINDS[kind]
+    least = LOOSE.get((method, kind, products), 0.92)
     found = [
         trace(np.zeros(N), hvp=product(A), products=products, method=method, seed=seed)
         for seed in SEEDS
