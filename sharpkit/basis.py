@@ -15,9 +15,6 @@ Matrix = NDArray[np.float64]
 
 STREAM = 1 << 34  # of the random vectors that begin, or go on where a space is closed
 SLAB_BYTES = 1 << 24  # of a buffer through which a basis is rotated in place
-# A new vector is made orthogonal a second time at once where the first time left less
-# than this share of its norm: what is left would be mostly rounding.
-CANCELLED = 1e-2
 
 
 class Basis:
@@ -52,40 +49,19 @@ class Basis:
         """
         done, row = self.count, self.block[self.count : self.count + 1]
         total = np.zeros(done)
-        given = norm = self.norm(row)
+        given = left = norm_of(self.space, row)
         for _ in range(2):
             found = self.space.gram(self.block[:done], row)[:, 0]
             self.space.combine(-found[None], self.block[:done], row, beta=1.0)
             total += found
-            norm = self.norm(row)
-        if norm <= 4 * self.rounding * given:
+            left = norm_of(self.space, row)
+        if left <= 4 * self.rounding * given:
             return total, 0.0
         # The sum of squares of a tiny row may underflow; its direction is there.
-        self.scale(row, 1 / norm)
-        self.scale(row, 1 / self.norm(row))
+        scale(self.space, row, 1 / left)
+        scale(self.space, row, 1 / norm_of(self.space, row))
         self.count += 1
-        return total, norm
-
-    def norm(self, row: Array) -> float:
-        """Return the norm of a (1, n) row.
-
-        Raises
-        ------
-        ValueError
-            If it is not finite.
-        """
-        square = float(self.space.gram(row, row)[0, 0])
-        if not math.isfinite(square):
-            msg = (
-                "a product with the operator is not finite; check the weights, and hvp "
-                "or loss_fn near them"
-            )
-            raise ValueError(msg)
-        return math.sqrt(square)
-
-    def scale(self, row: Array, factor: float) -> None:
-        """Multiply a (1, n) row by a number."""
-        self.space.combine(np.empty((1, 0)), row[:0], row, beta=factor)
+        return total, left
 
     def draw(self, seed: int, stream: int) -> bool:
         """Append a random row orthogonal to all others; return whether one was left."""
@@ -114,3 +90,26 @@ class Basis:
             self.space.combine(mix.T, piece, turned)
             rows[:p, begin : begin + width] = turned
         self.count = first + p
+
+
+def norm_of(space: Space, row: Array) -> float:
+    """Return the norm of a (1, n) row, over all ranks.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite.
+    """
+    square = float(space.gram(row, row)[0, 0])
+    if not math.isfinite(square):
+        msg = (
+            "a product with the operator is not finite; check the weights, and hvp or "
+            "loss_fn near them"
+        )
+        raise ValueError(msg)
+    return math.sqrt(square)
+
+
+def scale(space: Space, row: Array, factor: float) -> None:
+    """Multiply a (1, n) row by a number, in place."""
+    space.combine(np.empty((1, 0)), row[:0], row, beta=factor)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.basis import Basis
+from sharpkit.basis import Basis, norm_of
 from sharpkit.operators import Operator, is_asymmetric
 
 Array = NDArray[Any]
@@ -113,7 +113,7 @@ class Lanczos:
         self.operator.apply(V[j], V[j + 1])
         found = self._space.gram(V[: j + 2], V[j : j + 2])
         if not np.isfinite(found).all():
-            self._basis.norm(V[j + 1 : j + 2])  # says so
+            norm_of(self._space, V[j + 1 : j + 2])  # says so
         c, h = found[:j, 0], found[:j, 1]  # of the row and of its image
         norm = math.sqrt(found[j + 1, 1])
         self.size = max(self.size, norm)

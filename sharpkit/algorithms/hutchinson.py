@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpkit.arrays import array_module
-from sharpkit.basis import Basis
+from sharpkit.basis import norm_of
 from sharpkit.operators import Operator
 from sharpkit.results import SpectrumStatus
 from sharpkit.results.trace import DiagonalEstimate, TraceEstimate
@@ -68,7 +68,7 @@ def trace(
     """
     space = operator.space
     probe, product = space.empty(2)
-    norm_of = Basis(space, 0).norm
+
     samples: list[float] = []
     squares: list[float] = []
     history: list[tuple[int, float, float]] = []
@@ -77,7 +77,7 @@ def trace(
         while len(samples) < count:
             space.fill_signs(probe, seed, STREAM + len(samples))
             operator.apply(probe, product)
-            squares.append(norm_of(product[None]) ** 2)
+            squares.append(norm_of(space, product[None]) ** 2)
             samples.append(space.dot(probe, product))
             report(operator.products, float(np.mean(samples)))
         value, norm = float(np.mean(samples)), math.sqrt(float(np.mean(squares)))
@@ -136,11 +136,11 @@ def diagonal(
     mean, squares = space.kernels.empty((2, space.n), np.float64)
     mean.fill(0)
     squares.fill(0)
-    norm_of, total = Basis(space, 0).norm, 0.0
+    total = 0.0
     for index in range(products):
         space.fill_signs(probe, seed, STREAM + index)
         operator.apply(probe, product)
-        norm_of(product[None])  # raises unless finite
+        norm_of(space, product[None])  # raises unless finite
         total += space.dot(probe, product)
         for part in _parts(space.n):
             sample = probe[part].astype(np.float64) * product[part]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.basis import Basis
+from sharpkit.basis import Basis, norm_of
 from sharpkit.operators import Operator
 from sharpkit.results import SpectrumStatus
 from sharpkit.results.trace import TraceEstimate
@@ -94,7 +94,7 @@ def _sketch(
         row = basis.block[index]
         space.fill_normal(probe, seed, STREAM + index)
         operator.apply(probe, row)
-        squares.append(basis.norm(row[None]) ** 2)
+        squares.append(norm_of(space, row[None]) ** 2)
         seen.append(space.dot(probe, row))
         report(operator.products, float(np.mean(seen)))
         basis.extend()
@@ -111,7 +111,7 @@ def _compression(
     h = np.zeros((basis.count, basis.count))
     for index, row in enumerate(rows):
         operator.apply(row, product)
-        basis.norm(product[None])  # raises unless finite
+        norm_of(operator.space, product[None])  # raises unless finite
         h[:, index] = operator.space.gram(rows, product[None])[:, 0]
         report(operator.products, float(np.trace(h)))
     return h
@@ -132,13 +132,13 @@ def _rest(
     samples = np.zeros(products - 2 * third)
     for index in range(len(samples)):
         space.fill_signs(probe, seed, STREAM + third + index)
-        given = basis.norm(probe[None])
+        given = norm_of(space, probe[None])
         inside = space.gram(basis.block, probe[None])
         space.combine(-inside.T, basis.block, probe[None], beta=1.0)
         # In few dimensions a probe may lie in Q: it then sees nothing of the rest.
-        if basis.norm(probe[None]) > 4 * basis.rounding * given:
+        if norm_of(space, probe[None]) > 4 * basis.rounding * given:
             operator.apply(probe, product)
-            basis.norm(product[None])  # raises unless finite
+            norm_of(space, product[None])  # raises unless finite
             samples[index] = space.dot(probe, product)
         report(operator.products, trace + float(samples[: index + 1].mean()))
     return samples

@@ -6,13 +6,13 @@ stochastic Lanczos quadrature", SIAM J. Matrix Anal. Appl. 38 (2017).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit.basis import norm_of, scale
 from sharpkit.lanczos import Lanczos
 from sharpkit.operators import Operator
 
@@ -98,36 +98,23 @@ class _Short:
         """Return the tridiagonal matrix of a probe."""
         space, (before, here, image) = self._operator.space, self._rows
         space.fill_normal(here[0], self._seed, STREAM + probe)
-        self._scale(here, 1 / self._norm(here))
+        scale(space, here, 1 / norm_of(space, here))
         before.fill(0)
         diagonal: list[float] = []
         beside = [0.0]
         rounding = float(np.finfo(space.dtype).eps)
         while len(diagonal) < min(steps, space.size):
             self._operator.apply(here[0], image[0])
-            size = self._norm(image)
+            size = norm_of(space, image)
             space.combine([[-beside[-1]]], before, image, beta=1.0)
             diagonal.append(space.dot(here[0], image[0]))
             space.combine([[-diagonal[-1]]], here, image, beta=1.0)
             report(self._operator.products, float(probe + 1))
-            norm = self._norm(image)
-            if norm <= 8 * rounding * size:
+            left = norm_of(space, image)
+            if left <= 8 * rounding * size:
                 break
-            beside.append(norm)
-            self._scale(image, 1 / norm)
+            beside.append(left)
+            scale(space, image, 1 / left)
             before, here, image = here, image, before
         upper = beside[1 : len(diagonal)]
         return np.diag(diagonal) + np.diag(upper, 1) + np.diag(upper, -1)
-
-    def _norm(self, row: Array) -> float:
-        square = self._operator.space.dot(row[0], row[0])
-        if not math.isfinite(square):
-            msg = (
-                "a product with the operator is not finite; check the weights, and hvp "
-                "or loss_fn near them"
-            )
-            raise ValueError(msg)
-        return math.sqrt(square)
-
-    def _scale(self, row: Array, factor: float) -> None:
-        self._operator.space.combine(np.empty((1, 0)), row[:0], row, beta=factor)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpkit.arrays import array_module
-from sharpkit.basis import Basis
+from sharpkit.basis import Basis, norm_of
 from sharpkit.operators import Operator
 from sharpkit.results import SpectrumStatus
 from sharpkit.results.trace import DiagonalEstimate
@@ -158,7 +158,7 @@ def _images(operator: Operator, basis: Basis, report: Report) -> Array:
     images, trace = operator.space.empty(basis.count), 0.0
     for row, image in zip(rows, images, strict=True):
         operator.apply(row, image)
-        basis.norm(image[None])  # raises unless finite
+        norm_of(operator.space, image[None])  # raises unless finite
         trace += operator.space.dot(row, image)
         report(operator.products, trace)
     return images

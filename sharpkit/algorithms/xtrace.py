@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.basis import Basis
+from sharpkit.basis import Basis, norm_of
 from sharpkit.operators import Operator
 from sharpkit.results import SpectrumStatus
 from sharpkit.results.trace import TraceEstimate
@@ -178,7 +178,7 @@ class _Sketch:
         rows = self.basis.block[:end]
         for index in range(done, end):
             self._apply(rows[index], self._vector)
-            self.basis.norm(self._vector[None])  # raises unless finite
+            norm_of(self.space, self._vector[None])  # raises unless finite
             self.h[:end, index] = self.space.gram(rows, self._vector[None])[:, 0]
         # The products with the old rows are gone; A is symmetric.
         self.h[done:end, :done] = self.h[:done, done:end].T
