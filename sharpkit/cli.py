@@ -111,8 +111,9 @@ def reproduce(
 ) -> None:
     """Train with small and large batches, measure both minimisers, compare.
 
-    Prints the paper's Tables 2, 3 and 4 for the setting, with two controls and a
-    verdict, and writes results.json and the parametric plot.
+    Prints the paper's Tables 2, 3 and 4 for the setting, with two controls, the
+    curvature and a verdict, and writes results.json, the parametric plot and the
+    densities of the Hessian's eigenvalues.
     """
     from sharpkit.lab.devices import DeviceError, array_library
     from sharpkit.lab.reproduce import RESULTS, total_steps, warm_up
@@ -189,9 +190,10 @@ def _show(console: Console, results: Results) -> None:
             highlight=False,
         )
         console.print(report(trials))
-    figure = results.draw()
-    if figure is not None:
-        console.print(f"Figure:  {figure}\nResults: {results.folder / RESULTS}")
+    figures = results.draw()
+    if figures:
+        shown = ", ".join(map(str, figures))
+        console.print(f"Figures: {shown}\nResults: {results.folder / RESULTS}")
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ ALLOWED = {
     | {"operators", "algorithms", "sampling"},
     "plot": {"results"},
     "": {"measures", "backends", "parallel", "results"},
-    "lab": {"", "parallel", "arrays", "compiling"},
+    "lab": {"", "parallel", "arrays", "compiling", "quadrature"},
     "cli": {"", "parallel", "lab"},
 }
 # Inside functions, besides: a result draws itself when it is asked to.

@@ -17,12 +17,12 @@ from typing import Any
 import sharpkit
 from sharpkit.lab.devices import array_library
 from sharpkit.lab.experiments.gap import STEPS, run_trial
-from sharpkit.lab.figures import draw_paths
+from sharpkit.lab.figures import draw_densities, draw_paths
 from sharpkit.lab.settings import Setting
 
 Record = dict[str, Any]
 
-RESULTS, FIGURE = "results.json", "parametric.png"
+RESULTS, FIGURE, DENSITY = "results.json", "parametric.png", "density.png"
 _POLL_SECONDS = 0.2
 
 
@@ -65,18 +65,29 @@ class Results:
         part.write_text(json.dumps(record, indent=1, allow_nan=False))
         os.replace(part, self.folder / RESULTS)
 
-    def draw(self) -> Path | None:
-        """Draw the parametric plot of the settings that have one; return the file."""
-        paths = {
-            setting.name: trial["path"]
+    def draw(self) -> list[Path]:
+        """Draw what the first trial of a setting has for it; return the files."""
+        firsts = {
+            setting.name: trial
             for setting in self.settings
             for trial in self.trials.get(setting.name, ())
             if "path" in trial
         }
-        if not paths:
-            return None
-        draw_paths(paths, self.folder / FIGURE)
-        return self.folder / FIGURE
+        if not firsts:
+            return []
+        path, density = self.folder / FIGURE, self.folder / DENSITY
+        draw_paths({name: trial["path"] for name, trial in firsts.items()}, path)
+        draw_densities(
+            {
+                name: {
+                    batch: trial["minimisers"][batch]["curvature"]["density"]
+                    for batch in ("SB", "LB")
+                }
+                for name, trial in firsts.items()
+            },
+            density,
+        )
+        return [path, density]
 
 
 def reproduce(

@@ -1,4 +1,4 @@
-"""The paper's Tables 2, 3 and 4 for one setting, and the controls, on the terminal."""
+"""The paper's Tables 2, 3 and 4 for one setting, controls and curvature, printed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,18 @@ from rich.text import Text
 
 from sharpkit.lab.settings import EPSILONS, FAST
 from sharpkit.lab.verdict import (
+    Verdict,
     accuracies,
     all_reached,
+    beyond_quadratic,
+    curvature_verdicts,
     distances,
+    largest_eigenvalues,
+    predicted_values,
+    rate_eigenvalues,
     sharpness_values,
     summary,
+    traces,
     verdicts,
 )
 
@@ -41,7 +48,12 @@ def report(trials: list[Record]) -> RenderableType:
         _table_sharpness(trials, "Table 3: sharpness, full space, %", full=True),
         _table_sharpness(trials, "Table 4: sharpness, random subspace, %", full=False),
         _table_controls(trials),
-        _table_verdicts(trials),
+        _table_curvature(trials),
+        _table_predicted(trials),
+        _table_verdicts(
+            "Curvature, LB against SB", curvature_verdicts(trials, EPSILONS)
+        ),
+        _table_verdicts("The paper's claims, here", verdicts(trials, EPSILONS)),
     ]
     late = [
         _NAMES[name]
@@ -82,6 +94,7 @@ def _new(title: str, *columns: str) -> Table:
         title=title,
         title_justify="left",
         title_style="bold",
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
@@ -141,9 +154,72 @@ def _table_controls(trials: list[Record]) -> Table:
     return table
 
 
-def _table_verdicts(trials: list[Record]) -> Table:
-    table = _new("The paper's claims, here", "claim", "", "mean and 95 % interval")
-    for verdict in verdicts(trials, EPSILONS):
+def _table_curvature(trials: list[Record]) -> Table:
+    columns = ("λ_max", "1000 η λ_max", "trace", "negative, %")
+    table = _new("Curvature: the Hessian", "", *columns)
+    for name, shown in _NAMES.items():
+        trained = "rate" in trials[0]["minimisers"][name]
+        table.add_row(
+            shown,
+            spread(largest_eigenvalues(trials, name)),
+            spread(1000 * rate_eigenvalues(trials, name)) if trained else "",
+            spread(traces(trials, name)),
+            _negative(trials, name),
+        )
+    table.caption = (
+        f"{_errors(trials)} Negative: share of all curvature by size, first trial; ± "
+        "of the probes, and some 5 more by the number of steps. "
+        "η λ_max is the bare product: plain gradient descent has its limit at 2, Adam "
+        "one of its preconditioned Hessian (arXiv 2103.00065, 2207.14484)."
+    )
+    return table
+
+
+def _errors(trials: list[Record]) -> str:
+    """Say how far to believe eigenvalues and traces, at the worst."""
+    found = [
+        minimiser["curvature"]
+        for trial in trials
+        for minimiser in trial["minimisers"].values()
+    ]
+    residual = max(each["eigenvalues"]["residuals"][0] for each in found)
+    error = max(each["trace"]["stderr"] for each in found)
+    late = sum(not each["eigenvalues"]["converged"][0] for each in found)
+    warning = f", {late} of {len(found)} not converged" if late else ""
+    return (
+        f"Residuals of λ_max up to {residual:.1g}{warning}; standard errors of the "
+        f"trace up to {error:.1g}."
+    )
+
+
+def _negative(trials: list[Record], name: str) -> str:
+    """Return the share of negative curvature where its density was estimated."""
+    for trial in trials:
+        density = trial["minimisers"][name]["curvature"].get("density")
+        if density is not None:
+            share = density["negative_share"]
+            return f"{100 * share['value']:.0f} ± {100 * share['stderr']:.0f}"
+    return ""
+
+
+def _table_predicted(trials: list[Record]) -> Table:
+    columns = [
+        column for epsilon in EPSILONS for column in (f"ε {epsilon:g}", "loss / model")
+    ]
+    table = _new("Sharpness of the quadratic model (auto, full space), %", "", *columns)
+    for name, shown in _NAMES.items():
+        cells = [
+            spread(values(trials, name, epsilon=epsilon))
+            for epsilon in EPSILONS
+            for values in (predicted_values, beyond_quadratic)
+        ]
+        table.add_row(shown, *cells)
+    return table
+
+
+def _table_verdicts(title: str, found: list[Verdict]) -> Table:
+    table = _new(title, "claim", "", "mean and 95 % interval")
+    for verdict in found:
         table.add_row(verdict.claim, verdict.outcome, verdict.detail)
     return table
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ Record = dict[str, Any]
 Values = NDArray[np.float64]
 
 CONFIDENCE = 0.95
+TINY = 1e-12  # what a value that is not positive counts as: a zero has a logarithm
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,46 @@ def distances(trials: list[Record], name: str) -> Values:
     return np.array([trial["minimisers"][name]["distance"] for trial in trials])
 
 
+def largest_eigenvalues(trials: list[Record], name: str) -> Values:
+    """Return the largest eigenvalue of the Hessian, one per trial."""
+    return np.array(
+        [each["eigenvalues"]["values"][0] for each in _curved(trials, name)]
+    )
+
+
+def rate_eigenvalues(trials: list[Record], name: str) -> Values:
+    """Return the largest eigenvalue times the rate of a minimiser that was trained."""
+    rates = np.array([trial["minimisers"][name]["rate"] for trial in trials])
+    return rates * largest_eigenvalues(trials, name)
+
+
+def traces(trials: list[Record], name: str) -> Values:
+    """Return the trace of the Hessian, one per trial."""
+    return np.array([each["trace"]["value"] for each in _curved(trials, name)])
+
+
+def predicted_values(trials: list[Record], name: str, *, epsilon: float) -> Values:
+    """Return one sharpness of the quadratic model per trial, per cent, full space."""
+    return np.array(
+        [
+            entry["value"]
+            for each in _curved(trials, name)
+            for entry in each["predicted"]
+            if entry["epsilon"] == epsilon
+        ]
+    )
+
+
+def beyond_quadratic(trials: list[Record], name: str, *, epsilon: float) -> Values:
+    """Return the sharpness as a multiple of that of the quadratic model.
+
+    1 where the Hessian explains all of the rise. Full space, default solver.
+    """
+    measured = sharpness_values(trials, name, epsilon=epsilon, full=True, solver="auto")
+    predicted = predicted_values(trials, name, epsilon=epsilon)
+    return measured / np.maximum(predicted, TINY)
+
+
 def all_reached(trials: list[Record], name: str) -> bool:
     """Return whether every trial of a minimiser reached the loss threshold."""
     return all(trial["minimisers"][name]["reached"] for trial in trials)
@@ -86,7 +129,7 @@ def ratio_interval(
 
     def logs(name: str) -> Values:
         entries = [_entry(trial, name, epsilon, full, solver) for trial in trials]
-        return np.log10([max(e["value"], e["noise"], 1e-12) for e in entries])
+        return np.log10([max(e["value"], e["noise"], TINY) for e in entries])
 
     return paired(logs(upper) - logs(lower))
 
@@ -120,15 +163,35 @@ def verdicts(trials: list[Record], epsilons: tuple[float, ...]) -> list[Verdict]
             log = ratio_interval(
                 trials, "LB", "SB", epsilon=epsilon, full=full, solver="auto"
             )
-            found.append(
-                Verdict(
-                    f"LB sharper, ε {epsilon:g}, {where}",
-                    _outcome(log),
-                    f"LB/SB = {_power(log.mean)} "
-                    f"[{_power(log.low)}, {_power(log.high)}]",
-                )
-            )
+            found.append(_larger(f"LB sharper, ε {epsilon:g}, {where}", log))
     return found
+
+
+def curvature_verdicts(
+    trials: list[Record], epsilons: tuple[float, ...]
+) -> list[Verdict]:
+    """Say whether the Hessian carries the contrast between the batches.
+
+    "Quadratic" is the sharpness of the quadratic model, and "beyond it" the loss's own
+    as a multiple of that. The rule is that of `verdicts`, but none of these counts in
+    the `summary`: the paper measures sharpness by the box.
+    """
+    compared: list[tuple[str, Callable[[str], Values]]] = [
+        ("LB larger λ_max", partial(largest_eigenvalues, trials)),
+        ("LB larger trace", partial(traces, trials)),
+    ]
+    for what, values in (
+        ("LB sharper, quadratic", predicted_values),
+        ("LB further beyond it", beyond_quadratic),
+    ):
+        compared += [
+            (f"{what}, ε {epsilon:g}", partial(values, trials, epsilon=epsilon))
+            for epsilon in epsilons
+        ]
+    return [
+        _larger(claim, paired(_log10(values("LB")) - _log10(values("SB"))))
+        for claim, values in compared
+    ]
 
 
 def summary(trials: list[Record], epsilons: tuple[float, ...]) -> str:
@@ -166,6 +229,19 @@ def _control(trials: list[Record]) -> str:
     return f"At 8x the learning rate no change is shown: {remains}."
 
 
+def _larger(claim: str, log: Interval) -> Verdict:
+    """Judge by the log10 of the ratio LB/SB that LB has the larger value."""
+    return Verdict(
+        claim,
+        _outcome(log),
+        f"LB/SB = {_power(log.mean)} [{_power(log.low)}, {_power(log.high)}]",
+    )
+
+
+def _log10(values: Values) -> Values:
+    return np.log10(np.maximum(values, TINY))
+
+
 def _outcome(interval: Interval) -> str:
     return {1: "holds", -1: "reversed", 0: "not decided"}[interval.sign]
 
@@ -175,6 +251,10 @@ def _power(exponent: float) -> str:
     if math.isinf(exponent):
         return "0" if exponent < 0 else "inf"
     return f"{10**exponent:.3g}"
+
+
+def _curved(trials: list[Record], name: str) -> list[Record]:
+    return [trial["minimisers"][name]["curvature"] for trial in trials]
 
 
 def _entry(trial: Record, name: str, epsilon: float, full: bool, solver: str) -> Record:

@@ -6,9 +6,10 @@ from rich.console import Console
 
 from sharpkit.lab import reproduce as module
 from sharpkit.lab.experiments.gap import STEPS
-from sharpkit.lab.reproduce import FIGURE, RESULTS, Results, reproduce, warm_up
+from sharpkit.lab.reproduce import DENSITY, FIGURE, RESULTS, Results, reproduce, warm_up
 from sharpkit.lab.settings import Setting
 from sharpkit.lab.tables import report, spread
+from sharpkit.lab.verdict import traces
 
 TINY = Setting("tiny", "digits", 200, 797, 32, 20, 100, until_loss=0.1)
 
@@ -50,11 +51,13 @@ def test_workers_give_the_bits_of_this_process(finished):
             assert ours["value"] == theirs["value"]
 
 
-def test_the_figure_is_drawn_once_a_path_is_there(finished, tmp_path):
+def test_the_figures_are_drawn_once_a_first_trial_is_there(finished, tmp_path):
     results, _, folder = finished
-    assert results.draw() == folder / FIGURE
-    assert (folder / FIGURE).read_bytes().startswith(b"\x89PNG")
-    assert Results(tmp_path, [TINY], [0]).draw() is None
+    assert results.draw() == [folder / FIGURE, folder / DENSITY]
+    for name in (FIGURE, DENSITY):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+    assert Results(tmp_path, [TINY], [0]).draw() == []
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_tables_show_what_was_measured(finished):
@@ -64,6 +67,9 @@ def test_the_tables_show_what_was_measured(finished):
     text = out.getvalue()
     for piece in ("Table 2", "Table 3", "Table 4", "Controls", "LB, 8x rate", "claims"):
         assert piece in text
+    for piece in ("Curvature", "λ_max", "quadratic model", "loss / model", "arXiv"):
+        assert piece in text
+    assert spread(traces(results.trials["tiny"], "LB fast")) in text
     values = [
         trial["minimisers"]["SB"]["sharpness"][0]["value"]
         for trial in results.trials["tiny"]
@@ -78,6 +84,16 @@ def test_late_runs_are_reported(finished):
     out = StringIO()
     Console(file=out, width=80).print(report(trials))
     assert "losses are not matched" in " ".join(out.getvalue().split())
+
+
+def test_eigenvalues_that_have_not_converged_are_reported(finished):
+    trials = json.loads(json.dumps(finished[0].trials["tiny"]))
+    found = trials[1]["minimisers"]["LB"]["curvature"]["eigenvalues"]
+    found["converged"], found["residuals"] = [False], [0.3]
+    out = StringIO()
+    Console(file=out, width=80).print(report(trials))
+    shown = " ".join(out.getvalue().split())
+    assert "λ_max up to 0.3, 1 of 10 not converged" in shown
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,17 @@ import pytest
 
 from sharpkit.lab.experiments.gap import MINIMISERS, SOLVERS
 from sharpkit.lab.settings import EPSILONS
-from sharpkit.lab.verdict import all_reached, paired, ratio_interval, summary, verdicts
+from sharpkit.lab.verdict import (
+    all_reached,
+    beyond_quadratic,
+    curvature_verdicts,
+    paired,
+    predicted_values,
+    rate_eigenvalues,
+    ratio_interval,
+    summary,
+    verdicts,
+)
 
 
 def _trial(seed, accuracy, value, reached=True):
@@ -113,3 +123,65 @@ def test_the_control_is_computed():
     for trial in trials:
         trial["minimisers"]["LB fast"]["test"]["accuracy"] = 0.7
     assert "does worse" in summary(trials, EPSILONS)
+
+
+def _with_curvature(trials, largest=1.0, trace=1.0, predicted=0.5):
+    """Add a curvature that is so many times larger for LB, from trial to trial."""
+    rng = np.random.default_rng(1)
+    for trial in trials:
+        for name, found in trial["minimisers"].items():
+            factors = {
+                key: (ratio if name.startswith("LB") else 1.0)
+                * math.exp(0.01 * rng.normal())
+                for key, ratio in {
+                    "largest": largest, "trace": trace, "predicted": predicted
+                }.items()
+            }  # fmt: skip
+            found["rate"] = 8e-3 if name == "LB fast" else 1e-3
+            found["curvature"] = {
+                "eigenvalues": {"values": [0.4 * factors["largest"]]},
+                "trace": {"value": 5 * factors["trace"]},
+                "predicted": [
+                    {"epsilon": epsilon, "value": 1000 * epsilon * factors["predicted"]}
+                    for epsilon in EPSILONS
+                ],
+            }
+    return trials
+
+
+def test_curvature_is_judged_by_the_same_rule():
+    trials = _with_curvature(_trials(0.05, 20.0), largest=0.7, trace=3, predicted=0.5)
+    found = {each.claim: each for each in curvature_verdicts(trials, EPSILONS)}
+    outcomes = {claim: each.outcome for claim, each in found.items()}
+    assert outcomes.pop("LB larger λ_max") == "reversed"
+    assert outcomes.pop("LB larger trace") == "holds"
+    assert len(outcomes) == 4
+    for claim, outcome in outcomes.items():
+        assert outcome == ("reversed" if "quadratic" in claim else "holds")
+    assert "LB/SB = 3" in found["LB larger trace"].detail
+    ratio = float(found["LB further beyond it, ε 0.001"].detail.split()[2])
+    assert ratio == pytest.approx(40, rel=0.02)
+
+
+def test_curvature_changes_no_verdict_on_the_paper():
+    trials = _trials(0.05, 20.0)
+    before = verdicts(trials, EPSILONS), summary(trials, EPSILONS)
+    trials = _with_curvature(trials, largest=0.1, trace=0.1, predicted=0.1)
+    assert (verdicts(trials, EPSILONS), summary(trials, EPSILONS)) == before
+
+
+def test_curvatures_are_read_from_the_record():
+    trials = _with_curvature(_trials(0.0, 1.0, noise=0.0))
+    fast = rate_eigenvalues(trials, "LB fast")
+    assert fast == pytest.approx(np.full(5, 8e-3 * 0.4), rel=0.1)
+    for epsilon, value in zip(EPSILONS, (1, 0.5), strict=True):
+        predicted = predicted_values(trials, "SB", epsilon=epsilon)
+        assert predicted == pytest.approx(np.full(5, value), rel=0.1)
+        beyond = beyond_quadratic(trials, "SB", epsilon=epsilon)
+        assert beyond == pytest.approx(1 / predicted)
+
+
+def test_a_trace_below_zero_has_a_verdict():
+    trials = _with_curvature(_trials(0.05, 20.0), trace=-1.0)
+    outcomes = [each.outcome for each in curvature_verdicts(trials, EPSILONS)]
+    assert outcomes[1] == "reversed"

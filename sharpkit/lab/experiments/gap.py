@@ -2,7 +2,8 @@
 
 One trial trains from one starting point with the small and the large batch to the same
 loss and measures both minimisers, with two controls beside them: the large batch at
-eight times the learning rate, and both minimisers with equal layer norms.
+eight times the learning rate, and both minimisers with equal layer norms. The curvature
+at each stands beside its sharpness.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import sharpkit
 from sharpkit.arrays import array_module
 from sharpkit.lab.data import Dataset
 from sharpkit.lab.devices import array_library
+from sharpkit.lab.experiments.curvature import curvature, steps_of
 from sharpkit.lab.experiments.path import parametric_path
 from sharpkit.lab.network import MLP, Statistics
 from sharpkit.lab.optimizers import Adam
@@ -36,7 +38,7 @@ TRAINED = {"SB": 12, "LB": 4, "LB fast": 4}  # steps of progress, about their co
 RESCALED = ("SB rescaled", "LB rescaled")
 MINIMISERS = (*TRAINED, *RESCALED)
 MEASUREMENTS = len(EPSILONS) * 2 * len(SOLVERS)
-STEPS = sum(TRAINED.values()) + len(MINIMISERS) * MEASUREMENTS
+STEPS = sum(TRAINED.values()) + len(MINIMISERS) * (MEASUREMENTS + steps_of(EPSILONS))
 
 
 def run_trial(
@@ -57,7 +59,8 @@ def run_trial(
         Of starting point, order of samples and random subspace, all three shared by
         the small and the large batch.
     with_path
-        Also evaluate the line through both minimisers (`parametric_path`).
+        Also evaluate the line through both minimisers (`parametric_path`), and the
+        density of the eigenvalues at both.
     """
     before = sharpkit.get_num_threads()
     sharpkit.set_num_threads(1)
@@ -85,9 +88,19 @@ def _run_trial(
         points[rescaled] = with_norms(network, *points[name], norms)
     record: Record = {"setting": setting.name, "seed": seed, "minimisers": {}}
     for name, (weights, statistics) in points.items():
-        found = _measure(setting, network, data, weights, statistics, seed, advance)
+        problem = _problem(setting, network, data, weights, statistics)
+        found = _accuracies(network, data, weights, statistics)
+        found["sharpness"] = _sharpness(problem, weights, seed, advance)
+        found["curvature"] = curvature(
+            problem,
+            weights,
+            epsilons=EPSILONS,
+            seed=seed,
+            with_density=with_path and name in ("SB", "LB"),
+            advance=advance,
+        )
         if name in runs:
-            found |= _training_record(runs[name])
+            found |= _training_record(runs[name]) | {"rate": _rate(setting, name)}
         record["minimisers"][name] = found
     if with_path:
         record["path"] = parametric_path(
@@ -110,7 +123,7 @@ def _train(
         data.x_train,
         data.y_train,
         batch_size=setting.small if name == "SB" else setting.large,
-        optimizer=Adam(rate=setting.rate * (FAST if name == "LB fast" else 1)),
+        optimizer=Adam(rate=_rate(setting, name)),
         start=array_module(data.x_train).asarray(start),
         seed=seed,
         until_loss=setting.until_loss,
@@ -118,6 +131,10 @@ def _train(
     )
     advance(f"trained {name}", TRAINED[name])
     return run
+
+
+def _rate(setting: Setting, name: str) -> float:
+    return setting.rate * (FAST if name == "LB fast" else 1)
 
 
 def _training_record(run: TrainingRun) -> Record:
@@ -131,23 +148,23 @@ def _training_record(run: TrainingRun) -> Record:
     }
 
 
-def _measure(
-    setting: Setting,
-    network: MLP,
-    data: Dataset,
-    weights: Array,
-    statistics: Statistics,
-    seed: int,
-    advance: Advance,
+def _accuracies(
+    network: MLP, data: Dataset, weights: Array, statistics: Statistics
 ) -> Record:
-    record: Record = {"sharpness": []}
+    record: Record = {}
     for part, x, y in (
         ("train", data.x_train, data.y_train),
         ("test", data.x_test, data.y_test),
     ):
         whole = Problem(network, x, y, batch_norm="running", statistics=statistics)
         record[part] = asdict(whole.measure(weights))
-    problem = _problem(setting, network, data, weights, statistics)
+    return record
+
+
+def _sharpness(
+    problem: Problem, weights: Array, seed: int, advance: Advance
+) -> list[Record]:
+    records = []
     for epsilon in EPSILONS:
         for subspace in (None, min(SUBSPACE, weights.size)):
             for solver in SOLVERS:
@@ -160,9 +177,9 @@ def _measure(
                     seed=seed,
                     progress=False,
                 )
-                record["sharpness"].append(result.to_dict() | {"solver": solver})
+                records.append(result.to_dict() | {"solver": solver})
                 advance("measured", 1)
-    return record
+    return records
 
 
 def _problem(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sharpkit
-from sharpkit.lab.experiments import gap
+from sharpkit.lab.experiments import curvature, gap
 from sharpkit.lab.experiments.gap import (
     MEASUREMENTS,
     MINIMISERS,
@@ -62,6 +62,21 @@ def test_equal_norms_leave_the_function_alone(trial):
         )
         assert after["test"]["accuracy"] == before["test"]["accuracy"]
         assert after["sharpness"][0]["value"] != before["sharpness"][0]["value"]
+
+
+def test_the_curvature_stands_beside_the_sharpness(trial):
+    record, _ = trial
+    for name, found in record["minimisers"].items():
+        hessian = found["curvature"]
+        assert hessian["eigenvalues"]["converged"] == [True]
+        assert hessian["trace"]["value"] > 0
+        predicted = {each["epsilon"]: each for each in hessian["predicted"]}
+        assert tuple(predicted) == EPSILONS
+        # one loss at one point, whoever measures it
+        assert predicted[EPSILONS[0]]["loss"] == found["sharpness"][0]["loss"]
+        assert ("density" in hessian) == (name in ("SB", "LB"))
+    rates = [found.get("rate") for found in record["minimisers"].values()]
+    assert rates == [1e-3, 1e-3, 8e-3, None, None]
 
 
 def test_progress_adds_up(trial):
@@ -125,6 +140,7 @@ def test_a_trial_on_a_device_finds_the_same(cupy, monkeypatch):
     """Trained and measured there, from the same start, along the same directions."""
     monkeypatch.setattr(gap, "EPSILONS", EPSILONS[:1])
     monkeypatch.setattr(gap, "SUBSPACE", 5)
+    monkeypatch.setattr(curvature, "DENSITY_STEPS", 10)
     short = replace(TINY, train=60, width=8, small=20, large=30, max_epochs=2)
     here = run_trial(short, 0, with_path=True)
     there = run_trial(replace(short, device="cuda"), 0, with_path=True)
@@ -136,6 +152,16 @@ def test_a_trial_on_a_device_finds_the_same(cupy, monkeypatch):
         for ours, theirs in zip(found["sharpness"], expected["sharpness"], strict=True):
             assert (ours["backend"], theirs["backend"]) == ("cuda", "cpu")
             assert ours["value"] == pytest.approx(theirs["value"], rel=2e-2)
+        ours, theirs = found["curvature"], expected["curvature"]
+        assert ours["eigenvalues"]["values"] == pytest.approx(
+            theirs["eigenvalues"]["values"], rel=1e-2
+        )
+        assert ours["trace"]["value"] == pytest.approx(
+            theirs["trace"]["value"], rel=1e-2
+        )
+        assert ours["predicted"][0]["value"] == pytest.approx(
+            theirs["predicted"][0]["value"], rel=2e-2
+        )
     assert there["path"]["test_loss"] == pytest.approx(
         here["path"]["test_loss"], rel=1e-4
     )
