@@ -49,6 +49,7 @@ def report(trials: list[Record]) -> RenderableType:
         _table_sharpness(trials, "Table 4: sharpness, random subspace, %", full=False),
         _table_controls(trials),
         _table_curvature(trials),
+        Text(),  # its caption ends where the next title begins
         _table_predicted(trials),
         _table_verdicts(
             "Curvature, LB against SB", curvature_verdicts(trials, EPSILONS)
