@@ -117,7 +117,7 @@ class Problem:
             write(
                 weights,
                 v,
-                *(each[block] for each in samples),
+                *(_rows(each, block) for each in samples),
                 statistics=self.statistics or "batch",
                 out=part,
                 scale=scale,
@@ -152,6 +152,11 @@ class Problem:
         if self.statistics is not None:
             size = BLOCK_ROWS if array_module(weights) is np else DEVICE_BLOCK_ROWS
         return (slice(start, start + size) for start in range(0, rows, size))
+
+
+def _rows(samples: Array, block: slice) -> Array:
+    """Return a block of rows; all of them as the array itself, to be known again."""
+    return samples if block.stop >= len(samples) > block.start == 0 else samples[block]
 
 
 def frozen_statistics(network: MLP, weights: Array, x: Array, y: Array) -> Statistics:

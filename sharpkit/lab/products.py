@@ -13,18 +13,18 @@ where the gradient takes three; the first layer three and three, where it takes 
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 from sharpkit.arrays import array_module
 from sharpkit.lab.network import (
     MLP,
-    Buffers,
     Layer,
     Norm,
     Statistics,
     require_one_place,
 )
 from sharpkit.lab.steps import product_steps_for, steps_for
+from sharpkit.lab.tape import Memory, NormTangent, Pass, Tape
 
 Array = Any  # a NumPy or a CuPy array
 
@@ -33,12 +33,15 @@ class Products:
     """Curvature products of one network, summed over the rows they are given.
 
     Not safe for two threads at once: buffers are kept between calls, twice what the
-    gradient needs of as many rows.
+    gradient needs of as many rows. With them what does not depend on the vector: a
+    product at equal weights, and of the very same array of samples, which must not have
+    changed, spares the forward pass its matrix products.
     """
 
     def __init__(self, network: MLP) -> None:
         self.network = network
-        self._held: _Memory | None = None
+        self._held: Memory | None = None
+        self._last: Pass | None = None
 
     def hessian(
         self,
@@ -103,15 +106,15 @@ class Products:
         v: Array,
         x: Array,
         statistics: Statistics | Literal["batch"],
-    ) -> _Tape:
+    ) -> Tape:
         """Run the forward pass and its tangent: ``R{h W} = h V + R{h} W``."""
         require_one_place(weights=weights, v=v, x=x)
         _require_alike(weights, v)
         xp = array_module(x)
         layers, directions = self.network.layers(weights), self.network.layers(v)
         z, rz, pairs, extra = self._memory_for(weights, len(x))
-        taped = _Tape(layers, directions, [], [], z, rz, pairs, extra)
-        taped.norms.extend(self.network.forward(layers, x, statistics, taped.primal()))
+        taped = Tape(layers, directions, [], [], z, rz, pairs, extra)
+        taped.norms.extend(self._primal(taped, weights, x, statistics))
         h: Array = x
         rh: Array | None = None  # the samples do not move
         for index, layer in enumerate(layers):
@@ -128,7 +131,25 @@ class Products:
                 _norm_forward(taped, index, more, rh)
         return taped
 
-    def _memory_for(self, weights: Array, rows: int) -> _Memory:
+    def _primal(
+        self,
+        taped: Tape,
+        weights: Array,
+        x: Array,
+        statistics: Statistics | Literal["batch"],
+    ) -> list[Norm]:
+        """Fill z and h; of the last pass z is still there, and only h used up."""
+        last = self._last
+        if last is not None and last.is_of(weights, x, statistics):
+            for norm, z, pair in zip(last.norms, taped.z, taped.pairs, strict=False):
+                steps_for(x).scale_shift_relu(z, norm.scale, norm.shift, pair[0])
+            return last.norms
+        self._last = None  # z is overwritten, and the pass may fail
+        norms = self.network.forward(taped.layers, x, statistics, taped.primal())
+        self._last = Pass(weights.copy(), x, statistics, norms)
+        return norms
+
+    def _memory_for(self, weights: Array, rows: int) -> Memory:
         held, widths = self._held, self.network.sizes[1:]
         xp = array_module(weights)
         fits = (
@@ -138,15 +159,16 @@ class Products:
             and array_module(held.extra) is xp
         )
         if not fits:
+            self._last = None
             # A pair is (2, rows, width) without a gap: two blocks in one product.
-            held = self._held = _Memory(
+            held = self._held = Memory(
                 [xp.empty((rows, width), weights.dtype) for width in widths],
                 [xp.empty((rows, width), weights.dtype) for width in widths],
                 [xp.empty(2 * rows * width, weights.dtype) for width in widths],
                 xp.empty(rows * max(widths), weights.dtype),
             )
         assert held is not None
-        return _Memory(
+        return Memory(
             [z[:rows] for z in held.z],
             [rz[:rows] for rz in held.rz],
             [
@@ -157,47 +179,7 @@ class Products:
         )
 
 
-class _Memory(NamedTuple):
-    z: list[Array]
-    rz: list[Array]
-    pairs: list[Array]
-    extra: Array
-
-
-class _Tape(NamedTuple):
-    """What the forward pass leaves for the backward one, layer by layer.
-
-    ``pairs`` hold ``h, R{h}`` of the hidden layers at first, and in the backward pass
-    ``R{dz}, dz``; the last one, which has no h, has these from the beginning.
-    """
-
-    layers: list[Layer]
-    directions: list[Layer]
-    norms: list[Norm]
-    rnorms: list[_NormTangent]
-    z: list[Array]
-    rz: list[Array]
-    pairs: list[Array]
-    extra: Array
-
-    def primal(self) -> Buffers:
-        """Return the buffers of the network's own passes."""
-        return Buffers(self.z, [pair[0] for pair in self.pairs[:-1]], self.pairs[-1][0])
-
-    def extra_like(self, block: Array) -> Array:
-        """Return scratch memory of the shape of ``block``."""
-        return self.extra[: block.size].reshape(block.shape)
-
-
-class _NormTangent(NamedTuple):
-    """R of one layer's normalisation; ``rmean`` is ``R{z} - R{z - mean}``."""
-
-    rmean: Array
-    rrstd: Array
-    rscale: Array
-
-
-def _norm_forward(taped: _Tape, index: int, more: Array | None, rh: Array) -> None:
+def _norm_forward(taped: Tape, index: int, more: Array | None, rh: Array) -> None:
     """Complete ``R{z}`` by ``more``, differentiate the normalisation, fill ``R{h}``.
 
     Batch statistics move with z: ``R{mean} = mean(R{z})``, ``R{var} = 2 mean((z -
@@ -216,13 +198,13 @@ def _norm_forward(taped: _Tape, index: int, more: Array | None, rh: Array) -> No
         rmean, rrstd = -direction.bias, direction.bias * 0
     rscale = direction.gamma * norm.rstd + layer.gamma * rrstd
     offset = direction.beta - norm.scale * rmean
-    taped.rnorms.append(_NormTangent(rmean, rrstd, rscale))
+    taped.rnorms.append(NormTangent(rmean, rrstd, rscale))
     steps.tangent_relu(
         z, rz, more, norm.scale, norm.shift, norm.mean, rscale, offset, rh
     )
 
 
-def _backward(taped: _Tape, x: Array, out: list[Layer]) -> None:
+def _backward(taped: Tape, x: Array, out: list[Layer]) -> None:
     """Run the backward pass together with its tangent, which is written to ``out``."""
     xp, pairs = array_module(x), taped.pairs
     out[-1].bias[...] = pairs[-1][0].sum(axis=0)
@@ -240,7 +222,7 @@ def _backward(taped: _Tape, x: Array, out: list[Layer]) -> None:
     xp.matmul(x.T, pairs[0][0], out=out[0].weight)
 
 
-def _norm_backward(taped: _Tape, index: int, more: Array, out: Layer) -> None:
+def _norm_backward(taped: Tape, index: int, more: Array, out: Layer) -> None:
     """Turn a layer's ``R{dh}, dh`` into ``R{dz}, dz``; write R of its own gradients.
 
     The formulas of the network's own `_norm_backward`, each differentiated by the

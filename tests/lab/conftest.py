@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sharpkit.lab.network import MLP, Statistics
+from sharpkit.lab.problem import Problem, frozen_statistics
 
 
 @pytest.fixture(scope="session")
@@ -118,3 +119,21 @@ class Twin:
 @pytest.fixture
 def twin(torch):
     return lambda network, weights: Twin(torch, network, weights)
+
+
+@pytest.fixture
+def make(draw, draw_statistics):
+    """``make(mode)``: the problem, weights to try it at, and a generator."""
+
+    def problem(mode, sizes=(5, 7, 6, 4), rows=30, dtype=np.float64):
+        network, weights, x, y = draw(sizes, rows, dtype)
+        statistics = {
+            "batch": lambda: None,
+            "running": lambda: draw_statistics(network, dtype),
+            # of another point: at their own, the output would be that of "batch"
+            "frozen": lambda: frozen_statistics(network, 1.1 * weights, x, y),
+        }[mode]()
+        found = Problem(network, x, y, batch_norm=mode, statistics=statistics)
+        return found, weights, np.random.default_rng(5)
+
+    return problem
