@@ -1,5 +1,6 @@
 """The README's example runs as it stands and prints what stands below it."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -9,7 +10,14 @@ import pytest
 
 from sharpkit.lab.settings import EPSILONS
 from sharpkit.lab.tables import spread
-from sharpkit.lab.verdict import sharpness_values, verdicts
+from sharpkit.lab.verdict import (
+    curvature_verdicts,
+    largest_eigenvalues,
+    predicted_values,
+    sharpness_values,
+    traces,
+    verdicts,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -73,6 +81,26 @@ def test_the_table_is_that_of_the_committed_run(name):
             assert f"{spread(small)} / {spread(large)} (ratio {ratio})" in README
     for verdict in verdicts(trials, EPSILONS)[:1]:
         assert verdict.detail in README
+
+
+@pytest.mark.parametrize("name", ["quick glyphs", "quick digits"])
+def test_the_curvature_is_that_of_the_committed_run(name):
+    stored = json.loads((ROOT / "docs" / "quick-results.json").read_text())
+    trials = stored["trials"][name]
+    for values in (
+        largest_eigenvalues,
+        traces,
+        functools.partial(predicted_values, epsilon=1e-3),
+    ):
+        small, large = (spread(values(trials, batch)) for batch in ("SB", "LB"))
+        assert f"{small} / {large}" in README
+    # what the README makes of them
+    outcomes = {each.claim: each.outcome for each in curvature_verdicts(trials, EPSILONS)}
+    assert outcomes["LB larger λ_max"] == "not decided"
+    assert outcomes["LB larger trace"] == "holds"
+    for epsilon in EPSILONS:
+        assert outcomes[f"LB sharper, quadratic, ε {epsilon:g}"] == "not decided"
+        assert outcomes[f"LB further beyond it, ε {epsilon:g}"] == "holds"
 
 
 def test_the_bench_figures_are_those_of_the_committed_runs():
