@@ -127,6 +127,8 @@ class Differences:
     seed
         Of the direction in which the step is chosen: a random one, multiplied by the
         operator once, so that the large eigenvalues count.
+    preparing
+        Called after each difference while the step is chosen.
 
     Raises
     ------
@@ -135,9 +137,15 @@ class Differences:
     """
 
     def __init__(
-        self, space: Space, weights: Array, loss_fn: LossFn, *, seed: int
+        self,
+        space: Space,
+        weights: Array,
+        loss_fn: LossFn,
+        *,
+        seed: int,
+        preparing: Callable[[], None] = lambda: None,
     ) -> None:
-        self.space, self._weights = space, weights
+        self.space, self._weights, self._preparing = space, weights, preparing
         self._objective = Objective(loss_fn, weights)
         _, gradient, _ = self._objective.centre(weights)
         if gradient is None:
@@ -207,6 +215,7 @@ class Differences:
         u, product = self.space.empty(), self.space.empty()
         self.space.fill_normal(u, seed, STREAM)
         self._difference(u, step, product)
+        self._preparing()
         size = self.space.dot(product, product)
         chosen = product if np.isfinite(size) and size > 0 else u
         norm = math.sqrt(self.space.dot(chosen, chosen))
@@ -221,6 +230,7 @@ class Differences:
         best = (math.inf, step)
         for _ in range(RUNGS):
             self._difference(u, step * factor, there)
+            self._preparing()
             found = (self._distance(here, there), max(step, step * factor))
             if found[0] >= best[0] and np.isfinite(best[0]):
                 break
@@ -257,14 +267,15 @@ def operator_for(
     hvp: Hvp | None,
     *,
     seed: int,
+    preparing: Callable[[], None] = lambda: None,
 ) -> Operator:
     """Return the user's own product if there is one, else differences.
 
     ``hvp`` first, then a method ``hvp`` of ``loss_fn``, then differences of its
-    gradient.
+    gradient; ``preparing`` is called while their step is chosen.
     """
     own = getattr(loss_fn, "hvp", None) if hvp is None else hvp
     if own is not None:
         return Given(space, weights, own)
     assert loss_fn is not None  # checked with the other arguments
-    return Differences(space, weights, loss_fn, seed=seed)
+    return Differences(space, weights, loss_fn, seed=seed, preparing=preparing)

@@ -26,6 +26,8 @@ def reporter(
 ) -> Iterator[Callable[[int, float], None]]:
     """Yield a function to call with (done, value so far) as work proceeds.
 
+    Nothing done yet means that it is being prepared.
+
     Parameters
     ----------
     progress
@@ -65,15 +67,20 @@ class _Line:
         spent = time.perf_counter() - self._began
         if spent < QUIET_SECONDS:
             return
+        text = self._text(done, found, spent)
+        print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
+        self._width = len(text)
+
+    def _text(self, done: int, found: float, spent: float) -> str:
+        if not done:
+            return f"{self._title}: preparing"
         text = f"{self._title}: {done}"
         if self._budget:
             left = spent / done * (self._budget - done)
             text += f" of {self._budget} {self._unit}, about {left:.0f} s left"
         else:
             text += f" {self._unit}"
-        text += ", " + self._value.format(found)
-        print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
-        self._width = len(text)
+        return f"{text}, {self._value.format(found)}"
 
     def clear(self) -> None:
         if self._width:

@@ -76,6 +76,12 @@ def test_a_line_without_a_budget(quiet, capsys):
     assert "sharpness: 5 evaluations, 25 % so far" in capsys.readouterr().err
 
 
+def test_a_line_before_anything_is_done(quiet, capsys):
+    with reporter(True, 20) as report:
+        report(0, 0.0)
+    assert "\rsharpness: preparing" in capsys.readouterr().err
+
+
 def test_a_shorter_line_covers_a_longer_one(quiet, capsys):
     with reporter(True, None) as report:
         report(5, 12.345)

@@ -95,7 +95,8 @@ def test_the_curvature_is_that_of_the_committed_run(name):
         small, large = (spread(values(trials, batch)) for batch in ("SB", "LB"))
         assert f"{small} / {large}" in README
     # what the README makes of them
-    outcomes = {each.claim: each.outcome for each in curvature_verdicts(trials, EPSILONS)}
+    found = curvature_verdicts(trials, EPSILONS)
+    outcomes = {each.claim: each.outcome for each in found}
     assert outcomes["LB larger λ_max"] == "not decided"
     assert outcomes["LB larger trace"] == "holds"
     for epsilon in EPSILONS:

@@ -104,10 +104,10 @@ def diagonal(
     one_of("method", method, get_args(Method))
     estimate, least = METHODS[method]
     products = at_least("products", products, least)
-    operator = setup.operator()
     with reporter(
         progress, products, title="diagonal", unit="products", value="trace {:.4g}"
     ) as report:
+        operator = setup.operator(report)
         found = estimate(operator, products, seed=setup.seed, report=report)
     if found.status is SpectrumStatus.ASYMMETRIC:
         setup.warn_asymmetric()

@@ -119,7 +119,6 @@ def eigenvalues(
     tol = _checked_tol(tol, setup.weights.dtype)
     budget = at_least("max_products", max_products, 1)
     rows = _rows(basis, k, setup.n)
-    operator = setup.operator()
     with reporter(
         progress,
         budget,
@@ -127,6 +126,7 @@ def eigenvalues(
         unit="products at most",
         value="{:.0f} of " + f"{k} converged",
     ) as report:
+        operator = setup.operator(report)
         search = Search(
             operator,
             k=k,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import NDArray
@@ -58,10 +59,18 @@ class Setup:
         self.space = Space(kernels, self.weights.size, self.weights.dtype)
         self.n = self.space.size
 
-    def operator(self) -> Operator:
-        """Return the operator; differences are tried out here, which takes calls."""
+    def operator(self, report: Callable[[int, float], None]) -> Operator:
+        """Return the operator; differences are tried out here, which takes calls.
+
+        ``report`` is told of 0 products meanwhile.
+        """
         self._operator = operator_for(
-            self.space, self.weights, self._loss_fn, self._hvp, seed=self.seed
+            self.space,
+            self.weights,
+            self._loss_fn,
+            self._hvp,
+            seed=self.seed,
+            preparing=lambda: report(0, 0.0),
         )
         return self._operator
 

@@ -102,7 +102,6 @@ def spectral_density(
     """
     setup = Setup(weights, loss_fn, hvp, seed=seed, backend=backend)
     steps, probes = at_least("steps", steps, 1), at_least("probes", probes, 1)
-    operator = setup.operator()
     with reporter(
         progress,
         steps * probes,
@@ -110,6 +109,7 @@ def spectral_density(
         unit="products",
         value="probe {:.0f} of " + str(probes),
     ) as report:
+        operator = setup.operator(report)
         found = quadrature(
             operator,
             steps=steps,

@@ -109,10 +109,10 @@ def trace(
     one_of("method", method, get_args(Method))
     products = at_least("products", products, LEAST[method])
     rtol = _checked_rtol(rtol, method)
-    operator = setup.operator()
     with reporter(
         progress, products, title="trace", unit="products", value="{:.4g} so far"
     ) as report:
+        operator = setup.operator(report)
         found = _estimate(operator, method, products, rtol, setup.seed, report)
     if found.status is SpectrumStatus.ASYMMETRIC:
         setup.warn_asymmetric()

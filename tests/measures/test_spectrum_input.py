@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from problems import never
 
-from sharpkit import eigenvalues, spectral_density
+from sharpkit import diagonal, eigenvalues, spectral_density, trace
 
 W = np.ones(5)
 
@@ -91,3 +91,17 @@ def test_progress_is_told(measure):
     assert [each[0] for each in told] == list(range(1, len(told) + 1))
     budgets = {each[1] for each in told}
     assert budgets == {1000 if measure is eigenvalues else 400}
+
+
+@pytest.mark.parametrize("measure", [eigenvalues, spectral_density, trace, diagonal])
+def test_progress_is_told_while_the_step_of_differences_is_chosen(measure):
+    told = []
+
+    def loss_fn(w):
+        return 0.25 * float(np.sum(w**4)), w**3
+
+    measure(np.linspace(1, 2, 30), loss_fn, progress=lambda *now: told.append(now[0]))
+    first = told.index(1)
+    assert first >= 4
+    assert told[:first] == [0] * first
+    assert 0 not in told[first:]

@@ -165,8 +165,6 @@ class Search:
         """
         lanczos, best = self._lanczos, self._mix(ritz)
         worst = self.key(self._all(ritz)[0][self._best(ritz)]).min()
-        if lanczos.rows == lanczos.columns < self._operator.space.size:
-            return SpectrumStatus.UNVERIFIED
         lanczos.freeze()
         steps = 0
         while not lanczos.closed or lanczos.draw():
