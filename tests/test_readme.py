@@ -144,3 +144,26 @@ def test_the_engine_figures_are_those_of_the_committed_runs():
     for name, *shown in rows:
         found = [f"{shares[name][threads]:.0%}" for threads in sorted(shares[name])]
         assert [f"{each}%" for each in shown] == found
+
+
+def test_the_spectrum_figures_are_those_of_the_committed_run():
+    (file,) = sorted((ROOT / "bench" / "results").glob("*-spectrum.jsonl"))[-1:]
+    data = json.loads(file.read_text())["data"]
+    for each in data["eigenvalues"]:
+        row = f"{each['products']} | {each['cpu']:.1f} s | {each['outside']:.1%}"
+        assert f"| {each['method']} | {row} | {each['residual']:.0e} |" in README
+    for each in data["density"]:
+        memory = f"{each['bytes'] / 2**20:.0f} MiB"
+        row = f"{each['cpu']:.1f} s | {each['outside']:.1%} | {memory}"
+        assert f"| {each['method']} | {row} |" in README
+    needed = {each["method"]: each["products"] for each in data["trace"]["needed"]}
+    assert (
+        f"takes {needed['hutchinson']} products and XTrace\n{needed['xtrace']}"
+        in README
+    )
+    with_60 = {
+        each["method"]: f"{each['reported']:.2%}".replace("%", " %")
+        for each in data["trace"]["curve"]
+        if each["products"] == 60
+    }
+    assert f"{with_60['hutchinson']} and {with_60['xtrace']}" in README
