@@ -1,8 +1,8 @@
 """How sharp is this minimum? The epsilon-box sharpness of Keskar et al., for any loss.
 
-``sharpkit.sharpness(weights, loss_fn)`` takes a flat vector and a callback, and so do
-``eigenvalues``, ``spectral_density``, ``trace`` and ``diagonal`` of the Hessian; see the
-README for three lines that work. Heavy libraries are loaded when they are first used.
+``sharpkit.sharpness(weights, loss_fn)`` takes a flat vector and a callback; so do
+``eigenvalues``, ``spectral_density``, ``trace`` and ``diagonal``, of the Hessian. See
+the README for three lines that work. Heavy libraries are loaded when first used.
 """
 
 from sharpkit.backends import backends
