@@ -52,7 +52,12 @@ def top_outside(
 
 
 def would_have_shown(
-    beyond: Ritz, worst: float, which: Which, steps: int, n: int
+    beyond: Ritz,
+    seen: tuple[float, float],
+    worst: float,
+    which: Which,
+    steps: int,
+    n: int,
 ) -> bool:
     """Whether an eigenvalue more wanted than the worst of the best would have shown.
 
@@ -63,14 +68,16 @@ def would_have_shown(
     Parameters
     ----------
     beyond
-        What Lanczos has seen in the complement of all that is held.
+        What Lanczos has now in the complement of all that is held.
+    seen
+        The smallest and the largest value that it has had there.
     worst
         The least key of the best pairs.
     steps, n
         From a random vector in n dimensions.
     """
-    low = beyond.values[0] - beyond.residuals[0]
-    high = beyond.values[-1] + beyond.residuals[-1]
+    low = min(beyond.values[0] - beyond.residuals[0], seen[0])
+    high = max(beyond.values[-1] + beyond.residuals[-1], seen[1])
     reach = max(high - low, np.finfo(float).tiny)
     above, below = (worst - high) / reach, (low + worst) / reach
     distances = {"LA": [above], "SA": [below], "LM": [above, below]}[which]

@@ -166,7 +166,7 @@ class Search:
         lanczos, best = self._lanczos, self._mix(ritz)
         worst = self.key(self._all(ritz)[0][self._best(ritz)]).min()
         lanczos.freeze()
-        steps = 0
+        steps, seen = 0, (np.inf, -np.inf)
         while not lanczos.closed or lanczos.draw():
             if not self._left:
                 return SpectrumStatus.UNVERIFIED
@@ -181,14 +181,15 @@ class Search:
             if self.key(value) > worst + slack:
                 self._lock(ritz, best, vector)
                 return None
+            # Restarts forget the end that is not wanted; it bounds the growth, too.
+            seen = min(seen[0], beyond.values[0]), max(seen[1], beyond.values[-1])
             # Of one step all residuals are small where the complement has little in it.
-            reach = (beyond.values[-1] - beyond.values[0]) / 10
-            settled = beyond.residuals[self._order(beyond)[0]] <= min(slack, reach)
+            small = min(slack, (seen[1] - seen[0]) / 10) / 4
             n = self._operator.space.size
             if (
                 lanczos.closed
-                or settled
-                or would_have_shown(beyond, worst, self._which, steps, n)
+                or beyond.residuals[self._order(beyond)[0]] <= small
+                or would_have_shown(beyond, seen, worst, self._which, steps, n)
             ):
                 break
         return SpectrumStatus.CONVERGED
