@@ -108,30 +108,49 @@ def density(nodes: Matrix, weights: Matrix, n: int, grid: Matrix, width: float) 
     return Band(value, np.minimum(low, value), np.maximum(high, value))
 
 
-def distribution(nodes: Matrix, weights: Matrix, n: int, x: Matrix) -> Distribution:
+def distribution(
+    nodes: Matrix,
+    weights: Matrix,
+    n: int,
+    x: Matrix,
+    closed: NDArray[np.bool_] | None = None,
+) -> Distribution:
     """Estimate the share of eigenvalues up to each x.
 
     Between its nodes a quadrature is interpolated, each node counting half at its own
     place. For normal probes and k of n eigenvalues below x the estimate is distributed
     as Beta(k p / 2, (n - k) p / 2) with p probes; the band inverts that, as Clopper and
-    Pearson's does the binomial.
+    Pearson's does the binomial. Probes that are ``closed`` need no interpolation: their
+    quadrature is their own measure.
     """
+    if closed is None:
+        closed = np.zeros(len(nodes), bool)
     value, resolution = np.zeros(len(x)), np.zeros(len(x))
-    for t, a in zip(nodes, weights, strict=True):
-        used = a > 0
-        t, a = t[used], a[used]
-        total = np.cumsum(a)
-        value += np.interp(x, t, total - a / 2, left=0.0, right=1.0)
-        place = np.searchsorted(t, x)
-        padded = np.concatenate([[0.0], a, [0.0]])
-        inside = (place > 0) & (place < len(t))
-        reach = (padded[place] + padded[np.minimum(place + 1, len(t) + 1)]) / 2
-        resolution += np.where(inside, reach, 0.0)
+    for t, a, exact in zip(nodes, weights, closed, strict=True):
+        own, reach = _interpolated(t[a > 0], a[a > 0], x, exact=exact)
+        value += own
+        resolution += reach
     value, resolution = value / len(nodes), resolution / len(nodes)
     tail = (1 - CONFIDENCE) / 2
     low = _inverted(value, n * len(nodes), tail)
     high = 1 - _inverted(1 - value, n * len(nodes), tail)
     return Distribution(value, low, high, resolution)
+
+
+def _interpolated(
+    t: Matrix, a: Matrix, x: Matrix, *, exact: bool
+) -> tuple[Matrix, Matrix]:
+    """Return one probe's distribution function and what it may be wrong by.
+
+    Chebyshev, Markov and Stieltjes: between the nodes i and i + 1 the function lies
+    between the sums of all weights before i and of those up to i + 1.
+    """
+    sums = np.concatenate([[0.0, 0.0], np.cumsum(a), [a.sum()]])
+    place = np.searchsorted(t, x, side="right")  # nodes up to x
+    if exact:
+        return sums[place + 1], np.zeros(len(x))
+    value = np.interp(x, t, sums[2:-1] - a / 2, left=0.0, right=1.0)
+    return value, np.maximum(value - sums[place], sums[place + 2] - value)
 
 
 def _inverted(value: Matrix, count: int, tail: float) -> Matrix:

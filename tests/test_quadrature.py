@@ -25,7 +25,8 @@ def test_the_band_of_the_distribution_inverts_the_beta_law(share, n):
         law = beta(3 * n * end / 2, 3 * n * (1 - end) / 2)
         assert law.cdf(found.value[0]) == pytest.approx(tail, rel=1e-6)
     assert found.low[0] < found.value[0] < found.high[0]
-    assert found.resolution[0] == pytest.approx(0.5)
+    # one node to each side: nothing is known but that it lies between 0 and 1
+    assert found.resolution[0] == pytest.approx(max(found.value[0], 1 - found.value[0]))
 
 
 def test_the_band_of_the_density_inverts_chi_square():
@@ -65,3 +66,23 @@ def test_outliers_stand_apart_in_every_probe():
     # 7 and 9 are of one probe each; the bulk weighs as much as many eigenvalues
     np.testing.assert_allclose(found, [4.005])
     assert len(quadrature.outliers(nodes, weights, 10**4, 0.1)) == 0
+
+
+def test_chebyshev_markov_stieltjes():
+    """Gauss quadratures of a measure that is known: uniform on [-1, 1]."""
+    t, a = np.polynomial.legendre.leggauss(12)
+    x = np.linspace(-1.2, 1.2, 97)
+    found = quadrature.distribution(t[None], a[None] / 2, 100, x)
+    truth = np.clip((x + 1) / 2, 0, 1)
+    assert (np.abs(found.value - truth) <= found.resolution).all()
+    assert found.resolution.max() < 0.25
+    assert np.abs(found.value - truth).max() < 0.03  # far better where it is smooth
+
+
+def test_a_closed_space_knows_its_measure():
+    nodes, weights = np.array([[0.0, 1.0, 1.0]]), np.array([[0.4, 0.6, 0.0]])
+    found = quadrature.distribution(
+        nodes, weights, 10, np.array([-1, 0, 0.5, 1, 2.0]), np.array([True])
+    )
+    np.testing.assert_allclose(found.value, [0, 0.4, 0.4, 1, 1])
+    assert (found.resolution == 0).all()

@@ -79,7 +79,17 @@ class DensityResult(Ran):
         of steps adds.
         """
         places = np.atleast_1d(np.asarray(x, np.float64))
-        return quadrature.distribution(self.nodes, self.weights, self.n, places)
+        return quadrature.distribution(
+            self.nodes, self.weights, self.n, places, self._closed
+        )
+
+    @property
+    def _closed(self) -> NDArray[np.bool_]:
+        """Which probes span a space that is closed: they end in repeated nodes."""
+        if not self.reorthogonalized or self.nodes.shape[1] < 2:
+            return np.zeros(len(self.nodes), bool)
+        repeated = self.nodes[:, -1] == self.nodes[:, -2]
+        return np.asarray(repeated & (self.weights[:, -1] == 0))
 
     def mean(self, f: Callable[[Matrix], Any]) -> Estimate:
         """Return ``tr f(A) / n`` with its standard error; f takes arrays."""
