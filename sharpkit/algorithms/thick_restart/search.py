@@ -184,7 +184,7 @@ class Search:
             # Restarts forget the end that is not wanted; it bounds the growth, too.
             seen = min(seen[0], beyond.values[0]), max(seen[1], beyond.values[-1])
             # Of one step all residuals are small where the complement has little in it.
-            small = min(slack, (seen[1] - seen[0]) / 10) / 4
+            small = min(slack, (seen[1] - seen[0]) / 10)
             n = self._operator.space.size
             if (
                 lanczos.closed
