@@ -142,12 +142,8 @@ def eigenvalues(
     if found.status is SpectrumStatus.ASYMMETRIC:
         setup.warn_asymmetric()
     return EigenResult(
-        values=found.values,
-        vectors=found.vectors,
-        residuals=found.residuals,
-        converged=found.converged,
+        **found._asdict(),
         size=search.size,
-        status=found.status,
         which=which,
         tol=tol,
         verified=verify and found.status is SpectrumStatus.CONVERGED,

@@ -24,6 +24,10 @@ Matrix = NDArray[np.float64]
 TRIAL = 8  # rows after which an operator that is not symmetric is given up
 # Climb to this share of the tolerance: making room afterwards adds rounding.
 SAFETY = 0.95
+# Of what is passed over, the most that vectors held in the search for it may hide:
+# the square of the cosine.
+HIDDEN = 0.1
+EDGE = 1e-2  # a share of the largest eigenvalue; see `Search._none_left`
 # Residuals cannot be expected below so many times the error of the products.
 BLURRED = 3.0
 
@@ -149,13 +153,30 @@ class Search:
         self._lanczos.restart(ritz.mix[:, self._order(ritz)[:keep]])
 
     def _make_room(self, ritz: Ritz) -> Ritz:
-        """Leave half of the rows to the search in the complement; return the pairs."""
-        lanczos = self._lanczos
-        keep = max((lanczos.rows + self._k) // 2, self._k + 1) - lanczos.frozen
-        if lanczos.columns - lanczos.frozen <= keep:
+        """Keep what the search in the complement may hold; return the pairs anew.
+
+        At most half of the rows, and none that could hide what is looked for: of an
+        eigenvector further out, a Ritz vector takes at most its residual over the
+        distance of their values (Davis and Kahan 1970).
+        """
+        lanczos, locked = self._lanczos, len(self._locked)
+        best = self._best(ritz)[self._best(ritz) >= locked] - locked
+        distance = self._past(ritz) - self.key(ritz.values)
+        distance[best] = np.inf  # these are kept in any case
+        hidden = ritz.residuals / np.maximum(distance, np.finfo(float).tiny)
+        order = np.argsort(hidden, kind="stable")
+        count = int((np.cumsum(hidden[order] ** 2) <= HIDDEN).sum())
+        most = max((lanczos.rows + self._k) // 2, self._k + 1) - lanczos.frozen
+        keep = max(min(count, most), len(best), 1)
+        if keep == len(order):
             return ritz
-        lanczos.restart(ritz.mix[:, self._order(ritz)[:keep]])
+        lanczos.restart(ritz.mix[:, order[:keep]])
         return lanczos.ritz()
+
+    def _past(self, ritz: Ritz) -> float:
+        """Return the key from which on an eigenvalue counts as passed over."""
+        worst = float(self.key(self._all(ritz)[0][self._best(ritz)]).min())
+        return worst + 2 * self._tol * self.size
 
     def _complement(self, ritz: Ritz) -> SpectrumStatus | None:
         """Look for pairs passed over; return the status, None to search further.
@@ -183,16 +204,29 @@ class Search:
                 return None
             # Restarts forget the end that is not wanted; it bounds the growth, too.
             seen = min(seen[0], beyond.values[0]), max(seen[1], beyond.values[-1])
-            # Of one step all residuals are small where the complement has little in it.
-            small = min(slack, (seen[1] - seen[0]) / 10)
-            n = self._operator.space.size
-            if (
-                lanczos.closed
-                or beyond.residuals[self._order(beyond)[0]] <= small
-                or would_have_shown(beyond, seen, worst, self._which, steps, n)
-            ):
+            if lanczos.closed or self._none_left(ritz, beyond, seen, steps):
                 break
         return SpectrumStatus.CONVERGED
+
+    def _none_left(
+        self, ritz: Ritz, beyond: Ritz, seen: tuple[float, float], steps: int
+    ) -> bool:
+        """Whether an eigenvalue passed over would have shown in the complement.
+
+        Where values crowd at the end of the spectrum and tol is small, that takes too
+        long. It is then enough that one by `EDGE` of the largest would have, and that
+        the end of the complement has converged.
+        """
+
+        def shown(past: float) -> bool:
+            n = self._operator.space.size
+            return would_have_shown(beyond, seen, past, self._which, steps, n)
+
+        past, edge = self._past(ritz), EDGE * self.size
+        if shown(past):
+            return True
+        residual = beyond.residuals[self._order(beyond)[0]]
+        return bool(residual <= self._tol * self.size / 2) and shown(past + edge)
 
     def _lock(self, ritz: Ritz, best: Matrix, vector: Matrix) -> None:
         """Keep the best k pairs as frozen rows, and go on from the vector found."""

@@ -65,10 +65,14 @@ def test_random_options():
         (1, 117),
         # A complement with little in it has small residuals after one step.
         (4, 437),
+        (7, 350),
+        (11, 592),
     ],
 )
 def test_what_once_was_passed_over(seed, index):
     rng = np.random.default_rng(seed)
     for _ in range(index):
         draw(rng)
-    assert check(*draw(rng), seed=index) is SpectrumStatus.CONVERGED
+    # Or, in a tight cluster with little memory, that it could not be told.
+    known = (SpectrumStatus.CONVERGED, SpectrumStatus.UNVERIFIED)
+    assert check(*draw(rng), seed=index) in known
