@@ -12,16 +12,28 @@ from sharpkit.basis import Basis, norm_of
 from sharpkit.operators import Operator
 from sharpkit.results import SpectrumStatus
 from sharpkit.results.trace import TraceEstimate
-from sharpkit.sampling import STREAM, Report, error_of_products, looks_asymmetric
+from sharpkit.sampling import (
+    STREAM,
+    Report,
+    error_of_products,
+    looks,
+    looks_asymmetric,
+)
 
 Array = NDArray[Any]
 Matrix = NDArray[np.float64]
 
 LEAST_PRODUCTS = 4  # one for the sketch, one for its trace, two samples of the rest
+FEWEST = 10  # samples of the rest before it is looked at whether their error is small
 
 
 def estimate(
-    operator: Operator, products: int, *, seed: int, report: Report
+    operator: Operator,
+    products: int,
+    *,
+    seed: int,
+    rtol: float | None,
+    report: Report,
 ) -> TraceEstimate:
     r"""Estimate the trace of a symmetric operator with an error bar.
 
@@ -39,6 +51,10 @@ def estimate(
         That may be done, at least 4.
     seed
         Of the probes.
+    rtol
+        Stop as soon as the standard error is at most rtol times the value, looked at
+        after 20, 28, 40, 57, ... products only, and ten samples of the rest; None does
+        all products.
     report
         Called with (products done, value so far).
 
@@ -65,19 +81,39 @@ def estimate(
     basis, vectors = Basis(space, third), space.empty(2)
     norm, missed = _sketch(operator, basis, seed, vectors, report)
     h = _compression(operator, basis, vectors[1], report)
-    value, spread, degrees = float(np.trace(h)), missed, math.inf
-    status = SpectrumStatus.EXACT
-    if basis.count == third < space.size:
-        samples = _rest(operator, basis, products, seed, vectors, report, value)
-        value += float(samples.mean())
-        status, degrees = SpectrumStatus.COMPLETE, len(samples) - 1.0
-        spread = float(samples.std(ddof=1)) / math.sqrt(len(samples))
-    error = error_of_products(operator.error, space.size, norm, basis.rounding)
-    stderr = math.hypot(spread, error)
-    history = ((operator.products, value, stderr),)
+    trace, size = float(np.trace(h)), space.size
+    error = error_of_products(operator.error, size, norm, basis.rounding)
+    if basis.count == third < size:
+        rest = _Rest(operator, basis, seed, vectors, report, trace)
+        found = _sampled(rest, products, rtol, error)
+    else:
+        stderr, status = math.hypot(missed, error), SpectrumStatus.EXACT
+        history = ((operator.products, trace, stderr),)
+        found = TraceEstimate(trace, stderr, math.inf, status, history)
     if looks_asymmetric(h, operator.error):
-        status = SpectrumStatus.ASYMMETRIC
-    return TraceEstimate(value, stderr, degrees, status, history)
+        found = found._replace(status=SpectrumStatus.ASYMMETRIC)
+    return found
+
+
+def _sampled(
+    rest: _Rest, products: int, rtol: float | None, error: float
+) -> TraceEstimate:
+    """Sample what the sketch has left, until the error is small if that is asked."""
+    history: list[tuple[int, float, float]] = []
+    status = SpectrumStatus.COMPLETE if rtol is None else SpectrumStatus.BUDGET
+    for spent in looks(products):
+        count = spent - 2 * rest.sketched
+        if spent < products and count < FEWEST:
+            continue
+        samples = rest.grow(count)
+        value = rest.trace + float(samples.mean())
+        spread = float(samples.std(ddof=1)) / math.sqrt(count)
+        history.append((rest.products, value, math.hypot(spread, error)))
+        if rtol is not None and history[-1][2] <= rtol * abs(value):
+            status = SpectrumStatus.CONVERGED
+            break
+    _, value, stderr = history[-1]
+    return TraceEstimate(value, stderr, count - 1.0, status, tuple(history))
 
 
 def _sketch(
@@ -117,28 +153,52 @@ def _compression(
     return h
 
 
-def _rest(
-    operator: Operator,
-    basis: Basis,
-    products: int,
-    seed: int,
-    vectors: Array,
-    report: Report,
-    trace: float,
-) -> Matrix:
-    """Return ``w^T (I - Q Q^T) A (I - Q Q^T) w`` for the sign probes that are left."""
-    space, (probe, product) = operator.space, vectors
-    third = basis.count
-    samples = np.zeros(products - 2 * third)
-    for index in range(len(samples)):
-        space.fill_signs(probe, seed, STREAM + third + index)
+class _Rest:
+    """Samples ``w^T (I - Q Q^T) A (I - Q Q^T) w`` of sign probes w.
+
+    sketched
+        Rows of Q, the sketch.
+    trace
+        ``tr(Q^T A Q)``.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        basis: Basis,
+        seed: int,
+        vectors: Array,
+        report: Report,
+        trace: float,
+    ) -> None:
+        self._operator, self._basis, self._seed = operator, basis, seed
+        self._vectors, self._report = vectors, report
+        self.sketched, self.trace = basis.count, trace
+        self._samples: list[float] = []
+
+    @property
+    def products(self) -> int:
+        """Products done in all."""
+        return self._operator.products
+
+    def grow(self, count: int) -> Matrix:
+        """Return so many samples, those from before included."""
+        while len(self._samples) < count:
+            self._samples.append(self._next(len(self._samples)))
+            value = self.trace + float(np.mean(self._samples))
+            self._report(self.products, value)
+        return np.array(self._samples)
+
+    def _next(self, index: int) -> float:
+        space, basis = self._operator.space, self._basis
+        probe, product = self._vectors
+        space.fill_signs(probe, self._seed, STREAM + self.sketched + index)
         given = norm_of(space, probe[None])
         inside = space.gram(basis.block, probe[None])
         space.combine(-inside.T, basis.block, probe[None], beta=1.0)
         # In few dimensions a probe may lie in Q: it then sees nothing of the rest.
-        if norm_of(space, probe[None]) > 4 * basis.rounding * given:
-            operator.apply(probe, product)
-            norm_of(space, product[None])  # raises unless finite
-            samples[index] = space.dot(probe, product)
-        report(operator.products, trace + float(samples[: index + 1].mean()))
-    return samples
+        if norm_of(space, probe[None]) <= 4 * basis.rounding * given:
+            return 0.0
+        self._operator.apply(probe, product)
+        norm_of(space, product[None])  # raises unless finite
+        return space.dot(probe, product)

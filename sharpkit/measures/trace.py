@@ -12,19 +12,19 @@ from sharpkit.algorithms import hutchinson, hutchpp, xtrace
 from sharpkit.checks import at_least, one_of
 from sharpkit.measures.setup import Setup
 from sharpkit.objective import LossFn
-from sharpkit.operators import Hvp, Operator
+from sharpkit.operators import Hvp
 from sharpkit.progress import Progress, reporter
 from sharpkit.results import SpectrumStatus
-from sharpkit.results.trace import TraceEstimate, TraceResult
-from sharpkit.sampling import Report, quantile
+from sharpkit.results.trace import TraceResult
+from sharpkit.sampling import quantile
 
 Array = NDArray[Any]
 Method = Literal["xtrace", "hutch++", "hutchinson"]
 
-LEAST = {
-    "xtrace": xtrace.LEAST_PRODUCTS,
-    "hutch++": hutchpp.LEAST_PRODUCTS,
-    "hutchinson": hutchinson.LEAST_PRODUCTS,
+METHODS = {
+    "xtrace": (xtrace.estimate, xtrace.LEAST_PRODUCTS),
+    "hutch++": (hutchpp.estimate, hutchpp.LEAST_PRODUCTS),
+    "hutchinson": (hutchinson.trace, hutchinson.LEAST_PRODUCTS),
 }
 
 
@@ -65,7 +65,7 @@ def trace(
         sign vectors; 2 vectors.
     rtol
         Stop as soon as the standard error is at most ``rtol * |value|``; looked at a
-        few times only. Not with ``"hutch++"``. None: all products.
+        few times only. None: all products.
     seed
         Fixes the random vectors; the same seed gives the same bits.
     backend : {None, "cpu", "cuda", "reference"}
@@ -107,13 +107,14 @@ def trace(
     """
     setup = Setup(weights, loss_fn, hvp, seed=seed, backend=backend)
     one_of("method", method, get_args(Method))
-    products = at_least("products", products, LEAST[method])
-    rtol = _checked_rtol(rtol, method)
+    estimate, least = METHODS[method]
+    products = at_least("products", products, least)
+    rtol = _checked_rtol(rtol)
     with reporter(
         progress, products, title="trace", unit="products", value="{:.4g} so far"
     ) as report:
         operator = setup.operator(report)
-        found = _estimate(operator, method, products, rtol, setup.seed, report)
+        found = estimate(operator, products, seed=setup.seed, rtol=rtol, report=report)
     if found.status is SpectrumStatus.ASYMMETRIC:
         setup.warn_asymmetric()
     width = quantile(found.degrees) * found.stderr
@@ -129,15 +130,9 @@ def trace(
     )
 
 
-def _checked_rtol(rtol: Any, method: str) -> float | None:
+def _checked_rtol(rtol: Any) -> float | None:
     if rtol is None:
         return None
-    if method == "hutch++":
-        msg = (
-            f"rtol={rtol!r} with method='hutch++', which shares out its products "
-            "beforehand; use method='xtrace', or drop rtol"
-        )
-        raise ValueError(msg)
     if isinstance(rtol, bool) or not isinstance(rtol, numbers.Real):
         msg = f"rtol={rtol!r} is not a number; give one such as 0.01, or None"
         raise TypeError(msg)
@@ -145,17 +140,3 @@ def _checked_rtol(rtol: Any, method: str) -> float | None:
         msg = f"rtol={rtol!r}; give a number above 0, such as 0.01"
         raise ValueError(msg)
     return float(rtol)
-
-
-def _estimate(
-    operator: Operator,
-    method: str,
-    products: int,
-    rtol: float | None,
-    seed: int,
-    report: Report,
-) -> TraceEstimate:
-    if method == "hutch++":
-        return hutchpp.estimate(operator, products, seed=seed, report=report)
-    run = xtrace.estimate if method == "xtrace" else hutchinson.trace
-    return run(operator, products, seed=seed, rtol=rtol, report=report)

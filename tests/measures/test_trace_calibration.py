@@ -68,12 +68,14 @@ def test_the_trace(kind, method, products):
     assert least <= cover(found, np.trace(A)) <= 0.98
 
 
-@pytest.mark.parametrize("method", ["xtrace", "hutchinson"])
+@pytest.mark.parametrize("method", ["xtrace", "hutch++", "hutchinson"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_stopping_where_the_error_bar_is_small(kind, method):
     A = KINDS[kind]
     options = {"hvp": product(A), "method": method}
-    rtol = trace(np.zeros(N), products=36, **options).stderr / np.trace(A)
+    # an error that some runs reach early and some do not; Hutch++ looks after 80
+    usual = 90 if method == "hutch++" else 36
+    rtol = trace(np.zeros(N), products=usual, **options).stderr / np.trace(A)
     found = [
         trace(np.zeros(N), products=100, rtol=rtol, seed=seed, **options)
         for seed in SEEDS
