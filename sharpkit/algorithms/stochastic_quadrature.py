@@ -6,6 +6,7 @@ stochastic Lanczos quadrature", SIAM J. Matrix Anal. Appl. 38 (2017).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from sharpkit.basis import norm_of, scale
 from sharpkit.lanczos import Lanczos
-from sharpkit.operators import Operator
+from sharpkit.operators import Operator, is_asymmetric
 
 Array = NDArray[Any]
 Matrix = NDArray[np.float64]
@@ -88,10 +89,9 @@ class _Kept:
 class _Short:
     """The three-term recurrence, with nothing but three vectors."""
 
-    asymmetric = False  # it takes symmetry for granted, and would not see
-
     def __init__(self, operator: Operator, seed: int) -> None:
         self._operator, self._seed = operator, seed
+        self.asymmetric = False
         self._rows = [operator.space.empty(1) for _ in range(3)]
 
     def run(self, probe: int, steps: int, report: Report) -> Matrix:
@@ -102,10 +102,12 @@ class _Short:
         before.fill(0)
         diagonal: list[float] = []
         beside = [0.0]
+        back: list[float] = []  # what symmetry makes equal to `beside`
         rounding = float(np.finfo(space.dtype).eps)
         while len(diagonal) < min(steps, space.size):
             self._operator.apply(here[0], image[0])
             size = norm_of(space, image)
+            back.append(space.dot(before[0], image[0]))
             space.combine([[-beside[-1]]], before, image, beta=1.0)
             diagonal.append(space.dot(here[0], image[0]))
             space.combine([[-diagonal[-1]]], here, image, beta=1.0)
@@ -116,5 +118,9 @@ class _Short:
             beside.append(left)
             scale(space, image, 1 / left)
             before, here, image = here, image, before
-        upper = beside[1 : len(diagonal)]
-        return np.diag(diagonal) + np.diag(upper, 1) + np.diag(upper, -1)
+        upper = np.array(beside[1 : len(diagonal)])
+        found = np.diag(diagonal) + np.diag(upper, 1) + np.diag(upper, -1)
+        gap = math.sqrt(2) * float(np.linalg.norm(upper - back[1:]))
+        norm, error = float(np.linalg.norm(found)), self._operator.error
+        self.asymmetric = is_asymmetric(gap, norm, len(found), error)
+        return found

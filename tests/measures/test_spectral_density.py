@@ -195,10 +195,13 @@ def test_same_seed_same_bits(threads):
         np.testing.assert_array_equal(results[0].weights, results[1].weights)
 
 
-def test_an_operator_that_is_not_symmetric():
+@pytest.mark.parametrize("kept", [True, False])
+def test_an_operator_that_is_not_symmetric(kept):
     A = np.random.default_rng(0).standard_normal((50, 50))
     with pytest.warns(SharpkitWarning, match="not those of a symmetric operator"):
-        found = spectral_density(np.zeros(50), hvp=product(A), steps=20)
+        found = spectral_density(
+            np.zeros(50), hvp=product(A), steps=20, reorthogonalize=kept
+        )
     assert found.status is SpectrumStatus.ASYMMETRIC
 
 
