@@ -59,10 +59,10 @@ def trace(
     products
         Products that may be done. At least 4; 2 with ``method="hutchinson"``.
     method : {"xtrace", "hutch++", "hutchinson"}
-        ``"xtrace"``: best where few eigenvalues dominate, as in networks, and no worse
-        elsewhere; ``products / 2 + 1`` vectors of memory. ``"hutch++"``: a simpler
-        relative; ``products / 3 + 2`` vectors. ``"hutchinson"``: the plain mean over
-        sign vectors; 2 vectors.
+        ``"xtrace"``: by far the best where few eigenvalues dominate; ``products / 2 +
+        1`` vectors of memory. ``"hutch++"``: a simpler relative; ``products / 3 + 2``
+        vectors. ``"hutchinson"``: the plain mean over sign vectors; 2 vectors, and
+        fewer products than the others for a rough value where no eigenvalues dominate.
     rtol
         Stop as soon as the standard error is at most ``rtol * |value|``; looked at a
         few times only. None: all products.
