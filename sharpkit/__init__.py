@@ -2,8 +2,15 @@
 
 ``sharpkit.sharpness(weights, loss_fn)`` takes a flat vector and a callback; so do
 ``eigenvalues``, ``spectral_density``, ``trace`` and ``diagonal``, of the Hessian. See
-the README for three lines that work. Heavy libraries are loaded when first used.
+the README for three lines that work. ``sharpkit.torch.problem`` and
+``sharpkit.jax.problem`` make both from a model. Heavy libraries are loaded when first
+used.
 """
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
 
 from sharpkit.backends import backends
 from sharpkit.measures.diagonal import diagonal
@@ -16,6 +23,7 @@ from sharpkit.results import (
     DensityResult,
     DiagonalResult,
     EigenResult,
+    GroupResults,
     SharpkitWarning,
     SharpnessResult,
     SpectrumStatus,
@@ -30,6 +38,7 @@ __all__ = [
     "DensityResult",
     "DiagonalResult",
     "EigenResult",
+    "GroupResults",
     "SharpkitWarning",
     "SharpnessResult",
     "SpectrumStatus",
@@ -45,3 +54,17 @@ __all__ = [
     "spectral_density",
     "trace",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Load `sharpkit.torch` or `sharpkit.jax` when it is first asked for."""
+    if name not in ("torch", "jax"):
+        msg = f"module 'sharpkit' has no attribute {name!r}"
+        raise AttributeError(msg)
+    try:
+        return importlib.import_module(f"sharpkit.frameworks.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        msg = f"sharpkit.{name} needs a library that is missing: pip install {name}"
+        raise ModuleNotFoundError(msg, name=name) from error

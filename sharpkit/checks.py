@@ -23,8 +23,8 @@ def checked_weights(weights: Any) -> Array:
     """
     if not is_array(weights):
         msg = (
-            f"weights is of type {type(weights).__name__}; give a flat NumPy or CuPy "
-            "vector, for instance numpy.asarray(weights).ravel()"
+            f"weights is of type {type(weights).__name__}; give a flat NumPy, CuPy, "
+            "torch or JAX vector, for instance numpy.asarray(weights).ravel()"
         )
         raise TypeError(msg)
     if weights.ndim != 1:

@@ -269,13 +269,11 @@ def operator_for(
     seed: int,
     preparing: Callable[[], None] = lambda: None,
 ) -> Operator:
-    """Return the user's own product if there is one, else differences.
+    """Return the exact product if there is one, else differences of the gradient.
 
-    ``hvp`` first, then a method ``hvp`` of ``loss_fn``, then differences of its
-    gradient; ``preparing`` is called while their step is chosen.
+    ``preparing`` is called while the step of the differences is chosen.
     """
-    own = getattr(loss_fn, "hvp", None) if hvp is None else hvp
-    if own is not None:
-        return Given(space, weights, own)
+    if hvp is not None:
+        return Given(space, weights, hvp)
     assert loss_fn is not None  # checked with the other arguments
     return Differences(space, weights, loss_fn, seed=seed, preparing=preparing)

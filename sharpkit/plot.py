@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sharpkit.results import DensityResult, EigenResult, SharpnessResult
+from sharpkit.results import DensityResult, EigenResult, GroupResults, SharpnessResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,6 +88,22 @@ def plot_density(
     ax.set_ylabel(f"density (width {width:.2g})")
     ax.set_title(f"n = {result.n:,}, {result.products} products")
     ax.legend(frameon=False)
+    return ax
+
+
+def plot_groups(results: GroupResults[Any], ax: Axes | None = None) -> Axes:
+    """Draw a horizontal bar per group, from the top in the order given, with errors."""
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        size = (6, 1.2 + 0.3 * len(results))
+        ax = plt.subplots(figsize=size, layout="constrained")[1]
+    values, errors = zip(*results.numbers().values(), strict=True)
+    ax.barh(list(results), values, xerr=errors, capsize=2)
+    ax.axvline(0, color="0.6", lw=0.8)
+    ax.invert_yaxis()
+    ax.set_xlabel(results.what)
+    ax.set_title("each group of weights by itself, the others fixed")
     return ax
 
 

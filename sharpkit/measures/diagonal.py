@@ -44,7 +44,7 @@ def diagonal(
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy or CuPy
+    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
         All weights, flattened; never written to. float16 is measured on a float32 copy.
     loss_fn
         ``loss_fn(w) -> (loss, gradient)``. A product is a central difference of the

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sharpkit.algorithms.thick_restart import Search, Which
 from sharpkit.checks import at_least, one_of
+from sharpkit.measures.groups import groupable
 from sharpkit.measures.setup import Setup
 from sharpkit.objective import LossFn
 from sharpkit.operators import Hvp
@@ -23,11 +24,13 @@ MAX_PRODUCTS = 1000
 LEAST_TOL = 32  # roundings
 
 
+@groupable("most extreme eigenvalue")
 def eigenvalues(
     weights: Array,
     loss_fn: LossFn | None = None,
     *,
     hvp: Hvp | None = None,
+    groups: None = None,
     k: int = 1,
     which: Which = "LA",
     tol: float = 1e-3,
@@ -46,7 +49,7 @@ def eigenvalues(
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy or CuPy
+    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
         The point; never written to.
     loss_fn
         ``loss_fn(w) -> (loss, gradient)``, differentiated by central differences, at
@@ -55,6 +58,10 @@ def eigenvalues(
     hvp
         ``hvp(w, v) -> A v``, exact: the Hessian, the Gauss-Newton matrix, or any
         symmetric operator on (n,) vectors.
+    groups : mapping of str to slice, optional
+        Measure each of these ranges of the weights by itself, the others fixed, and
+        return `GroupResults`: ``problem.layers`` tells which layers are sharp. The
+        budget is that of one group; ``progress`` counts groups.
     k
         Number of eigenvalues, at most n.
     which : {"LA", "SA", "LM"}
@@ -80,6 +87,7 @@ def eigenvalues(
     Returns
     -------
     EigenResult
+        With ``groups``, `GroupResults` of them.
 
     Raises
     ------

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sharpkit.backends import kernels_for
 from sharpkit.checks import checked_seed, checked_weights, require_callable
+from sharpkit.foreign import native, native_hvp, native_loss
 from sharpkit.objective import LossFn
 from sharpkit.operators import Hvp, Operator, operator_for
 from sharpkit.results import Run
@@ -43,7 +44,6 @@ class Setup:
         backend: str | None,
     ) -> None:
         self._began = time.perf_counter()
-        self.weights = checked_weights(weights)
         if loss_fn is None and hvp is None:
             msg = (
                 "loss_fn=None and hvp=None; give loss_fn, a function of the weights "
@@ -53,7 +53,11 @@ class Setup:
         for name, given in (("loss_fn", loss_fn), ("hvp", hvp)):
             if given is not None:
                 require_callable(name, given)
-        self._loss_fn, self._hvp = loss_fn, hvp
+        own = getattr(loss_fn, "hvp", None) if hvp is None else hvp
+        weights, kind = native(weights)
+        self.weights = checked_weights(weights)
+        self._loss_fn = None if loss_fn is None else native_loss(loss_fn, kind)
+        self._hvp = None if own is None else native_hvp(own, kind)
         self.seed = checked_seed(seed)
         self._backend, kernels = kernels_for(backend, self.weights)
         self.space = Space(kernels, self.weights.size, self.weights.dtype)

@@ -20,6 +20,8 @@ from sharpkit.checks import (
     require_callable,
 )
 from sharpkit.columns import MEMORY, Law
+from sharpkit.foreign import native, native_loss
+from sharpkit.measures.groups import groupable
 from sharpkit.objective import LossFn, Objective
 from sharpkit.progress import Progress, reporter
 from sharpkit.results import SharpnessResult, Status, Subspace
@@ -34,10 +36,12 @@ CENTRE_EVALUATIONS = 2  # the loss at the weights, and again to see its noise
 CONVERGED_GAP = 1e-2
 
 
+@groupable("sharpness, %")
 def sharpness(
     weights: Array,
     loss_fn: LossFn,
     *,
+    groups: None = None,
     epsilon: float = 1e-3,
     subspace: int | None = None,
     subspace_law: Law = "normal",
@@ -60,12 +64,16 @@ def sharpness(
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy or CuPy
+    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
         All weights, flattened; never written to. float16 is measured on a float32 copy.
     loss_fn
         ``loss_fn(w) -> loss`` or ``(loss, gradient)``, the mean loss over the training
         set. ``w`` is a buffer that the next call overwrites. A loss alone is
         differentiated numerically, in search spaces of up to 1000 dimensions.
+    groups : mapping of str to slice, optional
+        Measure each of these ranges of the weights by itself, the others fixed, and
+        return `GroupResults`: ``problem.layers`` tells which layers are sharp. The
+        budget is that of one group; ``progress`` counts groups.
     epsilon
         Size of the box relative to ``|w_i| + 1``; the paper uses 1e-3 and 5e-4.
     subspace
@@ -103,6 +111,7 @@ def sharpness(
     Returns
     -------
     SharpnessResult
+        With ``groups``, `GroupResults` of them.
 
     Raises
     ------
@@ -136,8 +145,9 @@ def sharpness(
     50.5
     """
     began = time.perf_counter()
-    weights = checked_weights(weights)
     require_callable("loss_fn", loss_fn)
+    weights, kind = native(weights)
+    weights = checked_weights(weights)
     epsilon = checked_epsilon(epsilon, weights)
     max_iter, seed = at_least("max_iter", max_iter, 1), checked_seed(seed)
     memory = at_least("subspace_memory", subspace_memory, 0)
@@ -145,7 +155,7 @@ def sharpness(
     name, kernels = kernels_for(backend, weights)
     space = Space(kernels, weights.size, weights.dtype)
     drawn = _checked_subspace(space, subspace, subspace_law, subspace_scale)
-    objective = Objective(loss_fn, weights)
+    objective = Objective(native_loss(loss_fn, kind), weights)
     dimensions = weights.size if drawn is None else drawn.columns
     loss, gradient, loss_noise = _centre(objective, weights, dimensions)
     # Only now, with arguments and callback checked, what takes time: drawing A.

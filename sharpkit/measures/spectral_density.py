@@ -37,7 +37,7 @@ def spectral_density(
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy or CuPy
+    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
         The point; never written to.
     loss_fn
         ``loss_fn(w) -> (loss, gradient)``. A product is a central difference of the

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sharpkit.algorithms import hutchinson, hutchpp, xtrace
 from sharpkit.checks import at_least, one_of
+from sharpkit.measures.groups import groupable
 from sharpkit.measures.setup import Setup
 from sharpkit.objective import LossFn
 from sharpkit.operators import Hvp
@@ -28,11 +29,13 @@ METHODS = {
 }
 
 
+@groupable("trace")
 def trace(
     weights: Array,
     loss_fn: LossFn | None = None,
     *,
     hvp: Hvp | None = None,
+    groups: None = None,
     products: int = 60,
     method: Method = "xtrace",
     rtol: float | None = None,
@@ -48,7 +51,7 @@ def trace(
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy or CuPy
+    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
         All weights, flattened; never written to. float16 is measured on a float32 copy.
     loss_fn
         ``loss_fn(w) -> (loss, gradient)``. A product is a central difference of the
@@ -56,6 +59,10 @@ def trace(
     hvp
         ``hvp(w, v) -> H v``, (n,): an exact product with the Hessian, or with any
         symmetric operator. ``loss_fn`` is then not needed.
+    groups : mapping of str to slice, optional
+        Measure each of these ranges of the weights by itself, the others fixed, and
+        return `GroupResults`: ``problem.layers`` tells which layers are sharp. The
+        budget is that of one group; ``progress`` counts groups.
     products
         Products that may be done. At least 4; 2 with ``method="hutchinson"``.
     method : {"xtrace", "hutch++", "hutchinson"}
@@ -78,6 +85,7 @@ def trace(
     Returns
     -------
     TraceResult
+        With ``groups``, `GroupResults` of them.
 
     Raises
     ------

@@ -3,6 +3,7 @@
 from sharpkit.results.common import Run, SharpkitWarning, SpectrumStatus
 from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
+from sharpkit.results.groups import GroupResults
 from sharpkit.results.sharpness import SharpnessResult, Status, Subspace
 from sharpkit.results.trace import DiagonalResult, TraceResult
 
@@ -10,6 +11,7 @@ __all__ = [
     "DensityResult",
     "DiagonalResult",
     "EigenResult",
+    "GroupResults",
     "Run",
     "SharpkitWarning",
     "SharpnessResult",

@@ -105,3 +105,20 @@ def test_progress_is_told_while_the_step_of_differences_is_chosen(measure):
     assert first >= 4
     assert told[:first] == [0] * first
     assert 0 not in told[first:]
+
+
+@pytest.mark.parametrize("measure", [eigenvalues, trace, diagonal, spectral_density])
+def test_a_product_of_the_loss_is_used_unless_another_is_given(measure):
+    class Problem:
+        def __call__(self, w):
+            raise AssertionError("called")
+
+        def hvp(self, w, v):
+            return 5 * v
+
+    for given, factor in (({}, 5), ({"hvp": lambda w, v: 7 * v}, 7)):
+        found = measure(W, Problem(), **given)
+        assert found.run.source == "hvp"
+        assert found.to_dict() != {}
+        if measure is eigenvalues:
+            assert float(found) == pytest.approx(factor)
