@@ -19,11 +19,16 @@ from sharpkit.measures.sharpness import sharpness
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace
 from sharpkit.parallel import get_num_threads, set_num_threads
+from sharpkit.problem import Problem
+from sharpkit.reports.compare import compare
+from sharpkit.reports.measure import measure
 from sharpkit.results import (
+    Comparison,
     DensityResult,
     DiagonalResult,
     EigenResult,
     GroupResults,
+    Report,
     SharpkitWarning,
     SharpnessResult,
     SpectrumStatus,
@@ -35,10 +40,13 @@ from sharpkit.results import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "DensityResult",
     "DiagonalResult",
     "EigenResult",
     "GroupResults",
+    "Problem",
+    "Report",
     "SharpkitWarning",
     "SharpnessResult",
     "SpectrumStatus",
@@ -46,9 +54,11 @@ __all__ = [
     "Subspace",
     "TraceResult",
     "backends",
+    "compare",
     "diagonal",
     "eigenvalues",
     "get_num_threads",
+    "measure",
     "set_num_threads",
     "sharpness",
     "spectral_density",

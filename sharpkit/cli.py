@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,6 +23,7 @@ from sharpkit.parallel import available_cores
 
 if TYPE_CHECKING:
     from sharpkit.lab.reproduce import Results
+    from sharpkit.reports.command import Kept
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 
@@ -160,6 +162,83 @@ def reproduce(
     if not results.complete:
         console.print(f"Stopped. What was finished is in {out / RESULTS}.")
         raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(help="Checkpoint A; see the formats above.")],
+    b: Annotated[Path, typer.Argument(help="Checkpoint B.")],
+    problem: Annotated[
+        str,
+        typer.Option(
+            help="module:function, also of the current folder; it returns a problem, "
+            "or {'train': problem, 'test': problem}."
+        ),
+    ],
+    epsilon: Annotated[float, typer.Option(help="Size of the box.")] = 1e-3,
+    measures: Annotated[
+        str, typer.Option(help="Which, separated by commas.")
+    ] = "sharpness,eigenvalues,trace,density",
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Searches for the sharpness.")
+    ] = 3,
+    seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
+    out: Annotated[Path, typer.Option(help="Where results are written.")] = Path(
+        "sharpkit-compare"
+    ),
+) -> None:
+    """Compare two checkpoints of one problem: measures with errors, and the path.
+
+    Formats: npz, npy, safetensors, and PyTorch's pt, pth, bin and ckpt, read with
+    weights_only=True: nothing in a file is executed.
+
+    Prints a table and writes compare.json, after every finished measurement, and
+    compare.png.
+    """
+    from sharpkit.reports.checkpoints import load
+    from sharpkit.reports.command import Kept, is_of_input, problem_from
+    from sharpkit.reports.compare import compare as run
+
+    console = Console()
+    origin = {"a": str(a), "b": str(b), "problem": problem}
+    kept = Kept(out, {"sharpkit": sharpkit.__version__, "origin": origin})
+    stopped = False
+    try:
+        run(
+            load(a),
+            load(b),
+            problem_from(problem),
+            epsilon=epsilon,
+            repeats=repeats,
+            measures=[name.strip() for name in measures.split(",")],
+            seed=seed,
+            on_result=kept.keep,
+        )
+    except KeyboardInterrupt:
+        stopped = True
+    except Exception as error:
+        if kept.comparison is not None:
+            _show_comparison(console, kept)
+        if not is_of_input(error):
+            raise
+        console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
+        raise typer.Exit(2) from error
+    if kept.comparison is not None:
+        _show_comparison(console, kept)
+    if stopped:
+        done = "What was finished is kept."
+        nothing = "It was before anything was finished."
+        console.print(f"Stopped. {done if kept.comparison else nothing}")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _show_comparison(console: Console, kept: Kept) -> None:
+    from sharpkit.reports.command import FIGURE, RESULTS, table
+
+    assert kept.comparison is not None
+    kept.draw()
+    console.print(table(kept.comparison))
+    console.print(f"Figure: {kept.folder / FIGURE}\nResults: {kept.folder / RESULTS}")
 
 
 def _progress(console: Console) -> Progress:

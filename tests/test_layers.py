@@ -29,6 +29,7 @@ ALLOWED = {
     "progress": FOUNDATION,
     "returned": FOUNDATION,
     "objective": FOUNDATION | {"returned"},
+    "foreign": FOUNDATION | {"returned", "objective", "operators"},
     "operators": FOUNDATION | {"space", "objective", "returned"},
     "basis": FOUNDATION | {"space"},
     "lanczos": FOUNDATION | {"space", "operators", "basis"},
@@ -40,14 +41,18 @@ ALLOWED = {
     | {"operators", "basis", "lanczos", "sampling"},
     "measures": FOUNDATION
     | {"space", "backends", "progress", "objective", "columns", "subspace", "box"}
-    | {"operators", "algorithms", "sampling"},
-    "plot": {"results"},
-    "": {"measures", "backends", "parallel", "results"},
+    | {"operators", "algorithms", "sampling", "foreign", "returned"},
+    "frameworks": {"checks", "warn", "results"},
+    "problem": {"checks", "arrays", "foreign"},
+    "reports": FOUNDATION
+    | {"problem", "measures", "progress", "backends", "foreign", "objective"},
+    "plot": {"results", "quadrature"},
+    "": {"measures", "reports", "problem", "backends", "parallel", "results"},
     "lab": {"", "parallel", "arrays", "compiling", "quadrature"},
-    "cli": {"", "parallel", "lab"},
+    "cli": {"", "parallel", "lab", "reports"},
 }
 # Inside functions, besides: a result draws itself when it is asked to.
-LAZY = {"results": {"plot"}}
+LAZY = {"results": {"plot"}, "": {"frameworks"}}
 HEAVY = ["numba", "cupy", "torch", "jax", "matplotlib", "mpi4py", "typer", "rich"]
 
 

@@ -10,6 +10,9 @@ import matplotlib.pyplot as plt
 
 import sharpkit
 from sharpkit import eigenvalues, spectral_density
+from sharpkit.plot import plot_trace
+from sharpkit.problem import Problem
+from sharpkit.reports.compare import compare
 
 
 @pytest.fixture
@@ -86,3 +89,119 @@ def test_the_density_of_one_value():
     found = spectral_density(np.zeros(9), hvp=lambda w, v: 0 * v, steps=5)
     low, high = found.plot().get_xlim()
     assert low < 0 < high
+
+
+def compared(**options):
+    """Two ends of a problem with outliers, the train losses far apart."""
+    rng = np.random.default_rng(0)
+    h = np.append(rng.uniform(-0.1, 2, 60), [20.0, 50.0])
+
+    def problem(offset, h):
+        return Problem(
+            np.zeros(62),
+            lambda w: (0.5 * float(h @ w**2) + offset, h * w),
+            hvp=lambda w, v: h * v,
+            accuracy=lambda w: 1 / (1 + float(w @ w)),
+            samples=100,
+        )
+
+    sets = {"train": problem(1e-3, h), "test": problem(0.1, np.abs(h))}
+    a, b = np.zeros(62), np.full(62, 0.1)
+    return compare(a, b, sets, names=("one", "two"), repeats=1, **options)
+
+
+def test_a_comparison():
+    found = compared()
+    figure = found.plot()
+    path, densities, ratios, accuracy = figure.axes
+    assert path.get_yscale() == "log"
+    assert path.get_ylabel() == "loss"
+    assert accuracy.get_ylabel() == "accuracy, %"
+    for name, line, right in zip(
+        found.paths, path.get_lines()[:2], accuracy.get_lines(), strict=True
+    ):
+        np.testing.assert_array_equal(line.get_xdata(), np.linspace(-1, 2, 25))
+        np.testing.assert_array_equal(line.get_ydata(), found.paths[name].loss)
+        shares = 100 * found.paths[name].accuracy
+        np.testing.assert_array_equal(right.get_ydata(), shares)
+    assert [text.get_text() for text in path.get_legend().get_texts()] == [
+        "loss, train",
+        "loss, test",
+        "accuracy, train",
+        "accuracy, test",
+    ]
+    assert {text.get_text() for text in path.texts} == {"one", "two"}
+    curves = [line for line in densities.get_lines() if line.get_marker() != "v"]
+    assert [line.get_label() for line in curves] == ["one", "two"]
+    x, y = curves[0].get_data()
+    shown = np.trapezoid(np.where(x > 5, y, 0), np.log10(np.maximum(x, 1)))
+    density = found.a.density
+    above = 62 * np.sum(density.weights * (density.nodes > 10), axis=1).mean()
+    assert shown == pytest.approx(above, rel=1e-4)  # of eigenvalues per decade
+    assert ratios.get_xlabel() == "two / one, where both are positive"
+    figure.canvas.draw()
+
+
+def test_the_ratios_of_a_comparison():
+    found = compared()
+    axes = found.plot().axes[2]
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    assert "norm" not in names  # that of one is 0
+    rows = {row.known.name: row for row in found.rows}
+    expected = [rows[name].b.value / rows[name].a.value for name in names]
+    (points,) = (line for line in axes.get_lines() if line.get_marker() == "o")
+    np.testing.assert_allclose(points.get_xdata(), expected)
+    row = rows["accuracy (test)"]
+    (bars,) = axes.collections
+    low, high = bars.get_segments()[names.index("accuracy (test)")][:, 0]
+    relative = np.hypot(row.a.error / row.a.value, row.b.error / row.b.value)
+    ratio = row.b.value / row.a.value
+    assert [low, high] == pytest.approx(
+        [ratio * np.exp(-relative), ratio * np.exp(relative)]
+    )
+
+
+def test_a_comparison_that_is_not_complete():
+    seen = []
+    compared(measures=("density",), on_result=seen.append)
+    panels = []
+    for found in seen:
+        figure = found.plot()
+        figure.canvas.draw()
+        panels.append(len([ax for ax in figure.axes if ax.get_subplotspec()]))
+        plt.close(figure)
+    # the ratios; with the path, its right axis; with both densities
+    assert panels == [1] + [3] * (len(seen) - 2) + [4]
+
+
+def test_a_comparison_on_a_given_figure():
+    found = compared(measures=())
+    figure = plt.figure()
+    assert found.plot(figure) is figure
+    assert len(plt.get_fignums()) == 1
+
+
+def test_a_path_that_is_not_finite_and_a_table_without_ratios():
+    problem = Problem(np.zeros(3), lambda w: (0.0 if w[0] < 0.5 else np.inf, 0 * w))
+    ends = [np.array([0.0, 0, at]) for at in (0.0, 1.0)]
+    ends[1][0] = 0.4
+    found = compare(*ends, problem, measures=("sharpness", "density"))
+    figure = found.plot()
+    assert len(figure.axes) == 3
+    assert figure.axes[0].get_yscale() == "linear"
+    assert not figure.axes[2].get_yticklabels()
+    figure.canvas.draw()
+
+
+def test_a_trace_on_its_way():
+    w, hvp = curved(200)
+    found = sharpkit.trace(w, hvp=hvp, method="hutchinson", products=20)
+    ax = plot_trace(found)
+    assert ax.get_title() == f"{found.value:.4g} ± {found.stderr:.1g}"
+    (line,) = (line for line in ax.get_lines() if line.get_marker() == "o")
+    products, values, _ = zip(*found.history, strict=True)
+    np.testing.assert_array_equal(line.get_data(), [products, values])
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert labels == ["95 % interval", "hutchinson"]
+    assert plot_trace(found, ax) is ax
+    ax.figure.canvas.draw()

@@ -1,17 +1,21 @@
 """What the measures return: frozen records that say how far to believe them."""
 
 from sharpkit.results.common import Run, SharpkitWarning, SpectrumStatus
+from sharpkit.results.comparison import Comparison
 from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.groups import GroupResults
+from sharpkit.results.report import Report
 from sharpkit.results.sharpness import SharpnessResult, Status, Subspace
 from sharpkit.results.trace import DiagonalResult, TraceResult
 
 __all__ = [
+    "Comparison",
     "DensityResult",
     "DiagonalResult",
     "EigenResult",
     "GroupResults",
+    "Report",
     "Run",
     "SharpkitWarning",
     "SharpnessResult",

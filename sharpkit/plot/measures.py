@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sharpkit.results import DensityResult, EigenResult, GroupResults, SharpnessResult
+from sharpkit.results import (
+    DensityResult,
+    EigenResult,
+    GroupResults,
+    SharpnessResult,
+    TraceResult,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,6 +110,22 @@ def plot_groups(results: GroupResults[Any], ax: Axes | None = None) -> Axes:
     ax.invert_yaxis()
     ax.set_xlabel(results.what)
     ax.set_title("each group of weights by itself, the others fixed")
+    return ax
+
+
+def plot_trace(result: TraceResult, ax: Axes | None = None) -> Axes:
+    """Draw the estimates on the way with their standard errors, and the interval."""
+    ax = _axes(ax)
+    history = result.history or ((result.products, result.value, result.stderr),)
+    products, values, errors = np.array(history, np.float64).T
+    if np.isfinite(result.interval).all():
+        ax.axhspan(*result.interval, alpha=0.2, lw=0, label="95 % interval")
+    known = np.where(np.isfinite(errors), errors, 0)
+    ax.errorbar(products, values, yerr=known, fmt="o-", capsize=3, label=result.method)
+    ax.set_xlabel("products with the Hessian")
+    ax.set_ylabel("trace ± standard error")
+    ax.set_title(f"{result.value:.4g} ± {result.stderr:.1g}")
+    ax.legend(frameon=False)
     return ax
 
 

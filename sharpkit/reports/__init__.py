@@ -1,0 +1,1 @@
+"""Several measures at once: reports of one point, and comparisons of two."""

@@ -1,0 +1,98 @@
+"""What `compare` may be given, as problems at two points."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from sharpkit.reports.checkpoints import load
+from sharpkit.reports.evaluate import Moved, checked_problem
+
+Pairs = dict[str, tuple[Any, Any]]  # of each data set, the problem at A and at B
+
+ONLY = "data"  # the name of a data set that has none
+
+
+def pairs_of(a: Any, b: Any, problem: Any) -> Pairs:
+    """Return, for each data set, the problem at A and at B.
+
+    Parameters
+    ----------
+    a, b, problem
+        As `compare` takes them.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        If they do not fit together.
+    """
+    if problem is None:
+        one, other = _data_sets("a", a), _data_sets("b", b)
+        if list(one) != list(other):
+            msg = (
+                f"a has the data sets {list(one)}, b {list(other)}; give both the same"
+            )
+            raise ValueError(msg)
+        return {data: (one[data], other[data]) for data in one}
+    sets = _data_sets("problem", problem)
+    entries = [_entries(name, each) for name, each in (("a", a), ("b", b))]
+    return {
+        data: (_moved(each, entries[0]), _moved(each, entries[1]))
+        for data, each in sets.items()
+    }
+
+
+def _moved(problem: Any, named: Mapping[str, Any]) -> Any:
+    """Return the problem at a checkpoint, or at a flat vector called "weights"."""
+    at = getattr(problem, "at", None)
+    if list(named) == ["weights"] and _shape(named["weights"]) == problem.weights.shape:
+        return Moved(problem, named["weights"])
+    if at is None:
+        msg = (
+            f"problem is of type {type(problem).__name__} and has no method at(), "
+            "which puts a checkpoint into it; give flat vectors as a and b"
+        )
+        raise TypeError(msg)
+    return at(named)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(getattr(value, "shape", ()))
+
+
+def _data_sets(name: str, given: Any) -> dict[str, Any]:
+    """Return data sets by name, each a problem."""
+    if not isinstance(given, Mapping):
+        if name != "problem" and not _is_problem(given):
+            msg = (
+                f"{name} is of type {type(given).__name__} and problem=None; give the "
+                "problem that checkpoints belong to, or two problems as a and b"
+            )
+            raise TypeError(msg)
+        return {ONLY: checked_problem(name, given)}
+    if not given:
+        msg = f"{name} is empty; give at least one problem"
+        raise ValueError(msg)
+    return {
+        data: checked_problem(f"{name}[{data!r}]", each) for data, each in given.items()
+    }
+
+
+def _entries(name: str, given: Any) -> Mapping[str, Any]:
+    """Return a checkpoint by names."""
+    if isinstance(given, (str, os.PathLike)):
+        return load(given)
+    if isinstance(given, Mapping) and not any(map(_is_problem, given.values())):
+        return given
+    if len(_shape(given)) == 1:
+        return {"weights": given}
+    msg = (
+        f"{name} is of type {type(given).__name__}; give the path of a checkpoint, a "
+        "mapping of names to arrays or a flat vector; problems need problem=None"
+    )
+    raise TypeError(msg)
+
+
+def _is_problem(given: Any) -> bool:
+    return callable(given) and hasattr(given, "weights")

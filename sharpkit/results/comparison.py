@@ -1,0 +1,237 @@
+"""The result of `sharpkit.compare`: two points of one problem side by side."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit.results.common import finite
+from sharpkit.results.report import Fit, Quantity, Report, plain
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One quantity of both points; None where it has not been measured."""
+
+    a: Quantity | None
+    b: Quantity | None
+
+    @property
+    def known(self) -> Quantity:
+        """Whichever there is: for the name and the unit."""
+        found = self.a or self.b
+        assert found is not None  # a row is made of at least one
+        return found
+
+    @property
+    def difference(self) -> float | None:
+        """B - A, in the unit of the row: of per cent, points."""
+        if self.a is None or self.b is None:
+            return None
+        return self.b.value - self.a.value
+
+    @property
+    def error(self) -> float | None:
+        """``sqrt(a.error^2 + b.error^2)``; None where one is unknown or infinite."""
+        if self.a is None or self.b is None:
+            return None
+        if self.a.error is None or self.b.error is None:
+            return None
+        error = math.hypot(self.a.error, self.b.error)
+        return error if math.isfinite(error) else None
+
+    @property
+    def errors(self) -> float | None:
+        """The difference in units of its error; None where that is 0 or unknown."""
+        difference, error = self.difference, self.error
+        if difference is None or not error or not math.isfinite(difference):
+            return None
+        return difference / error
+
+    def statuses(self) -> list[str]:
+        """Return how A and B ended, one word where it is the same."""
+        words = [each.status for each in (self.a, self.b) if each is not None]
+        return list(dict.fromkeys(filter(None, words)))
+
+    def cells(self) -> tuple[str, str, str, str, str]:
+        """Return label, A, B, difference, and that in units of its error, as text."""
+        shown = ["" if each is None else str(each) for each in (self.a, self.b)]
+        if self.difference is None:
+            return self.known.label, shown[0], shown[1], "", ""
+        errors = "exact" if self.error == 0 else "unknown"
+        if self.errors is not None:
+            small = abs(self.errors) < 1000
+            errors = f"{self.errors:+.1f}" if small else f"{self.errors:+.0e}"
+        return self.known.label, shown[0], shown[1], f"{self.difference:+.4g}", errors
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, ready for JSON; None for what is not finite."""
+        sides = {
+            side: None
+            if found is None
+            else {
+                "value": plain(found.value),
+                "error": plain(found.error),
+                "status": found.status,
+            }
+            for side, found in (("a", self.a), ("b", self.b))
+        }
+        numbers = (self.difference, self.error, self.errors)
+        names = ("difference", "difference_error", "difference_in_errors")
+        known = self.known
+        return (
+            {"name": known.name, "unit": known.unit}
+            | sides
+            | {name: plain(number) for name, number in zip(names, numbers, strict=True)}
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Loss and accuracy of one data set on the line ``(1 - alpha) A + alpha B``.
+
+    alpha, loss : (m,) float64
+        The loss is not finite where the model is not.
+    accuracy : (m,) float64 or None
+        From 0 to 1.
+    """
+
+    alpha: Vector
+    loss: Vector
+    accuracy: Vector | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, ready for JSON; None for what is not finite."""
+        share = None if self.accuracy is None else plain(self.accuracy.tolist())
+        return {
+            "alpha": self.alpha.tolist(),
+            "loss": plain(self.loss.tolist()),
+            "accuracy": share,
+        }
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `sharpkit.compare` was asked for."""
+
+    epsilon: float
+    repeats: int
+    measures: tuple[str, ...]
+    k: int
+    seed: int
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Comparison:
+    """Two points A and B of one problem side by side.
+
+    a, b : Report
+        All measures of each, on the first data set.
+    names : (str, str)
+        What A and B are called.
+    fits : dict of str to (Fit, Fit)
+        Loss and accuracy of A and B on each data set.
+    distance : float
+        ``||B - A||`` of the weights.
+    paths : dict of str to Path
+        Of each data set.
+    settings : Settings
+    complete : bool
+        Whether all that was asked for has been done.
+    """
+
+    a: Report
+    b: Report
+    names: tuple[str, str]
+    fits: dict[str, tuple[Fit, Fit]]
+    distance: float
+    paths: dict[str, Path]
+    settings: Settings
+    complete: bool
+
+    @property
+    def rows(self) -> list[Row]:
+        """The table: losses and accuracies of all data sets, then the measures."""
+        single = len(self.fits) == 1
+        sides: list[dict[str, Quantity]] = []
+        for index, report in enumerate((self.a, self.b)):
+            found = [
+                quantity
+                for data, pair in self.fits.items()
+                for quantity in pair[index].quantities("" if single else data)
+            ]
+            sides.append({each.name: each for each in [*found, *report.measured()]})
+        a, b = sides
+        longer, other = (a, b) if len(a) >= len(b) else (b, a)
+        names = [*longer, *(name for name in other if name not in longer)]
+        return [Row(a.get(name), b.get(name)) for name in names]
+
+    @property
+    def header(self) -> tuple[str, str, str, str, str]:
+        """The titles of the table's columns."""
+        return ("", *self.names, f"{self.names[1]} - {self.names[0]}", "in errors")
+
+    def notes(self) -> list[str]:
+        """Return the distance and how each search or estimate ended, as lines."""
+        a, b = self.names
+        measured = next(iter(self.fits))
+        on = "" if len(self.fits) == 1 else f"; measured on {measured}"
+        lines = [f"distance of {a} and {b} {self.distance:.6g}, n = {self.a.n:,}{on}"]
+        ended = [
+            f"{row.known.name} {' / '.join(words)}"
+            for row in self.rows
+            if (words := row.statuses())
+        ]
+        if ended:
+            lines.append(f"how each ended: {', '.join(ended)}")
+        if not self.complete:
+            lines.append("not complete: it was stopped, or is still going on")
+        return lines
+
+    def __repr__(self) -> str:
+        table = [self.header, *(row.cells() for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines = []
+        for first, *rest in table:
+            cells = [first.ljust(widths[0])]
+            cells += [
+                cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)
+            ]
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes())])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, ready for JSON; None for what is not finite.
+
+        Accuracies in ``fits`` and ``paths`` are shares, from 0 to 1; in ``rows`` they
+        are in the unit named there.
+        """
+        return {
+            "names": list(self.names),
+            "complete": self.complete,
+            "settings": plain(asdict(self.settings)),
+            "rows": [row.to_dict() for row in self.rows],
+            "distance": finite(self.distance),
+            "fits": {
+                data: {"a": one.to_dict(), "b": other.to_dict()}
+                for data, (one, other) in self.fits.items()
+            },
+            "paths": {data: path.to_dict() for data, path in self.paths.items()},
+            "a": self.a.to_dict(),
+            "b": self.b.to_dict(),
+        }
+
+    def plot(self, figure: Figure | None = None) -> Figure:
+        """Draw the path, both densities and the ratios of the measures; return it."""
+        from sharpkit.plot import plot_comparison
+
+        return plot_comparison(self, figure)
