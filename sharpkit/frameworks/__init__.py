@@ -1,0 +1,1 @@
+"""Models of other libraries: flat weights and a loss with exact products."""

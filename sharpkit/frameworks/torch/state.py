@@ -1,0 +1,114 @@
+"""What an evaluation may change, and how it is given back as found."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+class Randomness:
+    """The random generators that a model, a loss or a loader may draw from.
+
+    Those of torch on the CPU and on ``device``, a loader's own, Python's and NumPy's.
+
+    Parameters
+    ----------
+    device
+    data
+        Perhaps a loader with generators of its own.
+    """
+
+    def __init__(self, device: Any, data: Any) -> None:
+        self._device = device if device.type in ("cuda", "xpu") else None
+        self._generators = _generators(data)
+        self._start = self._now()
+
+    @contextmanager
+    def rewound(self) -> Iterator[None]:
+        """Begin where all stood when this was made; put them back after."""
+        now = self._now()
+        self._set(self._start)
+        try:
+            yield
+        finally:
+            self._set(now)
+
+    def _now(self) -> tuple[Any, ...]:
+        device = None
+        if self._device is not None:
+            device = torch.get_device_module(self._device).get_rng_state(self._device)
+        return (
+            torch.get_rng_state(),
+            device,
+            [generator.get_state() for generator in self._generators],
+            random.getstate(),
+            np.random.get_state(),  # noqa: NPY002 - it is what loaders draw from
+        )
+
+    def _set(self, state: tuple[Any, ...]) -> None:
+        torch.set_rng_state(state[0])
+        if self._device is not None:
+            module = torch.get_device_module(self._device)
+            module.set_rng_state(state[1], self._device)
+        for generator, own in zip(self._generators, state[2], strict=True):
+            generator.set_state(own)
+        random.setstate(state[3])
+        np.random.set_state(state[4])  # noqa: NPY002
+
+
+def _generators(data: Any) -> list[Any]:
+    samplers = getattr(data, "sampler", None), getattr(data, "batch_sampler", None)
+    owners = [data, *samplers, getattr(samplers[1], "sampler", None)]
+    found = [getattr(owner, "generator", None) for owner in owners]
+    unique = {id(x): x for x in found if isinstance(x, torch.Generator)}
+    return list(unique.values())
+
+
+@contextmanager
+def as_found(modules: Iterable[Any]) -> Iterator[None]:
+    """Undo what happens inside to the attributes and tensors of modules.
+
+    Tensors themselves must not be written to; those in their places may be.
+    """
+    kept = [
+        (table, dict(table))
+        for module in modules
+        for table in (
+            vars(module),  # the mode, and what a forward pass leaves behind
+            module._parameters,
+            module._buffers,
+            module._modules,
+        )
+    ]
+    try:
+        yield
+    finally:
+        for table, before in kept:
+            table.update(before)  # first, so that a module is whole at any moment
+            for key in table.keys() - before.keys():
+                del table[key]
+
+
+@contextmanager
+def differentiating(device: Any) -> Iterator[None]:
+    """Compute gradients in full precision, whatever the caller has switched on or off.
+
+    The fused path of attention in evaluation mode has no gradient, and other values.
+    """
+    attention = torch.backends.mha
+    fast = attention.get_fastpath_enabled()
+    attention.set_fastpath_enabled(False)
+    try:
+        with (
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            torch.autocast(device.type, enabled=False),
+        ):
+            yield
+    finally:
+        attention.set_fastpath_enabled(fast)
