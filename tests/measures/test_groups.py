@@ -140,7 +140,8 @@ def test_the_options_of_the_measure_are_checked(problem):
 def test_repr_and_record(problem):
     found = sharpkit.eigenvalues(np.zeros(N), problem, groups=GROUPS)
     lines = repr(found).splitlines()
-    assert lines[0] == "most extreme eigenvalue of 3 groups of weights, the others fixed"
+    what = "most extreme eigenvalue"
+    assert lines[0] == f"{what} of 3 groups of weights, the others fixed"
     assert lines[1].split()[:3] == ["first", "3", "weights"]
     assert lines[3].endswith("converged")
     assert len({len(line) - len(line.split()[-1]) for line in lines[1:]}) == 1
