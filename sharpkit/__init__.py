@@ -13,6 +13,7 @@ import importlib
 from types import ModuleType
 
 from sharpkit.backends import backends
+from sharpkit.measures.check import check
 from sharpkit.measures.diagonal import diagonal
 from sharpkit.measures.eigenvalues import eigenvalues
 from sharpkit.measures.sharpness import sharpness
@@ -23,6 +24,7 @@ from sharpkit.problem import Problem
 from sharpkit.reports.compare import compare
 from sharpkit.reports.measure import measure
 from sharpkit.results import (
+    CheckResult,
     Comparison,
     DensityResult,
     DiagonalResult,
@@ -40,6 +42,7 @@ from sharpkit.results import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckResult",
     "Comparison",
     "DensityResult",
     "DiagonalResult",
@@ -54,6 +57,7 @@ __all__ = [
     "Subspace",
     "TraceResult",
     "backends",
+    "check",
     "compare",
     "diagonal",
     "eigenvalues",

@@ -30,7 +30,8 @@ def test_examples(name):
 
 
 def test_there_are_examples_to_run():
-    for name in ("sharpness", "eigenvalues", "spectral_density", "trace", "diagonal"):
+    names = ("sharpness", "eigenvalues", "spectral_density", "trace", "diagonal")
+    for name in (*names, "check", "measure", "compare"):
         assert examples(name)
 
 

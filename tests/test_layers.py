@@ -39,9 +39,11 @@ ALLOWED = {
     "box": FOUNDATION | {"space", "objective"},
     "algorithms": {"results", "arrays", "comm", "space", "columns", "box"}
     | {"operators", "basis", "lanczos", "sampling"},
+    "diagnosis": FOUNDATION | {"space", "objective", "operators"},
     "measures": FOUNDATION
     | {"space", "backends", "progress", "objective", "columns", "subspace", "box"}
-    | {"operators", "algorithms", "sampling", "foreign", "returned"},
+    | {"operators", "algorithms", "sampling", "foreign", "returned"}
+    | {"diagnosis"},
     "frameworks": {"checks", "warn", "results"},
     "problem": {"checks", "arrays", "foreign"},
     "reports": FOUNDATION

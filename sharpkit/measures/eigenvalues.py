@@ -126,7 +126,7 @@ def eigenvalues(
     one_of("which", which, get_args(Which))
     tol = _checked_tol(tol, setup.weights.dtype)
     budget = at_least("max_products", max_products, 1)
-    rows = _rows(basis, k, setup.n)
+    rows = basis_rows(basis, k, setup.n)
     with reporter(
         progress,
         budget,
@@ -182,7 +182,8 @@ def _checked_tol(tol: Any, dtype: Any) -> float:
     return float(tol)
 
 
-def _rows(basis: Any, k: int, n: int) -> int:
+def basis_rows(basis: Any, k: int, n: int) -> int:
+    """Return the vectors of the basis: as asked for, or the default for None."""
     if basis is None:
         return min(max(2 * k + 20, 40), n)
     rows = at_least("basis", basis, 1)

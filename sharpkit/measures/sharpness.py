@@ -22,9 +22,10 @@ from sharpkit.checks import (
 from sharpkit.columns import MEMORY, Law
 from sharpkit.foreign import native, native_loss
 from sharpkit.measures.groups import groupable
+from sharpkit.measures.outcome import relative_gap, solver_name, status_of
 from sharpkit.objective import LossFn, Objective
 from sharpkit.progress import Progress, reporter
-from sharpkit.results import SharpnessResult, Status, Subspace
+from sharpkit.results import SharpnessResult, Subspace
 from sharpkit.space import Space
 from sharpkit.subspace import FullSpace, RandomSubspace, Scale, check_subspace
 
@@ -33,7 +34,6 @@ Solver = Literal["auto", "lbfgsb", "scipy"]
 
 DEFAULT_EVALUATIONS = 25
 CENTRE_EVALUATIONS = 2  # the loss at the weights, and again to see its noise
-CONVERGED_GAP = 1e-2
 
 
 @groupable("sharpness, %")
@@ -182,8 +182,8 @@ def sharpness(
         )
         del gradient  # in a subspace only its projection is needed
         best, reached, stopped = _maximise(box, solver, max_iter, scaled, seed)
-    value, noise = float(per_cent(best.loss - loss)), float(per_cent(loss_noise))
-    gap = _relative_gap(box, best)
+    value, gap = float(per_cent(best.loss - loss)), relative_gap(box, best)
+    noise = float(per_cent(loss_noise))
     return SharpnessResult(
         value=value,
         loss=loss,
@@ -197,10 +197,10 @@ def sharpness(
         ),
         gap=gap,
         noise=noise,
-        status=_status(box, value, noise, gap, stopped),
+        status=status_of(box, value, noise, gap, stopped),
         epsilon=epsilon,
         subspace=drawn,
-        solver=_solver_name(solver, max_iter, scaled),
+        solver=solver_name(solver, max_iter, scaled),
         backend=name,
         dtype=str(weights.dtype),
         seed=seed,
@@ -289,31 +289,3 @@ def _centre(
         )
         raise ValueError(msg)
     return loss, gradient, noise
-
-
-def _relative_gap(box: Box, best: Point) -> float:
-    """Return the first-order gain left at ``best`` as a share of the rise, or NaN."""
-    rise = best.loss - box.history[0]
-    followable = box.space.dot(best.gradient, best.gradient) > 0
-    if rise <= 0 or (box.non_finite and not followable):
-        return float("nan")
-    return box.gap(best) / rise
-
-
-def _status(box: Box, value: float, noise: float, gap: float, stopped: bool) -> Status:
-    if box.non_finite:
-        return Status.NON_FINITE
-    if value == 0:
-        return Status.STALLED if stopped else Status.FLAT
-    if value <= noise:
-        return Status.BELOW_NOISE
-    if gap <= CONVERGED_GAP:
-        return Status.CONVERGED
-    return Status.STALLED if stopped else Status.BUDGET
-
-
-def _solver_name(solver: Solver, max_iter: int, scaled: bool) -> str:
-    if solver == "auto":
-        return "auto"
-    name = "L-BFGS-B" if solver == "lbfgsb" else "scipy L-BFGS-B"
-    return f"{name}, {max_iter} iterations{', scaled' if scaled else ''}"

@@ -1,5 +1,6 @@
 """What the measures return: frozen records that say how far to believe them."""
 
+from sharpkit.results.check import CheckResult
 from sharpkit.results.common import Run, SharpkitWarning, SpectrumStatus
 from sharpkit.results.comparison import Comparison
 from sharpkit.results.density import DensityResult
@@ -10,6 +11,7 @@ from sharpkit.results.sharpness import SharpnessResult, Status, Subspace
 from sharpkit.results.trace import DiagonalResult, TraceResult
 
 __all__ = [
+    "CheckResult",
     "Comparison",
     "DensityResult",
     "DiagonalResult",

@@ -35,7 +35,7 @@ class Status(enum.Enum):
     )
     BELOW_NOISE = (
         "below noise: the rise cannot be told from the noise of the loss; make the "
-        "loss deterministic, use float64, or raise epsilon"
+        "loss deterministic, use float64, or raise epsilon (sharpkit.check tells more)"
     )
     NON_FINITE = (
         "non-finite: the loss is infinite or NaN somewhere in the box; the value is "
@@ -75,7 +75,8 @@ class SharpnessResult:
         The first-order gain still possible inside the box at the best point, as a
         share of the rise: ``max_s <g, s - z> / (max_loss - loss)``; NaN if unknown.
     noise : float
-        The change of the value, per cent, that repeated calls and rounding explain.
+        The change of the value, per cent, that repeated calls and one rounding of the
+        loss explain; `check` looks for noise that no repeated call shows.
     status : Status
         How the search ended; its value is advice.
     epsilon : float

@@ -1,0 +1,1 @@
+"""Whether a loss, its gradient and its products can be believed."""

@@ -1,0 +1,201 @@
+"""Whether a loss, its gradient and its products can be believed, and what they cost."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from numpy.typing import NDArray
+
+from sharpkit.backends import kernels_for
+from sharpkit.box import NUMERICAL_LIMIT
+from sharpkit.checks import at_least, checked_seed, checked_weights, require_callable
+from sharpkit.diagnosis.answers import gradient_answer, noise_answer, product_answer
+from sharpkit.diagnosis.noise import spurious_rise
+from sharpkit.diagnosis.trial import Trial
+from sharpkit.foreign import native, native_hvp, native_loss
+from sharpkit.measures.diagonal import diagonal
+from sharpkit.measures.eigenvalues import basis_rows
+from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS
+from sharpkit.measures.spectral_density import spectral_density
+from sharpkit.measures.trace import trace
+from sharpkit.objective import LossFn
+from sharpkit.operators import Hvp
+from sharpkit.progress import Progress, reporter
+from sharpkit.results.check import CheckResult
+from sharpkit.results.common import SharpkitWarning
+from sharpkit.space import Space
+
+Array = NDArray[Any]
+
+
+def check(
+    weights: Array,
+    loss_fn: LossFn,
+    *,
+    hvp: Hvp | None = None,
+    directions: int = 3,
+    seed: int = 0,
+    backend: str | None = None,
+    progress: Progress = None,
+) -> CheckResult:
+    r"""Check a loss before it is measured: noise, gradient, products and their cost.
+
+    Deterministic: four calls at the weights. Noise: the difference table of Moré and
+    Wild along a random line, which sees the rounding that no repetition shows; ``100 q
+    noise / (1 + loss)`` is the smallest sharpness that can be told from zero, q being
+    what the rise of a constant loss with normal noise stays below in 99 of 100
+    measurements of 25 evaluations. Gradient: ``f(b) - f(a) = int_a^b g.dx`` on random
+    lines and along the gradient. Product: ``u.Hv = v.Hu``, and ``H v`` against
+    differences of the gradient.
+
+    It takes 100 to 220 evaluations, in the weights' own precision, and four products.
+    What it finds is in the result: it does not warn.
+
+    Parameters
+    ----------
+    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
+        All weights, flattened; never written to. float16 is checked on a float32 copy.
+    loss_fn
+        ``loss_fn(w) -> loss`` or ``(loss, gradient)``; without a gradient what is left
+        is checked. Its method ``hvp(w, v)``, if it has one, is checked too.
+    hvp
+        ``hvp(w, v) -> H v``, (n,).
+    directions
+        Random lines on which the gradient is checked, beside its own.
+    seed
+        Fixes the directions; the same seed gives the same bits.
+    backend : {None, "cpu", "cuda", "reference"}
+        None: where the weights live. ``"cuda"`` needs CuPy weights, and callbacks that
+        take and return CuPy arrays.
+    progress
+        True, False, a callable ``progress(evaluations, None, 0.0)``, or None: a line on
+        stderr if that is a terminal and the check takes over two seconds.
+
+    Returns
+    -------
+    CheckResult
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument or a value that a callback returns cannot be used. The message
+        names it and the fix. Exceptions of callbacks come through unchanged.
+
+    Warns
+    -----
+    SharpkitWarning
+        If a gradient or product has another dtype than the weights.
+
+    Notes
+    -----
+    Memory beside the callback's own: a dozen vectors of the weights' length and dtype.
+
+    References
+    ----------
+    Moré and Wild, *Estimating computational noise*, SIAM J. Sci. Comput. 33 (2011).
+
+    Examples
+    --------
+    >>> import numpy as np, sharpkit
+    >>> curvature = np.arange(1.0, 101.0)
+    >>> def loss(w):
+    ...     return 0.5 * np.sum(curvature * w**2), 1.01 * curvature * w
+    >>> result = sharpkit.check(np.ones(100), loss)
+    >>> result.ok, result.gradient, round(result.gradient_error, 4)
+    (False, 'wrong', 0.0099)
+    """
+    began = time.perf_counter()
+    require_callable("loss_fn", loss_fn)
+    if hvp is not None:
+        require_callable("hvp", hvp)
+    own = getattr(loss_fn, "hvp", None) if hvp is None else hvp
+    weights, kind = native(weights)
+    weights = checked_weights(weights)
+    directions, seed = at_least("directions", directions, 1), checked_seed(seed)
+    name, kernels = kernels_for(backend, weights)
+    space = Space(kernels, weights.size, weights.dtype)
+    with (
+        _quiet_about_noise(),
+        reporter(progress, None, title="check", unit="evaluations", value="") as report,
+    ):
+        trial = Trial(
+            space,
+            weights,
+            native_loss(loss_fn, kind),
+            seed,
+            lambda calls: report(calls, 0.0),
+        )
+        noise, found = noise_answer(trial)
+        gradient = gradient_answer(trial, noise, directions)
+        exact = None if own is None else native_hvp(own, kind)
+        product = product_answer(trial, noise, exact)
+    loss = trial.centre.loss
+    rise = spurious_rise(DEFAULT_EVALUATIONS - 1) * noise.loss
+    return CheckResult(
+        loss=loss,
+        deterministic=trial.deterministic,
+        loss_difference=trial.loss_difference,
+        gradient_difference=trial.gradient_difference,
+        noise=noise.loss,
+        noise_found=found,
+        smallest_sharpness=100 * rise / (1 + loss) if loss > -1 else math.nan,
+        **gradient._asdict(),
+        **product._asdict(),
+        evaluation_seconds=trial.evaluation_seconds,
+        costs=_costs(trial, product.product_seconds),
+        n=space.size,
+        evaluations=trial.calls,
+        backend=name,
+        dtype=str(weights.dtype),
+        seed=seed,
+        seconds=time.perf_counter() - began,
+        callback_seconds=trial.seconds,
+    )
+
+
+def _costs(trial: Trial, product_seconds: float) -> dict[str, float]:
+    """Return the seconds of each measure at its defaults, where it can be had."""
+    n, calls, costs = trial.space.size, 1, {}
+    if trial.centre.gradient is None:  # differentiated numerically
+        calls = 1 + 2 * n
+    if trial.centre.gradient is not None or n <= NUMERICAL_LIMIT:
+        costs["sharpness"] = DEFAULT_EVALUATIONS * calls * trial.evaluation_seconds
+    if math.isfinite(product_seconds):
+        for measure, products in _products(n).items():
+            costs[measure] = products * product_seconds
+    return costs
+
+
+def _products(n: int) -> dict[str, int]:
+    """Return the products of each measure of the spectrum at its defaults.
+
+    An eigenvalue rarely takes more than one basis.
+    """
+    density = _defaults(spectral_density)
+    return {
+        "eigenvalues": basis_rows(None, 1, n),
+        "trace": _defaults(trace)["products"],
+        "spectral_density": density["steps"] * density["probes"],
+        "diagonal": _defaults(diagonal)["products"],
+    }
+
+
+def _defaults(measure: Any) -> dict[str, Any]:
+    parameters = inspect.signature(measure).parameters
+    return {name: parameter.default for name, parameter in parameters.items()}
+
+
+@contextmanager
+def _quiet_about_noise() -> Iterator[None]:
+    """Silence the warning that the result puts into words."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "loss_fn is not deterministic", SharpkitWarning
+        )
+        yield

@@ -1,0 +1,40 @@
+"""What is said of a search for the sharpness: how it ended."""
+
+from __future__ import annotations
+
+from sharpkit.box import Box, Point
+from sharpkit.results import Status
+
+CONVERGED_GAP = 1e-2
+
+
+def relative_gap(box: Box, best: Point) -> float:
+    """Return the first-order gain left at ``best`` as a share of the rise, or NaN."""
+    rise = best.loss - box.history[0]
+    followable = box.space.dot(best.gradient, best.gradient) > 0
+    if rise <= 0 or (box.non_finite and not followable):
+        return float("nan")
+    return box.gap(best) / rise
+
+
+def status_of(
+    box: Box, value: float, noise: float, gap: float, stopped: bool
+) -> Status:
+    """Return how a search ended."""
+    if box.non_finite:
+        return Status.NON_FINITE
+    if value == 0:
+        return Status.STALLED if stopped else Status.FLAT
+    if value <= noise:
+        return Status.BELOW_NOISE
+    if gap <= CONVERGED_GAP:
+        return Status.CONVERGED
+    return Status.STALLED if stopped else Status.BUDGET
+
+
+def solver_name(solver: str, max_iter: int, scaled: bool) -> str:
+    """Return the solver and what it was asked for, in words."""
+    if solver == "auto":
+        return "auto"
+    name = "L-BFGS-B" if solver == "lbfgsb" else "scipy L-BFGS-B"
+    return f"{name}, {max_iter} iterations{', scaled' if scaled else ''}"

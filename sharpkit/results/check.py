@@ -1,0 +1,202 @@
+"""The result of `sharpkit.check`: what can be believed, how far, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from sharpkit.results.common import finite
+
+Gradient = Literal["right", "wrong", "undecided", "no gradient"]
+Product = Literal["right", "wrong", "undecided", "differences", "no product"]
+
+NOT_DETERMINISTIC = (
+    "switch off dropout and sampling, fix its seed, and choose the batch-norm "
+    "statistics"
+)
+GRADIENTS: dict[Gradient, str] = {
+    "right": "",
+    "wrong": (
+        "it is not that of this loss: compare the mean with the sum, the batch-norm "
+        "statistics, weight decay, and each layer's share"
+    ),
+    "undecided": "noise or kinks hide too much: use float64, or a larger share of data",
+    "no gradient": "return (loss, gradient) for anything beyond 1000 dimensions",
+}
+PRODUCTS: dict[Product, str] = {
+    "right": "",
+    "wrong": "check hvp: H(w) v, linear in v, symmetric, of the mean loss",
+    "undecided": (
+        "noise or kinks of the loss (ReLU) hide whether hvp is the derivative of the "
+        "gradient: use float64"
+    ),
+    "differences": "give hvp= for exact products",
+    "no product": "return (loss, gradient), or give hvp=",
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CheckResult:
+    """What is sound about a loss at given weights; `ok` if nothing was found wrong.
+
+    loss : float
+        At the weights.
+    deterministic : bool
+        Whether loss and gradient are the same at every call, but for rounding.
+    loss_difference, gradient_difference : float
+        The largest differences between calls at the weights: of the loss, and of the
+        gradient as a share of its norm; NaN without a gradient.
+    noise : float
+        Standard deviation of the noise of one evaluation of the loss.
+    noise_found : bool
+        Whether that noise was seen; otherwise it is one rounding of ``1 + |loss|``.
+    smallest_sharpness : float
+        Per cent: what noise alone stays below in 99 of 100 measurements of a flat loss
+        with the default budget, so the smallest sharpness that can be told from zero.
+    gradient : {"right", "wrong", "undecided", "no gradient"}
+    gradient_error, gradient_tolerance : float
+        ``|f(b) - f(a) - int g.dx|`` as a share of ``int |g.dx|``, in the direction in
+        which it is worst against what noise, rule and kinks explain: the tolerance.
+        NaN where nothing could be compared.
+    product : {"right", "wrong", "undecided", "differences", "no product"}
+        Of the exact product; "differences" where there is none and the measures would
+        use differences of the gradient.
+    asymmetry, asymmetry_tolerance : float
+        ``|u.Hv - v.Hu| / ||H v||`` for random u and v; NaN without exact products.
+    product_error, product_tolerance : float
+        ``||H v - D v|| / ||H v||`` with D v from differences of the gradient, and what
+        their error explains; for "differences" the error they say they have, and NaN.
+    product_source : str
+        ``"hvp"``, or differences of the gradient and their step.
+    evaluation_seconds, product_seconds : float
+        Median time of one evaluation and of one product; NaN where none was made.
+    costs : dict of str to float
+        Seconds that each measure would take inside the callback at its defaults; those
+        that cannot be had are missing.
+    n : int
+    evaluations, products : int
+        Calls of ``loss_fn``, and products by hvp.
+    backend, dtype : str
+    seed : int
+    seconds, callback_seconds : float
+        Wall time in total and inside the callbacks.
+    """
+
+    loss: float
+    deterministic: bool
+    loss_difference: float
+    gradient_difference: float
+    noise: float
+    noise_found: bool
+    smallest_sharpness: float
+    gradient: Gradient
+    gradient_error: float
+    gradient_tolerance: float
+    product: Product
+    asymmetry: float
+    asymmetry_tolerance: float
+    product_error: float
+    product_tolerance: float
+    product_source: str
+    evaluation_seconds: float
+    product_seconds: float
+    costs: dict[str, float]
+    n: int
+    evaluations: int
+    products: int
+    backend: str
+    dtype: str
+    seed: int
+    seconds: float
+    callback_seconds: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing was found wrong; what is undecided is not wrong."""
+        return self.deterministic and "wrong" not in (self.gradient, self.product)
+
+    def __repr__(self) -> str:
+        own = max(self.seconds - self.callback_seconds, 0.0)
+        lines = [
+            f"check: {'nothing wrong' if self.ok else 'WRONG'}  (loss {self.loss:.6g})",
+            f"  deterministic: {self._determinism()}",
+            f"  noise of the loss: {self._noise()}",
+            f"  gradient: {self._gradient()}",
+            f"  product: {self._product()}",
+            f"  cost: {self._cost()}",
+            f"  {self.evaluations} evaluations, {self.products} products, n = "
+            f"{self.n:,}, seed {self.seed}, {self.backend} {self.dtype}, "
+            f"{self.seconds:.2f} s ({own:.2f} s outside the callbacks)",
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, ready for JSON; None for what is not finite."""
+        record = {field.name: getattr(self, field.name) for field in fields(self)}
+        record = {
+            name: finite(value) if isinstance(value, float) else value
+            for name, value in record.items()
+        }
+        return {**record, "ok": self.ok, "costs": dict(self.costs)}
+
+    def _determinism(self) -> str:
+        if not self.loss_difference and not self.gradient_difference > 0:
+            return "yes, to the last bit"
+        size = f"{self.loss_difference:.2g} in the loss"
+        if self.gradient != "no gradient":
+            size += f", {self.gradient_difference:.2g} of the gradient"
+        if self.deterministic:
+            return f"yes, to rounding: calls differ by {size}"
+        return f"no: calls differ by {size}; {NOT_DETERMINISTIC}"
+
+    def _noise(self) -> str:
+        seen = "" if self.noise_found else " (not seen: one rounding)"
+        return (
+            f"{self.noise:.2g}{seen}; a sharpness below {self.smallest_sharpness:.2g} "
+            "% cannot be told from zero"
+        )
+
+    def _gradient(self) -> str:
+        text: str = self.gradient
+        if finite(self.gradient_tolerance) is not None:
+            text += (
+                f", relative error {self.gradient_error:.2g} (tolerance "
+                f"{self.gradient_tolerance:.2g})"
+            )
+        elif self.gradient == "undecided":
+            return "undecided: the loss is constant, or not finite, near the weights"
+        return _sentence(text, GRADIENTS[self.gradient])
+
+    def _product(self) -> str:
+        if self.product == "differences":
+            source = f"{self.product_source}, relative error {self.product_error:.2g}"
+            return _sentence(source, PRODUCTS["differences"])
+        text: str = self.product
+        if finite(self.product_tolerance) is not None:
+            text += (
+                f", relative error {self.product_error:.2g} (tolerance "
+                f"{self.product_tolerance:.2g})"
+            )
+        if finite(self.asymmetry) is not None:
+            text += (
+                f", asymmetry {self.asymmetry:.2g} (tolerance "
+                f"{self.asymmetry_tolerance:.2g})"
+            )
+        return _sentence(text, PRODUCTS[self.product])
+
+    def _cost(self) -> str:
+        spent = f"{_seconds(self.evaluation_seconds)} an evaluation"
+        if finite(self.product_seconds) is not None:
+            spent += f", {_seconds(self.product_seconds)} a product"
+        each = [f"{name} {_seconds(value)}" for name, value in self.costs.items()]
+        return _sentence(spent, ", ".join(each))
+
+
+def _sentence(text: str, advice: str) -> str:
+    return f"{text}; {advice}" if advice else text
+
+
+def _seconds(value: float) -> str:
+    if value < 1:
+        return f"{1000 * value:.3g} ms"
+    return f"{value:.3g} s" if value < 1000 else f"{value / 3600:.2g} h"
