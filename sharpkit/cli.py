@@ -208,6 +208,7 @@ def compare(
             load(a),
             load(b),
             problem_from(problem),
+            names=(a.stem, b.stem) if a.stem != b.stem else ("A", "B"),
             epsilon=epsilon,
             repeats=repeats,
             measures=[name.strip() for name in measures.split(",")],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +14,18 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from sharpkit import parallel
+
+# Their own tests refuse to skip these.
+NO_LIBRARIES = {"", "cuda", "nvrtc"}
+
+
+def pytest_configure():
+    """Refuse to start without the libraries that SHARPKIT_REQUIRE names."""
+    required = set(os.environ.get("SHARPKIT_REQUIRE", "").split(",")) - NO_LIBRARIES
+    missing = {name for name in required if importlib.util.find_spec(name) is None}
+    if missing:
+        msg = f"SHARPKIT_REQUIRE names {sorted(missing)}, which cannot be imported"
+        raise pytest.UsageError(msg)
 
 
 # The CUDA backend takes arrays of its own; its tests are apart.

@@ -135,7 +135,7 @@ def test_two_checkpoints(run):
         assert len(record[side]["sharpness_values"]) == 2
     assert len(record["paths"]["data"]["loss"]) == 25
     assert Path("here/compare.png").read_bytes().startswith(b"\x89PNG")
-    for shown in ("sharpness, %", "accuracy, %", "80.0 ± 4.0", "B - A", "in errors"):
+    for shown in ("sharpness, %", "accuracy, %", "80.0 ± 4.0", "b - a", "in errors"):
         assert shown in words(found)
     assert "Figure: here/compare.png Results: here/compare.json" in words(found)
     assert "Stopped" not in found.output

@@ -164,10 +164,23 @@ def _draw_ratios(comparison: Comparison, ax: Axes) -> None:
     bars = middle * np.array([1 - np.exp(-np.array(spreads)), np.expm1(spreads)])
     ax.errorbar(middle, places, xerr=bars, fmt="o", color=RED, capsize=3)
     ax.axvline(1, color="0.6", lw=0.8)
-    ax.set_xscale("log")
+    _plain_log_axis(ax)
     ax.set_yticks(places, names)
     ax.invert_yaxis()
     ax.set_xlabel(f"{b} / {a}, where both are positive")
+
+
+def _plain_log_axis(ax: Axes) -> None:
+    """Make the x axis logarithmic, with ticks such as 0.5 also within one decade."""
+    from matplotlib import ticker
+
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    narrow = high < 10 * low
+    few = ticker.MaxNLocator(5) if narrow else ticker.LogLocator(numticks=6)
+    ax.xaxis.set_major_locator(few)
+    ax.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
+    ax.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _panels(figure: Figure | None, count: int) -> tuple[Figure, list[Axes]]:
