@@ -23,19 +23,21 @@ def test_the_whole_case(case):
     records = table.data["records"]
     assert [record["method"] for record in records] == [
         case.SCRIPT,
+        case.RECIPE,
         case.SAME,
         case.DEFAULT,
-        case.RECIPE,
     ]
-    script, same, default, recipe = records
+    script, recipe, same, default = records
     assert script["of_script"] == 1
     assert same["evaluations"] == script["evaluations"] < default["evaluations"] == 25
     # the recipe is the script's method: two searches in float32 of the same steps
     assert recipe["value"] == pytest.approx(script["value"], rel=0.05)
     assert [target["what"] for target in table.data["targets"]] == [
-        "sharpkit, as many evaluations, 1 epochs: value of the script's",
+        "sharpkit, the same recipe, 1 epochs: value over the script's",
+        "sharpkit, the same recipe, 1 epochs: times faster",
+        "sharpkit, as many evaluations, 1 epochs: value over the script's",
         "sharpkit, as many evaluations, 1 epochs: times faster",
-        "sharpkit, default, 1 epochs: value of the script's",
+        "sharpkit, default, 1 epochs: value over the script's",
     ]
     assert json.dumps(table.data)
 
