@@ -1,0 +1,163 @@
+"""What is compiled: the gradient of one batch's loss, and products with a vector."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import tree_leaves, tree_map
+
+from sharpkit.frameworks.jax.layout import Layout, widened
+
+Array = Any
+# A vector (n,), the mean loss, and its weight or None: the number of rows.
+Share = tuple[Array, Array, Array | None]
+Summed = Callable[..., Share]
+
+
+class Compiled(NamedTuple):
+    """Functions of one batch, each compiled once for every shape of a batch.
+
+    gradient, hessian, gauss_newton
+        ``(total, rows, constants, arguments, w[, v]) -> (total + weight x vector, mean
+        loss, weight or None)``; the sum takes the memory of ``total``.
+    answers
+        ``(constants, arguments, w) -> (right, asked)``, None where nothing is counted.
+    loss
+        ``(constants, arguments, w) -> (mean loss, weight or None)``, not compiled.
+    """
+
+    gradient: Summed
+    hessian: Summed
+    gauss_newton: Summed
+    answers: Callable[..., tuple[Array, int] | None]
+    loss: Callable[..., tuple[Array, Array | None]]
+
+
+def compiled(
+    layout: Layout, loss: Callable[..., Any], model: Callable[..., Any] | None
+) -> Compiled:
+    """Return the functions of a batch; arrays are their arguments, they hold none."""
+
+    def outputs(constants: Any, inputs: Any, w: Array) -> Any:
+        assert model is not None  # checked with the arguments
+        return model(layout.tree(w, constants), inputs)
+
+    def mean(constants: Any, arguments: Any, w: Array) -> tuple[Array, Array | None]:
+        arguments = _prepared(arguments, layout)
+        if model is None:
+            return checked(loss(layout.tree(w, constants), *arguments))
+        inputs, targets = arguments[0]
+        return checked(loss(outputs(constants, inputs, w), targets))
+
+    def gradient(constants: Any, arguments: Any, w: Array) -> Share:
+        value = jax.value_and_grad(
+            functools.partial(mean, constants, arguments), has_aux=True
+        )
+        (found, weight), slope = value(w)
+        return slope, found, weight
+
+    def hessian(constants: Any, arguments: Any, w: Array, v: Array) -> Share:
+        def slope(w: Array) -> tuple[Array, Any]:
+            vector, *rest = gradient(constants, arguments, w)
+            return vector, rest
+
+        _, product, (found, weight) = jax.jvp(slope, (w,), (v,), has_aux=True)
+        return product, found, weight
+
+    def gauss_newton(constants: Any, arguments: Any, w: Array, v: Array) -> Share:
+        inputs, targets = _prepared(arguments, layout)[0]
+        forward = functools.partial(outputs, constants, inputs)
+
+        def slope(out: Any) -> tuple[Any, Any]:
+            value = jax.value_and_grad(
+                lambda o: checked(loss(o, targets)), has_aux=True
+            )
+            found, vector = value(out)
+            return vector, found
+
+        out, pull = jax.vjp(forward, w)
+        _, moved = jax.jvp(forward, (w,), (v,))
+        _, curved, (found, weight) = jax.jvp(slope, (out,), (moved,), has_aux=True)
+        return pull(curved)[0], found, weight
+
+    def answers(constants: Any, arguments: Any, w: Array) -> Any:
+        inputs, targets = _prepared(arguments, layout)[0]
+        return _answers(outputs(constants, inputs, w), targets)
+
+    return Compiled(
+        _summed(gradient),
+        _summed(hessian),
+        _summed(gauss_newton),
+        jax.jit(answers),
+        mean,
+    )
+
+
+def checked(returned: Any) -> tuple[Array, Array | None]:
+    """Return the loss and its weight, or None, if they are real numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are not.
+    """
+    if not isinstance(returned, tuple):
+        return _number("loss", returned), None
+    if len(returned) != 2:
+        msg = (
+            f"loss returned a tuple of {len(returned)}; return the mean loss, or (mean "
+            "loss, weight)"
+        )
+        raise TypeError(msg)
+    return _number("loss", returned[0]), _number("weight", returned[1])
+
+
+def _number(name: str, value: Any) -> Array:
+    advice = (
+        "return one real number, the mean over the batch"
+        if name == "loss"
+        else "return one real number, such as the number of samples that were averaged"
+    )
+    if isinstance(value, str | bytes) or len(tree_leaves(value)) != 1:
+        msg = f"loss returned {type(value).__name__} as the {name}; {advice}"
+        raise TypeError(msg)
+    array = jnp.asarray(value)
+    real = jnp.floating if name == "loss" else jnp.number
+    complex_ = jnp.issubdtype(array.dtype, jnp.complexfloating)
+    if complex_ or not jnp.issubdtype(array.dtype, real) or array.size != 1:
+        msg = (
+            f"loss returned an array of shape {array.shape} and dtype {array.dtype} as "
+            f"the {name}; {advice}"
+        )
+        raise (ValueError if array.size != 1 else TypeError)(msg)
+    return array.reshape(())
+
+
+def _prepared(arguments: Any, layout: Layout) -> Any:
+    return tree_map(lambda each: widened(each, layout.dtype), arguments)
+
+
+def _summed(share: Callable[..., Share]) -> Summed:
+    @functools.partial(jax.jit, donate_argnums=0)
+    def summed(total: Array, rows: Any, *arguments: Any) -> Share:
+        vector, loss, weight = share(*arguments)
+        factor = jnp.asarray(rows if weight is None else weight, total.dtype)
+        return total + factor * vector, loss, weight
+
+    function: Summed = summed
+    return function
+
+
+def _answers(outputs: Any, targets: Any) -> tuple[Array, int] | None:
+    """Compare the largest of the last axis with integer labels, if they are that."""
+    if len(tree_leaves(outputs)) != 1 or len(tree_leaves(targets)) != 1:
+        return None
+    (scores,), (labels,) = tree_leaves(outputs), tree_leaves(targets)
+    labelled = jnp.issubdtype(labels.dtype, jnp.integer) and labels.ndim > 0
+    if not labelled or scores.shape[:-1] != labels.shape or scores.shape[-1] < 2:
+        return None
+    return (scores.argmax(-1) == labels).sum(), labels.size
