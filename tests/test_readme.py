@@ -181,3 +181,19 @@ def test_the_spectrum_figures_are_those_of_the_committed_run():
         if each["products"] == 60
     }
     assert f"{with_60['hutchinson']} and {with_60['xtrace']}" in README
+
+
+def test_the_figures_of_the_torch_model_are_those_of_the_committed_run():
+    (file,) = sorted((ROOT / "bench" / "results").glob("*-torch_model.jsonl"))[-1:]
+    data = json.loads(file.read_text())["data"]
+    values = {}
+    for each in data["records"]:
+        row = f"{each['value']:.1f} | {each['evaluations']} | {each['wall']:.1f} s"
+        share = f"{each['of_script']:.2f}"
+        where = f"{each['method']}, {each['epochs']} epochs"
+        assert f"| {where} | {row} | {share} |" in README
+        values.setdefault(each["epochs"], []).append(each["value"])
+    # what the README makes of them: script, recipe, as many evaluations, default
+    for script, recipe, *others in values.values():
+        assert script == recipe
+        assert all(0.995 < other / script < 1.012 for other in others)
