@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sharpkit.progress import Progress, reporter
 from sharpkit.reports.evaluate import Evaluator, norm
 from sharpkit.reports.inputs import Pairs, pairs_of
-from sharpkit.reports.measure import MEASURES, Plan, checked_measures, steps
+from sharpkit.reports.measure import MEASURES, Plan, checked_measures, release, steps
 from sharpkit.results.comparison import Comparison, Path, Settings
 from sharpkit.results.report import Report
 
@@ -155,9 +155,7 @@ def _alternately(
         for side, problem, each in zip(("a", "b"), pair, running, strict=True):
             left -= 1
             report = next(each)
-            release = getattr(problem, "release", None)
-            if release is not None:  # the graph that torch keeps for products
-                release()
+            release(problem)
             yield side, report, left
 
 

@@ -90,7 +90,16 @@ def measure(
     """
     wanted = checked_measures(measures)
     plan = Plan(epsilon, repeats, k, wanted, seed, backend, progress)
-    return deque(steps(checked_problem("problem", problem), plan), maxlen=1).pop()
+    report = deque(steps(checked_problem("problem", problem), plan), maxlen=1).pop()
+    release(problem)
+    return report
+
+
+def release(problem: Any) -> None:
+    """Have a problem free what it keeps for products: torch's graph."""
+    own = getattr(problem, "release", None)
+    if own is not None:
+        own()
 
 
 def steps(problem: Any, plan: Plan) -> Iterator[Report]:

@@ -23,7 +23,7 @@ jnp = pytest.importorskip("jax.numpy")
 torch = pytest.importorskip("torch")
 
 SIZES = (64, 20, 10)
-# Asked for is 1e-5. The largest relative difference seen is 6e-15 in float64 and 2.1e-6
+# Asked for is 1e-5. The largest relative difference seen is 6e-15 in float64 and 3.2e-6
 # in float32, both of the sharpness.
 AGREED = {"float64": 1e-10, "float32": 1e-5}
 
@@ -39,12 +39,12 @@ class Through(NamedTuple):
 @pytest.fixture(scope="module")
 def minimum():
     """Network, statistics and weights of a minimum in float64, and the data."""
-    digits, network = load_digits(), MLP(SIZES)
+    digits, network = load_digits(train=300), MLP(SIZES)
     x, y = digits.x_train.astype(np.float64), digits.y_train
     w = network.initial_weights(0, np.float64)
     statistics = frozen_statistics(network, w, x, y)
     problem = Problem(network, x, y, batch_norm="frozen", statistics=statistics)
-    for _ in range(300):
+    for _ in range(100):
         w -= 0.3 * problem(w)[1]
     return network, statistics, w, x, y
 
@@ -79,7 +79,7 @@ def through_jax(network, statistics, w, x, y):
         return -jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1).mean()
 
     problem = sharpkit.jax.problem(
-        loss, network.layers(w), (x, y), model=model, micro_batch=300
+        loss, network.layers(w), (x, y), model=model, micro_batch=110
     )
     return Through(problem, problem.weights, np.arange(w.size))  # the lab's order
 
@@ -112,7 +112,7 @@ def through_torch(network, statistics, w, x, y):
         torch.nn.CrossEntropyLoss(),
         (torch.tensor(x), torch.tensor(y)),
         batch_norm="running",
-        micro_batch=300,
+        micro_batch=110,
     )
     order = entries(np.arange(w.size))
     order = np.concatenate([each.ravel() for each in order.values()])

@@ -40,8 +40,8 @@ def problem(
     ----------
     model : torch.nn.Module
         In any mode; all is evaluated without dropout. Left as found: weights, buffers,
-        modes, gradients and random state, also after an exception. Its values are
-        copied now; later changes of it are not seen.
+        modes, gradients and random state, also after an exception. Parameters to
+        measure and buffers are copied now; the others are shared unless converted.
     loss
         A mean over the batch: ``loss(output, targets)``, such as
         ``torch.nn.CrossEntropyLoss()``; or ``loss(model, batch)``.

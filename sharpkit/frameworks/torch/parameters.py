@@ -19,7 +19,10 @@ SHOWN = 8  # names in a message
 
 @dataclass(frozen=True)
 class Values:
-    """A model's tensors at one point, copied: measured, constant, and buffers."""
+    """A model's tensors at one point: measured, constant, and buffers.
+
+    Copies, but for constants that have the dtype already: a frozen model may be large.
+    """
 
     weights: Any
     constants: dict[str, Any]
@@ -88,13 +91,20 @@ class Layout:
         with torch.inference_mode(False):  # autograd keeps none made in that mode
             return tensor.detach().to(device=self.device, dtype=dtype, copy=True)
 
+    def _shared(self, tensor: Any) -> Any:
+        floating = tensor.is_floating_point()
+        same = not floating or tensor.dtype == self.dtype
+        if same and not tensor.is_inference():
+            return tensor.detach()
+        return self.cast(tensor)
+
     def values(self, model: Any) -> Values:
         """Return a copy of the model's tensors."""
         parameters = dict(model.named_parameters())
         constants = parameters.keys() - set(self.names)
         return Values(
             weights=self.joined(parameters),
-            constants={name: self.cast(parameters[name]) for name in constants},
+            constants={name: self._shared(parameters[name]) for name in constants},
             buffers={name: self.cast(x) for name, x in model.named_buffers()},
         )
 

@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
+
+# `jax_cases` stands beside this file.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture
