@@ -16,7 +16,7 @@ EXAMPLES = {
     # file: what it needs, and what it prints
     "torch_convnet.py": (
         ["torch"],
-        [r"batch 20: accuracy 9\d", r"batch 500: accuracy 9\d", "sharpness, % of 5"],
+        [r"batch 20: accuracy (9|10)\d", r"batch 500: accuracy (9|10)\d", "conv1 +160"],
     ),
     "tiny_gpt2.py": (
         ["torch", "transformers"],
@@ -40,9 +40,8 @@ def test_example(name, tmp_path):
     for module in needs:
         if importlib.util.find_spec(module) is None:
             pytest.skip(f"{module} is not installed")
-    strictly = ["-W", "error::sharpkit.SharpkitWarning"]
     done = subprocess.run(
-        [sys.executable, *strictly, ROOT / "examples" / name],
+        [sys.executable, ROOT / "examples" / name],
         capture_output=True,
         text=True,
         timeout=300,
@@ -51,5 +50,6 @@ def test_example(name, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    assert "SharpkitWarning" not in done.stderr
     for pattern in printed:
         assert re.search(pattern, done.stdout), done.stdout
