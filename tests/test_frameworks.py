@@ -1,0 +1,32 @@
+"""`sharpkit.torch` and `sharpkit.jax`, loaded when asked for."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import sharpkit
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_framework_is_reached_by_its_name(name):
+    pytest.importorskip(name)
+    found = getattr(sharpkit, name)
+    assert found.__name__ == f"sharpkit.frameworks.{name}"
+    assert callable(found.problem)
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_missing_library_is_named(name, monkeypatch):
+    ours = f"sharpkit.frameworks.{name}"
+    for module in [m for m in sys.modules if m.startswith(ours)]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ModuleNotFoundError, match=f"is missing: pip install {name}"):
+        getattr(sharpkit, name)
+
+
+def test_there_is_no_other():
+    with pytest.raises(AttributeError, match="has no attribute 'tensorflow'"):
+        _ = sharpkit.tensorflow
