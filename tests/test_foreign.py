@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
+import fake_cupy
 import numpy as np
 import pytest
 
@@ -208,3 +212,51 @@ def test_a_device_without_kernels():
     torch = pytest.importorskip("torch")
     with pytest.raises(TypeError, match=r"device meta; move it: weights\.cpu\(\)"):
         sharpkit.sharpness(torch.ones(3, device="meta"), lambda w: 0.0)
+
+
+class OnDevice:
+    """A stand-in for a tensor on CUDA: it lends its memory and can do nothing else."""
+
+    device = SimpleNamespace(type="cuda")
+
+    def __init__(self, array):
+        self.array, self.dtype = array, array.dtype
+
+    def detach(self):
+        return self
+
+
+def test_tensors_on_cuda_run_on_its_kernels_without_a_copy(monkeypatch):
+    with fake_cupy.installed() as cupy:
+        lend = SimpleNamespace(Tensor=OnDevice, from_dlpack=OnDevice)
+        monkeypatch.setitem(sys.modules, "torch", lend)
+        monkeypatch.setattr(cupy, "from_dlpack", lambda t: t.array, raising=False)
+        h, w = cupy.asarray(CURVATURE), cupy.ones(N)
+
+        def of_cupy(w):
+            return 1 + 0.5 * (h * w * w).sum(), h * w
+
+        def of_tensors(w):
+            assert isinstance(w, OnDevice)
+            loss, gradient = of_cupy(w.array)
+            return OnDevice(loss), OnDevice(gradient)
+
+        copies = []
+        for weights, loss_fn in ((w, of_cupy), (OnDevice(w), of_tensors)):
+            fake_cupy.copies.clear()
+            found = sharpkit.sharpness(weights, loss_fn)
+            copies.append(dict(fake_cupy.copies))
+        top = sharpkit.eigenvalues(OnDevice(w), hvp=lambda w, v: OnDevice(h * v.array))
+    assert copies[0] == copies[1]
+    assert (found.backend, top.run.backend) == ("cuda", "cuda")
+    known = sharpkit.sharpness(np.ones(N), quadratic)
+    assert found.value == pytest.approx(known.value, rel=1e-12)
+    assert float(top) == pytest.approx(4, rel=1e-3)
+
+
+def test_cuda_without_cupy_says_what_to_install(monkeypatch):
+    lend = SimpleNamespace(Tensor=OnDevice, from_dlpack=OnDevice)
+    monkeypatch.setitem(sys.modules, "torch", lend)
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    with pytest.raises(RuntimeError, match=r"needs CuPy: pip install"):
+        sharpkit.sharpness(OnDevice(np.ones(3)), lambda w: 0.0)
