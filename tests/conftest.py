@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -43,3 +44,13 @@ def dtype(request):
 def threads():
     yield parallel.set_num_threads
     parallel._threads, parallel._pool = None, None
+
+
+@pytest.fixture
+def interruptible():
+    """Processes started meanwhile heed Ctrl-C, also where a shell runs the tests in the
+    background: it has them ignored there, and children inherit that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

@@ -74,12 +74,7 @@ def test_the_device_reaches_the_trials(run, tmp_path, monkeypatch, arguments, wo
     assert seen["workers"] == (workers or available_cores())
 
 
-def heed_interrupts():
-    """Else they are ignored, as in all that a shell runs in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def test_an_interrupt_leaves_what_is_finished(tmp_path):
+def test_an_interrupt_leaves_what_is_finished(tmp_path, interruptible):
     """Ctrl-C as a terminal sends it: to the whole process group."""
     out = tmp_path / "out"
     process = subprocess.Popen(
@@ -88,7 +83,6 @@ def test_an_interrupt_leaves_what_is_finished(tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
-        preexec_fn=heed_interrupts,
     )
     results = out / "results.json"
     while not results.exists() and process.poll() is None:

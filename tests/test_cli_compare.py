@@ -248,12 +248,7 @@ def test_an_interrupt_before_anything_is_finished(run):
     assert not Path("sharpkit-compare").exists()
 
 
-def heed_interrupts():
-    """Else they are ignored, as in all that a shell runs in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def test_as_a_user_does_and_ctrl_c(folder):
+def test_as_a_user_does_and_ctrl_c(folder, interruptible):
     """A process of its own, the module found in the folder that it is started in."""
     environment = os.environ | {"SLOW": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(
@@ -263,7 +258,6 @@ def test_as_a_user_does_and_ctrl_c(folder):
         text=True,
         env=environment,
         start_new_session=True,
-        preexec_fn=heed_interrupts,
     )
     file = Path("sharpkit-compare/compare.json")
     done = 0
