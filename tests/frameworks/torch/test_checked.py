@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from torch import nn
 from torch_cases import case
 from torch_required import torch
 
 import sharpkit
 from sharpkit.frameworks.torch import problem
+
+nn = torch.nn
 
 
 @pytest.mark.parametrize("name", ["conv_batch_norm", "regression", "class_weighted"])
