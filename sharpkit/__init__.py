@@ -78,7 +78,7 @@ def __getattr__(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"sharpkit.frameworks.{name}")
     except ModuleNotFoundError as error:
-        if error.name != name:
+        if (error.name or "").partition(".")[0] != name:
             raise
         msg = f"sharpkit.{name} needs a library that is missing: pip install {name}"
         raise ModuleNotFoundError(msg, name=name) from error
