@@ -71,8 +71,8 @@ def check(
     seed
         Fixes the directions; the same seed gives the same bits.
     backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live. ``"cuda"`` needs CuPy weights, and callbacks that
-        take and return CuPy arrays.
+        None: where the weights live. ``"cuda"`` needs weights on a CUDA device, and
+        callbacks that take and return arrays there.
     progress
         True, False, a callable ``progress(evaluations, None, 0.0)``, or None: a line on
         stderr if that is a terminal and the check takes over two seconds.

@@ -61,8 +61,8 @@ def diagonal(
     seed
         Fixes the random vectors; the same seed gives the same bits.
     backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live. ``"cuda"`` needs CuPy weights, and callbacks that
-        take and return CuPy arrays.
+        None: where the weights live. ``"cuda"`` needs weights on a CUDA device, and
+        callbacks that take and return arrays there.
     progress
         True, False, a callable ``progress(products, budget, trace)``, or None: a line
         on stderr if that is a terminal and the estimate takes over two seconds.

@@ -68,8 +68,9 @@ def sharpness(
         All weights, flattened; never written to. float16 is measured on a float32 copy.
     loss_fn
         ``loss_fn(w) -> loss`` or ``(loss, gradient)``, the mean loss over the training
-        set. ``w`` is a buffer that the next call overwrites. A loss alone is
-        differentiated numerically, in search spaces of up to 1000 dimensions.
+        set. ``w`` is of the kind of the weights, and a buffer that the next call
+        overwrites. A loss alone is differentiated numerically, in search spaces of up
+        to 1000 dimensions.
     groups : mapping of str to slice, optional
         Measure each of these ranges of the weights by itself, the others fixed, and
         return `GroupResults`: ``problem.layers`` tells which layers are sharp. The
@@ -102,8 +103,8 @@ def sharpness(
     seed
         Fixes the subspace and the restarts; the same seed gives the same bits.
     backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live. ``"cuda"`` needs CuPy weights, and a callback that
-        takes and returns CuPy arrays.
+        None: where the weights live. ``"cuda"`` needs weights on a CUDA device, and a
+        callback that takes and returns arrays there.
     progress
         True, False, a callable ``progress(evaluations, budget, value)``, or None: a
         line on stderr if that is a terminal and the search takes over two seconds.

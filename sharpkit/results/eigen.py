@@ -20,7 +20,7 @@ class EigenResult(Ran):
 
     values : (k,) float64
         The most extreme one first; fewer than k only where the products ran out early.
-    vectors : (k, n), of the weights' dtype
+    vectors : (k, n), of the weights' dtype, NumPy or CuPy
         Unit vectors, one per row, where the weights live.
     residuals : (k,) float64
         ``||A v - value v||``, rounding and the error of the products included: an

@@ -61,7 +61,7 @@ class SharpnessResult:
         negative, and a lower bound: the maximum is searched, not proven.
     loss, max_loss : float
         The loss at the weights and the largest finite one found in the box.
-    displacement : (n,), of the weights' dtype
+    displacement : (n,), of the weights' dtype, NumPy or CuPy
         ``loss_fn(weights + displacement)`` is `max_loss`, in a subspace to rounding.
     evaluations, calls : int
         Loss-and-gradient evaluations spent, and calls of the callback (more than

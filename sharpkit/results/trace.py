@@ -108,9 +108,9 @@ class TraceResult(Ran):
 class DiagonalResult(Ran):
     """The diagonal of a Hessian, entry by entry, and how it was obtained.
 
-    values : (n,), of the weights' kind and dtype
+    values : (n,), of the weights' dtype, NumPy or CuPy
         Unbiased.
-    stderr : (n,), of the weights' kind and dtype
+    stderr : (n,), of the weights' dtype, NumPy or CuPy
         Standard error of each value.
     quantile : float
         ``values +- quantile * stderr`` are 95 % intervals (Student's t).
