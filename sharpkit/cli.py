@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -196,14 +198,12 @@ def compare(
     compare.png.
     """
     from sharpkit.reports.checkpoints import load
-    from sharpkit.reports.command import Kept, is_of_input, problem_from
+    from sharpkit.reports.command import Kept, problem_from
     from sharpkit.reports.compare import compare as run
 
-    console = Console()
     origin = {"a": str(a), "b": str(b), "problem": problem}
     kept = Kept(out, {"sharpkit": sharpkit.__version__, "origin": origin})
-    stopped = False
-    try:
+    with _reported(Console(), kept):
         run(
             load(a),
             load(b),
@@ -215,22 +215,29 @@ def compare(
             seed=seed,
             on_result=kept.keep,
         )
-    except KeyboardInterrupt:
-        stopped = True
+
+
+@contextmanager
+def _reported(console: Console, kept: Kept) -> Iterator[None]:
+    """Show what is kept, however the work inside ends, and exit as it ended."""
+    from sharpkit.reports.command import is_of_input
+
+    try:
+        try:
+            yield
+        finally:
+            if kept.comparison is not None:
+                _show_comparison(console, kept)
+    except KeyboardInterrupt as interrupt:
+        done = "What was finished is kept."
+        nothing = "It was before anything was finished."
+        console.print(f"Stopped. {done if kept.comparison else nothing}")
+        raise typer.Exit(INTERRUPTED) from interrupt
     except Exception as error:
-        if kept.comparison is not None:
-            _show_comparison(console, kept)
         if not is_of_input(error):
             raise
         console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from error
-    if kept.comparison is not None:
-        _show_comparison(console, kept)
-    if stopped:
-        done = "What was finished is kept."
-        nothing = "It was before anything was finished."
-        console.print(f"Stopped. {done if kept.comparison else nothing}")
-        raise typer.Exit(INTERRUPTED)
 
 
 def _show_comparison(console: Console, kept: Kept) -> None:

@@ -131,24 +131,10 @@ def check(
             seed,
             lambda calls: report(calls, 0.0),
         )
-        noise, found = noise_answer(trial)
-        gradient = gradient_answer(trial, noise, directions)
         exact = None if own is None else native_hvp(own, kind)
-        product = product_answer(trial, noise, exact)
-    loss = trial.centre.loss
-    rise = spurious_rise(DEFAULT_EVALUATIONS - 1) * noise.loss
+        answers = _answers(trial, exact, directions)
     return CheckResult(
-        loss=loss,
-        deterministic=trial.deterministic,
-        loss_difference=trial.loss_difference,
-        gradient_difference=trial.gradient_difference,
-        noise=noise.loss,
-        noise_found=found,
-        smallest_sharpness=100 * rise / (1 + loss) if loss > -1 else math.nan,
-        **gradient._asdict(),
-        **product._asdict(),
-        evaluation_seconds=trial.evaluation_seconds,
-        costs=_costs(trial, product.product_seconds),
+        **answers,
         n=space.size,
         evaluations=trial.calls,
         backend=name,
@@ -157,6 +143,28 @@ def check(
         seconds=time.perf_counter() - began,
         callback_seconds=trial.seconds,
     )
+
+
+def _answers(trial: Trial, hvp: Hvp | None, directions: int) -> dict[str, Any]:
+    """Return what was asked, question by question: fields of `CheckResult`."""
+    noise, found = noise_answer(trial)
+    gradient = gradient_answer(trial, noise, directions)
+    product = product_answer(trial, noise, hvp)
+    loss = trial.centre.loss
+    rise = spurious_rise(DEFAULT_EVALUATIONS - 1) * noise.loss
+    return {
+        "loss": loss,
+        "deterministic": trial.deterministic,
+        "loss_difference": trial.loss_difference,
+        "gradient_difference": trial.gradient_difference,
+        "noise": noise.loss,
+        "noise_found": found,
+        "smallest_sharpness": 100 * rise / (1 + loss) if loss > -1 else math.nan,
+        **gradient._asdict(),
+        **product._asdict(),
+        "evaluation_seconds": trial.evaluation_seconds,
+        "costs": _costs(trial, product.product_seconds),
+    }
 
 
 def _costs(trial: Trial, product_seconds: float) -> dict[str, float]:

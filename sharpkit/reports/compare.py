@@ -165,7 +165,7 @@ def _ends(pair: tuple[Any, Any]) -> tuple[Evaluator, Evaluator]:
     for what, of_a, of_b in (
         ("size", one.weights.size, other.weights.size),
         ("dtype", one.weights.dtype, other.weights.dtype),
-        ("kind", one.library, other.library),
+        ("kind", one.kind_name, other.kind_name),
     ):
         if of_a != of_b:
             msg = (

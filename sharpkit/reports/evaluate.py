@@ -37,7 +37,7 @@ class Evaluator:
         self._objective = Objective(native_loss(problem, self.kind), self.weights)
 
     @property
-    def library(self) -> str:
+    def kind_name(self) -> str:
         """Whose arrays the weights are."""
         own = array_module(self.weights).__name__
         return f"{own} array" if self.kind is None else self.kind.name

@@ -41,42 +41,58 @@ def compiled(
     layout: Layout, loss: Callable[..., Any], model: Callable[..., Any] | None
 ) -> Compiled:
     """Return the functions of a batch; arrays are their arguments, they hold none."""
+    batch = _Batch(layout, loss, model)
+    return Compiled(
+        _summed(batch.gradient),
+        _summed(batch.hessian),
+        _summed(batch.gauss_newton),
+        jax.jit(batch.answers),
+        batch.mean,
+    )
 
-    def outputs(constants: Any, inputs: Any, w: Array) -> Any:
-        assert model is not None  # checked with the arguments
-        return model(layout.tree(w, constants), inputs)
 
-    def mean(constants: Any, arguments: Any, w: Array) -> tuple[Array, Array | None]:
-        arguments = _prepared(arguments, layout)
-        if model is None:
-            return checked(loss(layout.tree(w, constants), *arguments))
+class _Batch:
+    """The functions of one batch, as JAX traces them."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        loss: Callable[..., Any],
+        model: Callable[..., Any] | None,
+    ) -> None:
+        self._layout, self._loss, self._model = layout, loss, model
+
+    def mean(
+        self, constants: Any, arguments: Any, w: Array
+    ) -> tuple[Array, Array | None]:
+        arguments = self._prepared(arguments)
+        if self._model is None:
+            return checked(self._loss(self._layout.tree(w, constants), *arguments))
         inputs, targets = arguments[0]
-        return checked(loss(outputs(constants, inputs, w), targets))
+        return checked(self._loss(self._outputs(constants, inputs, w), targets))
 
-    def gradient(constants: Any, arguments: Any, w: Array) -> Share:
-        value = jax.value_and_grad(
-            functools.partial(mean, constants, arguments), has_aux=True
-        )
-        (found, weight), slope = value(w)
+    def gradient(self, constants: Any, arguments: Any, w: Array) -> Share:
+        mean = functools.partial(self.mean, constants, arguments)
+        (found, weight), slope = jax.value_and_grad(mean, has_aux=True)(w)
         return slope, found, weight
 
-    def hessian(constants: Any, arguments: Any, w: Array, v: Array) -> Share:
+    def hessian(self, constants: Any, arguments: Any, w: Array, v: Array) -> Share:
         def slope(w: Array) -> tuple[Array, Any]:
-            vector, *rest = gradient(constants, arguments, w)
+            vector, *rest = self.gradient(constants, arguments, w)
             return vector, rest
 
         _, product, (found, weight) = jax.jvp(slope, (w,), (v,), has_aux=True)
         return product, found, weight
 
-    def gauss_newton(constants: Any, arguments: Any, w: Array, v: Array) -> Share:
-        inputs, targets = _prepared(arguments, layout)[0]
-        forward = functools.partial(outputs, constants, inputs)
+    def gauss_newton(self, constants: Any, arguments: Any, w: Array, v: Array) -> Share:
+        inputs, targets = self._prepared(arguments)[0]
+        forward = functools.partial(self._outputs, constants, inputs)
+
+        def mean(out: Any) -> tuple[Array, Array | None]:
+            return checked(self._loss(out, targets))
 
         def slope(out: Any) -> tuple[Any, Any]:
-            value = jax.value_and_grad(
-                lambda o: checked(loss(o, targets)), has_aux=True
-            )
-            found, vector = value(out)
+            found, vector = jax.value_and_grad(mean, has_aux=True)(out)
             return vector, found
 
         out, pull = jax.vjp(forward, w)
@@ -84,17 +100,16 @@ def compiled(
         _, curved, (found, weight) = jax.jvp(slope, (out,), (moved,), has_aux=True)
         return pull(curved)[0], found, weight
 
-    def answers(constants: Any, arguments: Any, w: Array) -> Any:
-        inputs, targets = _prepared(arguments, layout)[0]
-        return _answers(outputs(constants, inputs, w), targets)
+    def answers(self, constants: Any, arguments: Any, w: Array) -> Any:
+        inputs, targets = self._prepared(arguments)[0]
+        return _answers(self._outputs(constants, inputs, w), targets)
 
-    return Compiled(
-        _summed(gradient),
-        _summed(hessian),
-        _summed(gauss_newton),
-        jax.jit(answers),
-        mean,
-    )
+    def _outputs(self, constants: Any, inputs: Any, w: Array) -> Any:
+        assert self._model is not None  # checked with the arguments
+        return self._model(self._layout.tree(w, constants), inputs)
+
+    def _prepared(self, arguments: Any) -> Any:
+        return tree_map(lambda each: widened(each, self._layout.dtype), arguments)
 
 
 def checked(returned: Any) -> tuple[Array, Array | None]:
@@ -135,10 +150,6 @@ def _number(name: str, value: Any) -> Array:
         )
         raise (ValueError if array.size != 1 else TypeError)(msg)
     return array.reshape(())
-
-
-def _prepared(arguments: Any, layout: Layout) -> Any:
-    return tree_map(lambda each: widened(each, layout.dtype), arguments)
 
 
 def _summed(share: Callable[..., Share]) -> Summed:
