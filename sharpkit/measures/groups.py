@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
@@ -75,7 +76,8 @@ def by_group(
     """
     if loss_fn is not None:
         require_callable("loss_fn", loss_fn)
-        if measure.__name__ != "sharpness" and hvp is None:
+        # Only asked for where it is used: to find out may take work.
+        if hvp is None and "hvp" in inspect.signature(measure).parameters:
             hvp = getattr(loss_fn, "hvp", None)
     weights, kind = native(weights)
     weights = checked_weights(weights)
