@@ -8,7 +8,7 @@ SOURCES := pyproject.toml setup.py MANIFEST.in \
 .PHONY: demo test bench lint clean
 
 demo: $(VENV)/installed
-	$(VENV)/bin/sharpkit reproduce --out sharpkit-results
+	$(VENV)/bin/sharpkit demo --out sharpkit-results
 
 test: $(VENV)/installed-test
 	$(VENV)/bin/pytest -q

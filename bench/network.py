@@ -7,7 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from sharpkit.lab.data import draw_glyphs
-from sharpkit.lab.network import MLP
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.optimizers import Adam
 from sharpkit.lab.problem import Problem
 from sharpkit.lab.train import train

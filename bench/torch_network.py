@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 import sharpkit
 from bench.table import CaseError
-from sharpkit.lab.network import MLP
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.problem import Problem
 
 Array = NDArray[Any]

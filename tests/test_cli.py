@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 import sharpkit
 from sharpkit.cli import INTERRUPTED, app
-from sharpkit.lab import reproduce as reproducing
+from sharpkit.lab.demo import run as reproducing
 from sharpkit.parallel import available_cores
 
 # -P: the installed package, not the sources that tests may be started from
@@ -29,17 +29,17 @@ def test_version(run):
 
 
 def test_help_names_the_command(run):
-    assert "reproduce" in run("--help").output
+    assert "demo" in run("--help").output
 
 
 def test_mnist_without_a_folder_says_what_to_do(run):
-    found = run("reproduce", "--data", "mnist")
+    found = run("demo", "--data", "mnist")
     assert found.exit_code == 2
     assert "needs the folder" in found.output
 
 
 def test_mnist_without_files_names_the_folder(run, tmp_path):
-    found = run("reproduce", "--data", "mnist", "--folder", str(tmp_path))
+    found = run("demo", "--data", "mnist", "--folder", str(tmp_path))
     assert found.exit_code == 2
     assert "train-images-idx3-ubyte" in found.output.replace("\n", "")
 
@@ -47,7 +47,7 @@ def test_mnist_without_files_names_the_folder(run, tmp_path):
 def test_without_cuda_nothing_is_begun(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     out = tmp_path / "out"
-    found = run("reproduce", "--device", "cuda", "--out", str(out))
+    found = run("demo", "--device", "cuda", "--out", str(out))
     assert found.exit_code == 2
     assert "Error: device='cuda' needs CuPy" in found.output.replace("\n", " ")
     assert not out.exists()
@@ -68,7 +68,7 @@ def test_the_device_reaches_the_trials(run, tmp_path, monkeypatch, arguments, wo
     chosen = ["cuda", *arguments] if arguments != ["cpu"] else arguments
     options = ["--data", "digits", "--out", str(tmp_path)]
     with fake_cupy.installed():
-        found = run("reproduce", "--device", *chosen, *options)
+        found = run("demo", "--device", *chosen, *options)
     assert found.exit_code == 0, found.output
     assert seen["device"] == {chosen[0]}
     assert seen["workers"] == (workers or available_cores())
@@ -78,7 +78,7 @@ def test_an_interrupt_leaves_what_is_finished(tmp_path, interruptible):
     """Ctrl-C as a terminal sends it: to the whole process group."""
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [*COMMAND, "reproduce", "--data", "digits", "--out", str(out)],
+        [*COMMAND, "demo", "--data", "digits", "--out", str(out)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

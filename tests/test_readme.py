@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sharpkit.lab.settings import EPSILONS
-from sharpkit.lab.tables import spread
-from sharpkit.lab.verdict import (
+from sharpkit.lab.demo.settings import EPSILONS
+from sharpkit.lab.demo.verdict import (
     curvature_verdicts,
     largest_eigenvalues,
     predicted_values,
@@ -19,6 +18,7 @@ from sharpkit.lab.verdict import (
     traces,
     verdicts,
 )
+from sharpkit.lab.intervals import spread
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

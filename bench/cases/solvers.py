@@ -22,7 +22,7 @@ import sharpkit
 from bench.table import CaseError, Table
 from sharpkit import SharpnessResult
 from sharpkit.lab.data import Dataset, draw_glyphs, load_digits
-from sharpkit.lab.network import MLP
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.optimizers import Adam
 from sharpkit.lab.problem import Problem
 from sharpkit.lab.train import TrainingRun, train

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 import sharpkit
 from bench.table import CaseError, Table
 from bench.timing import Timing, interleaved, ratio
-from sharpkit.lab.network import MLP
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.optimizers import Adam
 
 Array = NDArray[Any]

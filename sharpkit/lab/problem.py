@@ -9,7 +9,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from sharpkit.arrays import array_module
-from sharpkit.lab.network import MLP, Statistics
+from sharpkit.lab.networks.base import Network, Statistics
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.products import Products
 from sharpkit.lab.steps import check_labels
 
@@ -60,7 +61,7 @@ class Problem:
 
     def __init__(
         self,
-        network: MLP,
+        network: Network,
         x: Array,
         y: Array,
         *,
@@ -76,11 +77,11 @@ class Problem:
                 "statistics for 'running' and 'frozen', and none for 'batch'"
             )
             raise ValueError(msg)
-        check_labels(y, len(x), network.sizes[-1])
+        check_labels(y, len(x), network.classes)
         self.network, self.x, self.y = network, x, y
         self.batch_norm: BatchNorm = batch_norm
         self.statistics = statistics
-        self._products = Products(network)
+        self._products = Products(network) if isinstance(network, MLP) else None
 
     def __call__(self, weights: Array) -> tuple[float, Array]:
         """Return the mean loss and its gradient, a new (n,) array."""
@@ -98,7 +99,8 @@ class Problem:
         See `Products.hessian`, also for what is raised where ``v`` is not of the
         weights' shape, dtype and place.
         """
-        return self._product(self._products.hessian, weights, v, self.x, self.y)
+        products = self._exact()
+        return self._product(products.hessian, weights, v, self.x, self.y)
 
     def gauss_newton(self, weights: Array, v: Array) -> Array:
         """Return the exact Gauss-Newton matrix times ``v``, a new (n,) array.
@@ -106,7 +108,16 @@ class Problem:
         ``J^T H_L J v`` of the mean loss: the Hessian without the curvature of the
         network itself. See `Products.gauss_newton`, and `hvp` for what is raised.
         """
-        return self._product(self._products.gauss_newton, weights, v, self.x)
+        return self._product(self._exact().gauss_newton, weights, v, self.x)
+
+    def _exact(self) -> Products:
+        if self._products is None:
+            msg = (
+                f"exact products of a {type(self.network).__name__} are not written; "
+                "make its module a problem with sharpkit.torch.problem"
+            )
+            raise NotImplementedError(msg)
+        return self._products
 
     def _product(
         self, write: Callable[..., None], weights: Array, v: Array, *samples: Array
@@ -151,6 +162,7 @@ class Problem:
         rows = size = len(self.x)
         if self.statistics is not None:
             size = BLOCK_ROWS if array_module(weights) is np else DEVICE_BLOCK_ROWS
+            size = self.network.block_rows or size
         return (slice(start, start + size) for start in range(0, rows, size))
 
 
@@ -159,6 +171,8 @@ def _rows(samples: Array, block: slice) -> Array:
     return samples if block.stop >= len(samples) > block.start == 0 else samples[block]
 
 
-def frozen_statistics(network: MLP, weights: Array, x: Array, y: Array) -> Statistics:
+def frozen_statistics(
+    network: Network, weights: Array, x: Array, y: Array
+) -> Statistics:
     """Return the batch-norm statistics of all samples at ``weights``, to be frozen."""
     return network.evaluate(weights, x, y, statistics="batch").statistics

@@ -16,13 +16,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from sharpkit.arrays import array_module
-from sharpkit.lab.network import (
-    MLP,
-    Layer,
-    Norm,
-    Statistics,
-    require_one_place,
-)
+from sharpkit.lab.networks.base import Layer, Statistics
+from sharpkit.lab.networks.mlp import MLP, Norm, require_one_place
 from sharpkit.lab.steps import product_steps_for, steps_for
 from sharpkit.lab.tape import Memory, NormTangent, Pass, Tape
 

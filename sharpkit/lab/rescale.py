@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.lab.network import BATCH_NORM_EPS, MLP, Statistics
+from sharpkit.lab.networks.base import BATCH_NORM_EPS, Statistics
+from sharpkit.lab.networks.mlp import MLP
 
 Array = Any  # a NumPy or a CuPy array
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from sharpkit.lab.network import Buffers, Layer, Norm, Statistics
+from sharpkit.lab.networks.base import Layer, Statistics
+from sharpkit.lab.networks.mlp import Buffers, Norm
 
 Array = Any  # a NumPy or a CuPy array
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from sharpkit.arrays import array_module
-from sharpkit.lab.network import MLP, Statistics, require_one_place
+from sharpkit.lab.networks.base import Statistics
+from sharpkit.lab.networks.mlp import MLP, require_one_place
 from sharpkit.lab.optimizers import Optimizer
 from sharpkit.lab.problem import Problem
 from sharpkit.lab.steps import check_labels

@@ -15,7 +15,8 @@ from numpy.testing import assert_allclose
 
 import sharpkit
 from sharpkit.lab.data import load_digits
-from sharpkit.lab.network import BATCH_NORM_EPS, MLP
+from sharpkit.lab.networks.base import BATCH_NORM_EPS
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.problem import Problem, frozen_statistics
 
 jax = pytest.importorskip("jax")

@@ -6,7 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from sharpkit.lab.network import MLP, Statistics
+from sharpkit.lab.networks.base import Statistics
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.problem import Problem, frozen_statistics
 
 

@@ -9,8 +9,9 @@ import pytest
 from sharpkit.arrays import array_module, to_host
 from sharpkit.lab import network, optimizers, problem
 from sharpkit.lab.data import load_digits
-from sharpkit.lab.experiments.path import parametric_path
-from sharpkit.lab.network import MLP, Statistics
+from sharpkit.lab.demo.path import parametric_path
+from sharpkit.lab.networks.base import Statistics
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.optimizers import SGD, Adam
 from sharpkit.lab.problem import Problem, frozen_statistics
 from sharpkit.lab.rescale import layer_norms, with_norms

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from sharpkit.lab.data import load_digits
+from sharpkit.lab.demo.run import reproduce
+from sharpkit.lab.demo.settings import Setting, setting
 from sharpkit.lab.devices import DeviceError, array_library
-from sharpkit.lab.reproduce import reproduce
-from sharpkit.lab.settings import Setting, setting
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from sharpkit.lab import problem as problem_module
 from sharpkit.lab import products
-from sharpkit.lab.network import MLP
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.problem import Problem
 
 names = pytest.mark.parametrize("name", ["hvp", "gauss_newton"])

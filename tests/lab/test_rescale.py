@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from sharpkit.lab.network import MLP, Statistics
+from sharpkit.lab.networks.base import Statistics
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.problem import Problem
 from sharpkit.lab.rescale import layer_norms, with_norms
 

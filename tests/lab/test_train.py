@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sharpkit.lab.network import MLP
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.optimizers import SGD, Adam
 from sharpkit.lab.problem import Problem
 from sharpkit.lab.train import train

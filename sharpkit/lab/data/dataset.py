@@ -1,7 +1,8 @@
-"""The one shape in which every loader hands over its images and labels."""
+"""The one shape in which every loader hands over its samples and labels."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import TypeVar, cast
@@ -18,7 +19,7 @@ _T = TypeVar("_T", np.float32, np.int64)
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Images and labels of one classification task, train and test.
+    """Samples and labels of one classification task, train and test.
 
     Arrays are stored C-contiguous and read-only, so that an experiment cannot change
     the data of the next one by accident. An array that already has the right type and
@@ -30,7 +31,7 @@ class Dataset:
     name : str
         Short name, for titles and file names.
     x_train, x_test : ndarray, shape (M, d), float32
-        One flattened image per row, ink in [0, 1].
+        One flattened sample per row; ink or colour in [0, 1] where it is an image.
     y_train, y_test : ndarray, shape (M,), int64
         Class of each row, in ``range(classes)``.
     classes : int
@@ -38,7 +39,8 @@ class Dataset:
     description : str
         Where the data come from, in a sentence.
     shape : tuple of int
-        Height and width of an image in pixels; their product is d.
+        Of a sample, d numbers in all: ``(height, width)`` of grey images, ``(channels,
+        height, width)`` of coloured ones, ``(d,)`` where samples are no images.
     seed : int or None
         The seed that drew or split the data, None where none was needed.
 
@@ -55,7 +57,7 @@ class Dataset:
     y_test: Labels
     classes: int
     description: str
-    shape: tuple[int, int]
+    shape: tuple[int, ...]
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -67,17 +69,17 @@ class Dataset:
             object.__setattr__(self, f"y_{part}", y)
 
     def __repr__(self) -> str:
-        height, width = self.shape
+        size = "x".join(map(str, self.shape))
         seed = "" if self.seed is None else f", seed {self.seed}"
         return (
             f"<Dataset {self.name}: {len(self.x_train)} train + {len(self.x_test)} "
-            f"test images of {height}x{width}, {self.classes} classes{seed}>"
+            f"test samples of {size}, {self.classes} classes{seed}>"
         )
 
     @property
     def features(self) -> int:
-        """Number of pixels of an image, d."""
-        return self.shape[0] * self.shape[1]
+        """Numbers in a sample, d."""
+        return math.prod(self.shape)
 
     def on(self, xp: ModuleType) -> Dataset:
         """Return the same data as arrays of ``xp``: of NumPy, or of CuPy on a device.
@@ -92,12 +94,12 @@ class Dataset:
     def _check(self, part: str, x: Images, y: Labels) -> None:
         if x.ndim != 2 or x.shape[1] != self.features:
             msg = (
-                f"x_{part} has shape {x.shape}; expected (images, {self.features}) "
-                f"for images of {self.shape[0]}x{self.shape[1]}"
+                f"x_{part} has shape {x.shape}; expected (samples, {self.features}) "
+                f"for samples of {'x'.join(map(str, self.shape))}"
             )
             raise ValueError(msg)
         if y.shape != (len(x),):
-            msg = f"y_{part} has shape {y.shape}; expected ({len(x)},), one per image"
+            msg = f"y_{part} has shape {y.shape}; expected ({len(x)},), one per sample"
             raise ValueError(msg)
         if len(y) and not (0 <= y.min() and y.max() < self.classes):
             msg = (

@@ -105,7 +105,7 @@ def test_rosenbrock_with_bounds(n, epsilon, seed):
 def network(seed):
     """Return the loss of a small trained network, and its weights."""
     from sharpkit.lab.data import load_digits
-    from sharpkit.lab.network import MLP
+    from sharpkit.lab.networks.mlp import MLP
     from sharpkit.lab.optimizers import Adam
     from sharpkit.lab.problem import Problem
     from sharpkit.lab.train import train

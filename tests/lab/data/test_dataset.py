@@ -20,7 +20,7 @@ def make(**changes):
 
 
 def test_repr_says_what_it_is():
-    text = "<Dataset toy: 3 train + 2 test images of 2x3, 2 classes, seed 5>"
+    text = "<Dataset toy: 3 train + 2 test samples of 2x3, 2 classes, seed 5>"
     assert repr(make()) == text
     assert repr(make(seed=None)) == text.replace(", seed 5", "")
 
@@ -60,7 +60,7 @@ def test_types_and_layout_are_made_right():
     [
         (
             {"x_train": np.zeros((3, 5))},
-            r"x_train has shape \(3, 5\); expected \(images, 6\) for images of 2x3",
+            r"x_train has shape \(3, 5\); expected \(samples, 6\) for samples of 2x3",
         ),
         ({"x_test": np.zeros(6)}, r"x_test has shape \(6,\)"),
         (

@@ -2,49 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import stats
+
+from sharpkit.lab.intervals import TINY, Interval, Values, log10, paired, power
 
 Record = dict[str, Any]
-Values = NDArray[np.float64]
-
-CONFIDENCE = 0.95
-TINY = 1e-12  # what a value that is not positive counts as: a zero has a logarithm
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Mean of paired differences over trials and its Student interval, 95 %."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def sign(self) -> int:
-        """+1 or -1 where the interval leaves out zero, else 0: not decided."""
-        return int(self.low > 0) - int(self.high < 0)
-
-
-def paired(differences: Values) -> Interval:
-    """Return mean and confidence interval of the mean of paired differences.
-
-    With fewer than two trials, or differences that are all equal, the interval is the
-    whole line or a point.
-    """
-    mean = float(np.mean(differences))
-    if len(differences) < 2:
-        return Interval(mean, -math.inf, math.inf)
-    error = float(stats.sem(differences))
-    reach = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1))
-    return Interval(mean, mean - reach, mean + reach)
 
 
 def sharpness_values(
@@ -189,7 +156,7 @@ def curvature_verdicts(
             for epsilon in epsilons
         ]
     return [
-        _larger(claim, paired(_log10(values("LB")) - _log10(values("SB"))))
+        _larger(claim, paired(log10(values("LB")) - log10(values("SB"))))
         for claim, values in compared
     ]
 
@@ -234,23 +201,12 @@ def _larger(claim: str, log: Interval) -> Verdict:
     return Verdict(
         claim,
         _outcome(log),
-        f"LB/SB = {_power(log.mean)} [{_power(log.low)}, {_power(log.high)}]",
+        f"LB/SB = {power(log.mean)} [{power(log.low)}, {power(log.high)}]",
     )
-
-
-def _log10(values: Values) -> Values:
-    return np.log10(np.maximum(values, TINY))
 
 
 def _outcome(interval: Interval) -> str:
     return {1: "holds", -1: "reversed", 0: "not decided"}[interval.sign]
-
-
-def _power(exponent: float) -> str:
-    """Write 10^exponent; infinite ends of an interval stay readable."""
-    if math.isinf(exponent):
-        return "0" if exponent < 0 else "inf"
-    return f"{10**exponent:.3g}"
 
 
 def _curved(trials: list[Record], name: str) -> list[Record]:

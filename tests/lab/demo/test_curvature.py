@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import sharpkit
-from sharpkit.lab.experiments import curvature as module
-from sharpkit.lab.experiments.curvature import QuadraticModel, curvature, steps_of
+from sharpkit.lab.demo import curvature as module
+from sharpkit.lab.demo.curvature import QuadraticModel, curvature, steps_of
 from sharpkit.lab.problem import Problem
 
 EPSILONS = (1e-3, 5e-4)

@@ -4,12 +4,13 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from sharpkit.lab import reproduce as module
-from sharpkit.lab.experiments.gap import STEPS
-from sharpkit.lab.reproduce import DENSITY, FIGURE, RESULTS, Results, reproduce, warm_up
-from sharpkit.lab.settings import Setting
-from sharpkit.lab.tables import report, spread
-from sharpkit.lab.verdict import traces
+from sharpkit.lab.demo import run as module
+from sharpkit.lab.demo.gap import STEPS
+from sharpkit.lab.demo.run import DENSITY, FIGURE, RESULTS, Results, reproduce, warm_up
+from sharpkit.lab.demo.settings import Setting
+from sharpkit.lab.demo.tables import report
+from sharpkit.lab.demo.verdict import traces
+from sharpkit.lab.intervals import spread
 
 TINY = Setting("tiny", "digits", 200, 797, 32, 20, 100, until_loss=0.1)
 
@@ -40,7 +41,7 @@ def test_all_trials_are_kept_in_the_order_of_their_seeds(finished):
 
 
 def test_workers_give_the_bits_of_this_process(finished):
-    from sharpkit.lab.experiments.gap import run_trial
+    from sharpkit.lab.demo.gap import run_trial
 
     here = run_trial(TINY, 4)
     there = finished[0].trials["tiny"][1]

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import sharpkit
-from sharpkit.lab.experiments import curvature, gap
-from sharpkit.lab.experiments.gap import (
+from sharpkit.lab.demo import curvature, gap
+from sharpkit.lab.demo.gap import (
     MEASUREMENTS,
     MINIMISERS,
     STEPS,
     run_trial,
 )
-from sharpkit.lab.network import MLP
+from sharpkit.lab.demo.settings import EPSILONS, Setting
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.problem import Problem
-from sharpkit.lab.settings import EPSILONS, Setting
 
 TINY = Setting("tiny", "digits", 200, 797, 32, 20, 100, until_loss=0.1)
 

@@ -18,14 +18,15 @@ from threadpoolctl import threadpool_limits
 import sharpkit
 from sharpkit.arrays import array_module
 from sharpkit.lab.data import Dataset
+from sharpkit.lab.demo.curvature import curvature, steps_of
+from sharpkit.lab.demo.path import parametric_path
+from sharpkit.lab.demo.settings import EPSILONS, FAST, SUBSPACE, Setting
 from sharpkit.lab.devices import array_library
-from sharpkit.lab.experiments.curvature import curvature, steps_of
-from sharpkit.lab.experiments.path import parametric_path
-from sharpkit.lab.network import MLP, Statistics
+from sharpkit.lab.networks.base import Statistics
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.optimizers import Adam
 from sharpkit.lab.problem import Problem, frozen_statistics
 from sharpkit.lab.rescale import layer_norms, with_norms
-from sharpkit.lab.settings import EPSILONS, FAST, SUBSPACE, Setting
 from sharpkit.lab.train import TrainingRun, train
 
 Array = Any

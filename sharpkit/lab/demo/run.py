@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import sharpkit
+from sharpkit.lab.demo.figures import draw_densities, draw_paths
+from sharpkit.lab.demo.gap import STEPS, run_trial
+from sharpkit.lab.demo.settings import Setting
 from sharpkit.lab.devices import array_library
-from sharpkit.lab.experiments.gap import STEPS, run_trial
-from sharpkit.lab.figures import draw_densities, draw_paths
-from sharpkit.lab.settings import Setting
 
 Record = dict[str, Any]
 

@@ -8,50 +8,15 @@ sharpness measure touches a single array.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from sharpkit.arrays import array_module
+from sharpkit.lab.networks.base import BATCH_NORM_EPS, Evaluation, Layer, Statistics
 from sharpkit.lab.steps import steps_for
 
 Array = Any  # a NumPy or a CuPy array
-
-BATCH_NORM_EPS = 1e-5  # PyTorch's default
-
-
-class Layer(NamedTuple):
-    """Views into one weight (or gradient) vector; ``gamma`` is None in the last layer.
-
-    weight : (inputs, outputs)
-    bias, gamma, beta : (outputs,)
-    """
-
-    weight: Array
-    bias: Array
-    gamma: Array | None
-    beta: Array | None
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Batch-norm mean and biased variance of each hidden layer's ``h W + b``."""
-
-    means: tuple[Array, ...]
-    variances: tuple[Array, ...]
-
-
-class Evaluation(NamedTuple):
-    """What one pass over some rows gives: sums, so that blocks of rows can be added.
-
-    On a device both sums are arrays of one number: whoever reads them waits, and
-    training needs not to.
-    """
-
-    loss_sum: Any
-    right: Any
-    statistics: Statistics
 
 
 class MLP:
@@ -70,6 +35,8 @@ class MLP:
             msg = f"sizes={sizes!r}: give at least two positive widths"
             raise ValueError(msg)
         self.sizes = tuple(sizes)
+        self.features, self.classes = sizes[0], sizes[-1]
+        self.block_rows: int | None = None
         self.n_weights = sum(
             inputs * outputs + outputs * (1 if last else 3)
             for inputs, outputs, last in self._shapes()
@@ -116,6 +83,18 @@ class MLP:
                 layer.gamma[...] = 1
         return vector
 
+    def initial_statistics(self, like: Array) -> Statistics:
+        """Return zero means and unit variances, where ``like`` lives, in its dtype."""
+        xp, widths = array_module(like), self.sizes[1:-1]
+        return Statistics(
+            tuple(xp.zeros(width, like.dtype) for width in widths),
+            tuple(xp.ones(width, like.dtype) for width in widths),
+        )
+
+    def counts(self, rows: int) -> tuple[int, ...]:
+        """Return how many numbers each layer's statistics of so many rows are of."""
+        return (rows,) * (len(self.sizes) - 2)
+
     def evaluate(
         self,
         weights: Array,
@@ -125,6 +104,8 @@ class MLP:
         statistics: Statistics | Literal["batch"],
         gradient: Array | None = None,
         scale: float = 1.0,
+        input_gradient: Array | None = None,
+        dropout: int | None = None,
     ) -> Evaluation:
         """Return summed loss, right answers and batch statistics over the rows of x.
 
@@ -138,6 +119,10 @@ class MLP:
             gradient flow through them); a `Statistics` is used as constants.
         gradient : (n,)
             Receives the gradient of ``scale`` times the summed loss, if given.
+        input_gradient : (rows, inputs)
+            Receives the gradient of the same in x, if given; needs ``gradient``.
+        dropout
+            Without effect: there is none in these networks.
 
         Raises
         ------
@@ -153,6 +138,9 @@ class MLP:
         loss_sum, right = steps.softmax_cross_entropy(buffers.z[-1], y, dlogits, scale)
         if gradient is not None:
             self.backward(layers, self.layers(gradient), x, norms, buffers)
+            if input_gradient is not None:  # the first layer's is left in its buffer
+                dz = buffers.h[0] if len(layers) > 1 else buffers.dlogits
+                array_module(x).matmul(dz, layers[0].weight.T, out=input_gradient)
         means = tuple(
             norm.mean + layer.bias for norm, layer in zip(norms, layers, strict=False)
         )

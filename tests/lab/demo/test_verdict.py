@@ -3,19 +3,19 @@ import math
 import numpy as np
 import pytest
 
-from sharpkit.lab.experiments.gap import MINIMISERS, SOLVERS
-from sharpkit.lab.settings import EPSILONS
-from sharpkit.lab.verdict import (
+from sharpkit.lab.demo.gap import MINIMISERS, SOLVERS
+from sharpkit.lab.demo.settings import EPSILONS
+from sharpkit.lab.demo.verdict import (
     all_reached,
     beyond_quadratic,
     curvature_verdicts,
-    paired,
     predicted_values,
     rate_eigenvalues,
     ratio_interval,
     summary,
     verdicts,
 )
+from sharpkit.lab.intervals import paired
 
 
 def _trial(seed, accuracy, value, reached=True):

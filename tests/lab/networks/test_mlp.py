@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import kstest
 
-from sharpkit.lab.network import MLP
+from sharpkit.lab.networks.mlp import MLP
 
 MODES = ["batch", "running", "frozen"]
 modes = pytest.mark.parametrize("mode", MODES)

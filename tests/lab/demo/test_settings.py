@@ -4,8 +4,8 @@ import struct
 import numpy as np
 import pytest
 
-from sharpkit.lab.network import MLP
-from sharpkit.lab.settings import DATA, PRESETS, setting
+from sharpkit.lab.demo.settings import DATA, PRESETS, setting
+from sharpkit.lab.networks.mlp import MLP
 
 
 def _write_mnist(folder, train, test):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sharpkit.lab.data import Dataset
-from sharpkit.lab.network import MLP
+from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.problem import Problem
 
 ALPHAS = np.linspace(-1, 2, 25)  # the paper's grid

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sharpkit.lab.settings import EPSILONS, FAST
-from sharpkit.lab.verdict import (
+from sharpkit.lab.demo.settings import EPSILONS, FAST
+from sharpkit.lab.demo.verdict import (
     Verdict,
     accuracies,
     all_reached,
@@ -27,6 +26,7 @@ from sharpkit.lab.verdict import (
     traces,
     verdicts,
 )
+from sharpkit.lab.intervals import spread
 
 Record = dict[str, Any]
 
@@ -71,17 +71,6 @@ def report(trials: list[Record]) -> RenderableType:
         )
     parts.append(Text(summary(trials, EPSILONS), style="bold"))
     return Group(*parts)
-
-
-def spread(values: Any) -> str:
-    """Return ``mean ± std`` of the sample, the std to two figures, the mean as far."""
-    values = np.asarray(values, np.float64)
-    mean = float(values.mean())
-    deviation = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    if not deviation:
-        return f"{mean:.4g} ± 0"
-    decimals = max(1 - math.floor(math.log10(deviation)), 0)
-    return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
 
 
 def _accuracy(trials: list[Record], name: str, part: str) -> str:

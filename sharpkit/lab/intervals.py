@@ -1,0 +1,66 @@
+"""Means of paired differences over trials, and what they decide."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Values = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+TINY = 1e-12  # what a value that is not positive counts as: a zero has a logarithm
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Mean of paired differences over trials and its Student interval, 95 %."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def sign(self) -> int:
+        """+1 or -1 where the interval leaves out zero, else 0: not decided."""
+        return int(self.low > 0) - int(self.high < 0)
+
+
+def paired(differences: Values) -> Interval:
+    """Return mean and confidence interval of the mean of paired differences.
+
+    With fewer than two trials, or differences that are all equal, the interval is the
+    whole line or a point.
+    """
+    mean = float(np.mean(differences))
+    if len(differences) < 2:
+        return Interval(mean, -math.inf, math.inf)
+    error = float(stats.sem(differences))
+    reach = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1))
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def log10(values: Values) -> Values:
+    """Return the logarithms; what is not positive counts as `TINY`."""
+    return np.log10(np.maximum(values, TINY))
+
+
+def power(exponent: float) -> str:
+    """Write 10^exponent; infinite ends of an interval stay readable."""
+    if math.isinf(exponent):
+        return "0" if exponent < 0 else "inf"
+    return f"{10**exponent:.3g}"
+
+
+def spread(values: object) -> str:
+    """Return ``mean ± std`` of the sample, the std to two figures, the mean as far."""
+    sample = np.asarray(values, np.float64)
+    mean = float(sample.mean())
+    deviation = float(sample.std(ddof=1)) if len(sample) > 1 else 0.0
+    if not deviation:
+        return f"{mean:.4g} ± 0"
+    decimals = max(1 - math.floor(math.log10(deviation)), 0)
+    return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"

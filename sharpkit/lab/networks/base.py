@@ -1,0 +1,105 @@
+"""What training and measuring ask of a network: one flat vector of weights.
+
+The multilayer perceptrons of the paper are sharpkit's own, its convolutional networks
+PyTorch's; the training loop, the loss over a data set and the controls are written
+once, against this.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+Array = Any  # a NumPy or a CuPy array
+
+BATCH_NORM_EPS = 1e-5  # PyTorch's default
+
+
+class Layer(NamedTuple):
+    """Views into one weight (or gradient) vector; ``gamma`` is None in the last layer.
+
+    weight : (inputs, outputs), or (outputs, inputs, height, width) of a convolution
+    bias, gamma, beta : (outputs,)
+    """
+
+    weight: Array
+    bias: Array
+    gamma: Array | None
+    beta: Array | None
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Batch-norm mean and biased variance of each hidden layer's ``h W + b``."""
+
+    means: tuple[Array, ...]
+    variances: tuple[Array, ...]
+
+
+class Evaluation(NamedTuple):
+    """What one pass over some rows gives: sums, so that blocks of rows can be added.
+
+    On a device both sums are arrays of one number: whoever reads them waits, and
+    training needs not to.
+    """
+
+    loss_sum: Any
+    right: Any
+    statistics: Statistics
+
+
+class Network(Protocol):
+    """A batch-normalised classifier whose weights are one contiguous vector."""
+
+    n_weights: int
+    features: int
+    classes: int
+    block_rows: int | None
+    """Rows to evaluate at once where rows are independent; None: the caller's."""
+
+    def layers(self, vector: Array) -> list[Layer]:
+        """Return the layers of a weight or gradient vector, as views."""
+        ...
+
+    def initial_weights(self, seed: int, dtype: Any = ...) -> Array:
+        """Draw a starting point from the uniform law, on the host."""
+        ...
+
+    def initial_statistics(self, like: Array) -> Statistics:
+        """Return zero means and unit variances, where ``like`` lives, in its dtype."""
+        ...
+
+    def counts(self, rows: int) -> tuple[int, ...]:
+        """Return how many numbers each layer's statistics of so many rows are of."""
+        ...
+
+    def evaluate(
+        self,
+        weights: Array,
+        x: Array,
+        y: Array,
+        *,
+        statistics: Statistics | Literal["batch"],
+        gradient: Array | None = None,
+        scale: float = 1.0,
+        input_gradient: Array | None = None,
+        dropout: int | None = None,
+    ) -> Evaluation:
+        """Return summed loss, right answers and batch statistics over the rows of x.
+
+        Parameters
+        ----------
+        weights : (n,)
+        x : (rows, features), of the weights' dtype
+        y : (rows,) integer labels
+        statistics
+            ``"batch"`` normalises by the statistics of these very rows (and lets the
+            gradient flow through them); a `Statistics` is used as constants.
+        gradient : (n,)
+            Receives the gradient of ``scale`` times the summed loss, if given.
+        input_gradient : (rows, features)
+            Receives the gradient of the same in x, if given; needs ``gradient``.
+        dropout
+            Seed of the dropout masks of a network that has such; None: no dropout.
+        """
+        ...

@@ -1,0 +1,210 @@
+"""What an experiment found, as data: tables, charts and verdicts, drawn elsewhere.
+
+An experiment fills these in from the records of finished runs; the terminal, the
+pictures and the page only render them. Nothing here is computed a second time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from sharpkit.lab.intervals import Interval, Values, log10, paired, power
+
+Decision = Literal["holds", "does not hold", "not decided here"]
+HOLDS: Decision = "holds"
+FAILS: Decision = "does not hold"
+OPEN: Decision = "not decided here"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of finished text; the first column names the row."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a chart; ``reverse`` lets its values fall to the right."""
+
+    label: str
+    log: bool = False
+    reverse: bool = False
+
+
+@dataclass(frozen=True)
+class Series:
+    """One curve.
+
+    name : str
+        What it is in the legend; series of one name in one chart share a colour.
+    x, y : tuple of float
+        Not-a-number where there is nothing to draw.
+    low, high : tuple of float or None
+        A band around y: the smallest and the largest of the trials.
+    right : bool
+        Whether it belongs to the right axis.
+    paper : bool
+        Whether it is the paper's own curve, drawn behind ours in grey.
+    dashed : bool
+        Test curves are, as in the paper.
+    """
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] | None = None
+    high: tuple[float, ...] | None = None
+    right: bool = False
+    paper: bool = False
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves over one x axis, with one or two y axes; ``alt`` says what one sees."""
+
+    title: str
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...]
+    y_right: Axis | None = None
+    alt: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper and what these runs say of it.
+
+    text : str
+        The claim, with its place in the paper.
+    decision : {"holds", "does not hold", "not decided here"}
+    detail : str
+        The figures that decide.
+    criterion : str
+        The rule by which they do.
+    """
+
+    text: str
+    decision: Decision
+    detail: str
+    criterion: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything one experiment found for one network.
+
+    experiment, network, preset : str
+        Such as ``"table3"``, ``"F1"``, ``"quick"``.
+    title : str
+        A heading, such as ``"Table 3: sharpness in the full space"``.
+    data : str
+        Which data it was made on, in a sentence.
+    settings : tuple of (str, str)
+        What was chosen: batches, optimiser, stopping, statistics, seeds.
+    trials, wanted : int
+        Finished ones and those asked for; a preliminary outcome has fewer.
+    notes : tuple of str
+        What a reader must know besides: what was cut, which runs came late.
+    """
+
+    experiment: str
+    network: str
+    preset: str
+    title: str
+    data: str
+    settings: tuple[tuple[str, str], ...]
+    tables: tuple[Table, ...]
+    claims: tuple[Claim, ...]
+    charts: tuple[Chart, ...]
+    trials: int
+    wanted: int
+    notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Return what tells it from others, such as ``"table3-F1"``."""
+        return f"{self.experiment}-{self.network}"
+
+
+def decide(low: float, high: float, least: float = 0.0) -> Decision:
+    """Judge "the quantity is greater than ``least``" by its 95 % interval.
+
+    It holds where the whole interval lies above, does not where it lies below.
+    """
+    if low > least:
+        return HOLDS
+    return FAILS if high < least else OPEN
+
+
+def difference_claim(
+    text: str, differences: Values, *, least: float = 0.0, unit: str = "points"
+) -> Claim:
+    """Return the claim that a mean paired difference is greater than ``least``."""
+    found = paired(differences)
+    return Claim(
+        text,
+        decide(found.low, found.high, least),
+        f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] {unit}",
+        f"95 % Student interval of the mean difference paired by trial, against "
+        f"{least:g}",
+    )
+
+
+def ratio_claim(
+    text: str, upper: Values, lower: Values, *, least: float = 1.0
+) -> Claim:
+    """Return the claim that a geometric mean ratio is greater than ``least``."""
+    found = paired(log10(upper) - log10(lower))
+    return Claim(
+        text,
+        decide(found.low, found.high, math.log10(least)),
+        f"ratio {ratio_text(found)}",
+        f"95 % Student interval of the mean logarithm of the ratio paired by trial, "
+        f"against {least:g}",
+    )
+
+
+def ratio_text(found: Interval) -> str:
+    """Write an interval of log10 of a ratio as ``mean [low, high]`` of the ratio."""
+    return f"{power(found.mean)} [{power(found.low)}, {power(found.high)}]"
+
+
+def band(
+    name: str,
+    x: Values,
+    trials: Values,
+    *,
+    right: bool = False,
+    dashed: bool = False,
+    logarithmic: bool = False,
+) -> Series:
+    """Return the mean over trials, (trials, len(x)), with its smallest and largest.
+
+    The mean is geometric if ``logarithmic``: where the axis is.
+    """
+    values = np.asarray(trials, np.float64)
+    mean = 10 ** log10(values).mean(axis=0) if logarithmic else values.mean(axis=0)
+    return Series(
+        name,
+        floats(x),
+        floats(mean),
+        floats(values.min(axis=0)),
+        floats(values.max(axis=0)),
+        right=right,
+        dashed=dashed,
+    )
+
+
+def floats(values: Iterable[float]) -> tuple[float, ...]:
+    """Return plain floats, for a `Series`."""
+    return tuple(map(float, values))

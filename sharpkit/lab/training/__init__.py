@@ -1,0 +1,1 @@
+"""Training on flat weights: the loop, once, and what a regime changes in it."""

@@ -1,0 +1,94 @@
+"""How a network is trained, as data: every regime of the paper and what came later."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+OptimizerName = Literal["adam", "sgd", "momentum", "adagrad"]
+OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
+
+
+@dataclass(frozen=True)
+class Regime:
+    """One way to train; the defaults are the paper's: plain Adam, one batch size.
+
+    batch_size : int
+        Samples per update; the last batch of an epoch may be shorter.
+    optimizer : {"adam", "sgd", "momentum", "adagrad"}
+        On the flat weights; momentum is heavy-ball with 0.9.
+    rate : float
+    until_loss : float or None
+        Stop after the first epoch whose mean loss over the training set, with running
+        batch-norm statistics, is at most this.
+    patience : int or None
+        Stop once the best such loss has not fallen by 1 % for so many epochs: "until
+        the loss ceases to improve" (section 2.2 of the paper).
+    max_epochs : int
+    growth : tuple of (int, int)
+        Dynamic sampling: ``(epoch, batch size)``, used from that epoch on (epochs count
+        from 1), in rising order.
+    ghost : int or None
+        Ghost batch normalisation (Hoffer, Hubara and Soudry, arXiv 1705.08741): each
+        chunk of so many samples is normalised by its own statistics; gradients are
+        averaged over the chunks, running averages move chunk by chunk.
+    sam : float or None
+        rho of sharpness-aware minimisation (Foret et al., arXiv 2010.01412, p = 2): the
+        gradient is taken at ``w + rho g / |g|``.
+    conservative : float or None
+        lambda of conservative training (Appendix E.2 of the paper, after Li et al.
+        2014): each batch's loss plus ``lambda / 2 |x - x_k|^2``, solved by
+        ``inner_steps`` steps of the optimiser, whose state is kept from one sub-problem
+        to the next (the paper leaves that open).
+    inner_steps : int
+        3 in the paper.
+    adversarial : float or None
+        Half the batch loss at the samples plus half at samples moved by so much along
+        the sign of the gradient in them, cut to the range of the training data
+        (Goodfellow et al., arXiv 1412.6572; Appendix E.3 of the paper).
+    augment : bool
+        Random flips, rotations up to 10 degrees and shifts up to 0.2 of the image, anew
+        for every batch (Appendix E.1). Images only.
+    """
+
+    batch_size: int
+    optimizer: OptimizerName = "adam"
+    rate: float = 1e-3
+    until_loss: float | None = None
+    patience: int | None = None
+    max_epochs: int = 500
+    growth: tuple[tuple[int, int], ...] = ()
+    ghost: int | None = None
+    sam: float | None = None
+    conservative: float | None = None
+    inner_steps: int = 3
+    adversarial: float | None = None
+    augment: bool = False
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in OPTIMIZERS:
+            msg = f"optimizer={self.optimizer!r}; give one of {', '.join(OPTIMIZERS)}"
+            raise ValueError(msg)
+        least = {"batch_size": 1, "max_epochs": 1, "inner_steps": 1}
+        least |= {"patience": 1, "ghost": 2}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                msg = f"{name}={value}: give at least {bound}"
+                raise ValueError(msg)
+        for name in ("rate", "until_loss", "sam", "conservative", "adversarial"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                msg = f"{name}={value}: give a positive number"
+                raise ValueError(msg)
+        epochs = [epoch for epoch, _ in self.growth]
+        if epochs != sorted(set(epochs)) or any(size < 1 for _, size in self.growth):
+            msg = f"growth={self.growth!r}: give (epoch, batch size) in rising order"
+            raise ValueError(msg)
+
+    def batch_at(self, epoch: int) -> int:
+        """Return the batch size of an epoch, counted from 1."""
+        sizes = [self.batch_size]
+        sizes += [size for begin, size in self.growth if begin <= epoch]
+        return sizes[-1]
