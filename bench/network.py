@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from sharpkit.lab.data import draw_glyphs
 from sharpkit.lab.networks.mlp import MLP
-from sharpkit.lab.optimizers import Adam
 from sharpkit.lab.problem import Problem
-from sharpkit.lab.train import train
+from sharpkit.lab.training.loop import train
+from sharpkit.lab.training.regime import Regime
 
 SIZES = (784, *[512] * 5, 10)
 SAMPLES, BATCH, SEED = 6000, 256, 31
@@ -26,11 +26,9 @@ def trained_f1(
         network,
         data.x_train,
         data.y_train,
-        batch_size=BATCH,
-        optimizer=Adam(1e-3),
+        Regime(BATCH, max_epochs=epochs),
         start=network.initial_weights(SEED),
         seed=SEED,
-        max_epochs=epochs,
     )
     problem = Problem(
         network,

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from sharpkit import parallel
 
 # Their own tests refuse to skip these.
-NO_LIBRARIES = {"", "cuda", "nvrtc"}
+NO_LIBRARIES = {"", "chromium", "cuda", "nvrtc"}
 
 
 def pytest_configure():

@@ -50,7 +50,8 @@ ALLOWED = {
     | {"problem", "measures", "progress", "backends", "foreign", "objective"},
     "plot": {"results", "quadrature"},
     "": {"measures", "reports", "problem", "backends", "parallel", "results"},
-    "lab": {"", "parallel", "arrays", "compiling", "quadrature"},
+    "lab": {"", "parallel", "arrays", "compiling", "quadrature", "checks"}
+    | {"frameworks"},
     "cli": {"", "parallel", "lab", "reports"},
 }
 # Inside functions, besides: a result draws itself when it is asked to.

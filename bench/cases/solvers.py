@@ -23,9 +23,9 @@ from bench.table import CaseError, Table
 from sharpkit import SharpnessResult
 from sharpkit.lab.data import Dataset, draw_glyphs, load_digits
 from sharpkit.lab.networks.mlp import MLP
-from sharpkit.lab.optimizers import Adam
 from sharpkit.lab.problem import Problem
-from sharpkit.lab.train import TrainingRun, train
+from sharpkit.lab.training.loop import TrainingRun, train
+from sharpkit.lab.training.regime import Regime
 
 Array = NDArray[Any]
 
@@ -128,12 +128,9 @@ def measure(minimiser: Minimiser) -> list[dict[str, Any]]:
         network,
         data.x_train,
         data.y_train,
-        batch_size=minimiser.batch,
-        optimizer=Adam(1e-3),
+        Regime(minimiser.batch, until_loss=UNTIL_LOSS, max_epochs=MAX_EPOCHS),
         start=network.initial_weights(minimiser.seed),
         seed=minimiser.seed,
-        until_loss=UNTIL_LOSS,
-        max_epochs=MAX_EPOCHS,
     )
     return [
         _case(minimiser, network, data, trained, mode, epsilon)

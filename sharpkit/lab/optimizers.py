@@ -1,4 +1,4 @@
-"""Adam and SGD with momentum on one flat weight vector, one fused pass each."""
+"""Adam, Adagrad and SGD, with or without momentum, on one flat weight vector."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from sharpkit.arrays import array_module
 from sharpkit.lab.steps import steps_for
+from sharpkit.lab.training.regime import Regime
 
 Array = Any  # a NumPy or a CuPy array
 
@@ -67,3 +68,32 @@ class SGD:
             rate=self.rate,
             momentum=self.momentum,
         )
+
+
+@dataclass
+class Adagrad:
+    """Adagrad (Duchi, Hazan and Singer, JMLR 12, 2011), PyTorch's convention.
+
+    ``s <- s + g^2`` from 0, ``w <- w - rate g / (sqrt(s) + eps)``.
+    """
+
+    rate: float = 1e-2
+    eps: float = 1e-10
+    _squares: Array | None = field(default=None, init=False, repr=False)
+
+    def step(self, weights: Array, gradient: Array) -> None:
+        """Apply one update to ``weights``, (n,), in place."""
+        xp = array_module(weights)
+        if self._squares is None:
+            self._squares = xp.zeros_like(weights)
+        self._squares += gradient * gradient
+        weights -= self.rate * gradient / (xp.sqrt(self._squares) + self.eps)
+
+
+def optimizer_for(regime: Regime) -> Optimizer:
+    """Return a fresh optimiser of a regime's name and rate."""
+    if regime.optimizer == "adam":
+        return Adam(regime.rate)
+    if regime.optimizer == "adagrad":
+        return Adagrad(regime.rate)
+    return SGD(regime.rate, momentum=0.9 if regime.optimizer == "momentum" else 0.0)

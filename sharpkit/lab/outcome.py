@@ -146,6 +146,26 @@ def decide(low: float, high: float, least: float = 0.0) -> Decision:
     return FAILS if high < least else OPEN
 
 
+def decide_within(found: Interval, low: float, high: float) -> Decision:
+    """Judge "the quantity lies between low and high" by its 95 % interval."""
+    if low <= found.low and found.high <= high:
+        return HOLDS
+    return FAILS if found.high < low or found.low > high else OPEN
+
+
+def below_claim(
+    text: str, differences: Values, *, most: float, unit: str = "points"
+) -> Claim:
+    """Return the claim that a mean paired difference is less than ``most``."""
+    found = paired(differences)
+    return Claim(
+        text,
+        decide(-found.high, -found.low, -most),
+        f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] {unit}",
+        f"95 % Student interval of the mean over trials, against {most:g}",
+    )
+
+
 def difference_claim(
     text: str, differences: Values, *, least: float = 0.0, unit: str = "points"
 ) -> Claim:
@@ -157,6 +177,26 @@ def difference_claim(
         f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] {unit}",
         f"95 % Student interval of the mean difference paired by trial, against "
         f"{least:g}",
+    )
+
+
+def equal_claim(
+    text: str, differences: Values, *, within: float, unit: str = "points"
+) -> Claim:
+    """Return the claim that a mean paired difference is smaller than ``within``.
+
+    It holds where the whole 95 % interval lies within, does not where all of it lies
+    outside on one side.
+    """
+    found = paired(differences)
+    inside = found.low > -within and found.high < within
+    outside = found.low > within or found.high < -within
+    return Claim(
+        text,
+        HOLDS if inside else FAILS if outside else OPEN,
+        f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}] {unit}",
+        f"95 % Student interval of the mean difference paired by trial, within "
+        f"±{within:g}",
     )
 
 

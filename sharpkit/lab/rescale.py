@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.lab.networks.base import BATCH_NORM_EPS, Statistics
-from sharpkit.lab.networks.mlp import MLP
+from sharpkit.lab.networks.base import BATCH_NORM_EPS, Network, Statistics
 
 Array = Any  # a NumPy or a CuPy array
 
 
-def layer_norms(network: MLP, weights: Array) -> NDArray[np.float64]:
+def layer_norms(network: Network, weights: Array) -> NDArray[np.float64]:
     """Return the Frobenius norm of each layer's weight matrix, (layers,) float64."""
     return np.array(
         [
@@ -31,7 +30,7 @@ def layer_norms(network: MLP, weights: Array) -> NDArray[np.float64]:
 
 
 def with_norms(
-    network: MLP,
+    network: Network,
     weights: Array,
     statistics: Statistics,
     norms: NDArray[np.float64],

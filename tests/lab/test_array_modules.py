@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from sharpkit.arrays import array_module, to_host
-from sharpkit.lab import network, optimizers, problem
+from sharpkit.lab import optimizers, problem
 from sharpkit.lab.data import load_digits
 from sharpkit.lab.demo.path import parametric_path
+from sharpkit.lab.networks import mlp as networks_mlp
 from sharpkit.lab.networks.base import Statistics
 from sharpkit.lab.networks.mlp import MLP
-from sharpkit.lab.optimizers import SGD, Adam
 from sharpkit.lab.problem import Problem, frozen_statistics
 from sharpkit.lab.rescale import layer_norms, with_norms
 from sharpkit.lab.steps import plain, steps_for
-from sharpkit.lab.train import train
+from sharpkit.lab.training.loop import train
+from sharpkit.lab.training.regime import Regime
 
 ROWS = 70
 EQUAL = {"rtol": 1e-10, "atol": 1e-10}
@@ -39,11 +40,12 @@ def samples():
     return rng.normal(size=(ROWS, 9)), rng.integers(0, 4, ROWS)
 
 
-def trained(mlp, samples, optimizer, xp=np, **settings):
+def trained(mlp, samples, xp=np, *, tested=False, **settings):
     x, y = map(xp.asarray, samples)
     start = xp.asarray(mlp.initial_weights(1, np.float64))
-    settings = {"batch_size": 16, "seed": 2, "max_epochs": 5} | settings
-    return train(mlp, x, y, optimizer=optimizer, start=start, **settings)
+    regime = Regime(**{"batch_size": 16, "max_epochs": 5} | settings)
+    test = (x[:20], y[:20]) if tested else None
+    return train(mlp, x, y, regime, start=start, seed=2, test=test)
 
 
 def assert_same(found, expected, xp):
@@ -64,21 +66,34 @@ def test_numpy_takes_the_fused_steps(cupy):
 
 
 def test_training_on_plain_steps_gives_the_same_weights(monkeypatch, mlp, samples):
-    for make in (Adam, SGD):
-        fused = trained(mlp, samples, make())
+    for optimizer, rate in (("adam", 1e-3), ("momentum", 0.1)):
+        fused = trained(mlp, samples, optimizer=optimizer, rate=rate)
         with monkeypatch.context() as patch:
-            for module in (network, optimizers):
+            for module in (networks_mlp, optimizers):
                 patch.setattr(module, "steps_for", lambda array: plain)
-            other = trained(mlp, samples, make())
+            other = trained(mlp, samples, optimizer=optimizer, rate=rate)
         np.testing.assert_allclose(other.weights, fused.weights, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(other.losses, fused.losses, rtol=1e-10)
         assert np.abs(fused.weights - fused.start).max() > 1e-3
 
 
-@pytest.mark.parametrize("make", [Adam, SGD])
-def test_training_on_a_device_takes_the_same_way(cupy, mlp, samples, make):
-    here = trained(mlp, samples, make())
-    there = trained(mlp, samples, make(), cupy)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"optimizer": "momentum", "rate": 0.1},
+        {"optimizer": "adagrad", "rate": 1e-2},
+        {"sam": 0.05},
+        {"conservative": 1e-3, "ghost": 5},
+        {"adversarial": 0.1, "growth": ((3, 30),)},
+    ],
+    ids=lambda settings: "-".join(settings) or "adam",
+)
+def test_training_on_a_device_takes_the_same_way(cupy, mlp, samples, settings):
+    here = trained(mlp, samples, tested=True, **settings)
+    there = trained(mlp, samples, cupy, tested=True, **settings)
+    assert there.running_accuracies == here.running_accuracies
+    assert there.test_accuracies == here.test_accuracies
     np.testing.assert_allclose(there.losses, here.losses, **EQUAL)
     assert there.updates == here.updates
     assert_same(there.weights, here.weights, cupy)
@@ -93,9 +108,9 @@ def test_training_on_a_device_takes_the_same_way(cupy, mlp, samples, make):
 
 
 def test_training_on_a_device_stops_at_the_same_loss(cupy, mlp, samples):
-    settings = {"until_loss": 0.5, "max_epochs": 200}
-    here = trained(mlp, samples, Adam(1e-2), **settings)
-    there = trained(mlp, samples, Adam(1e-2), cupy, **settings)
+    settings = {"until_loss": 0.5, "max_epochs": 200, "rate": 1e-2}
+    here = trained(mlp, samples, **settings)
+    there = trained(mlp, samples, cupy, **settings)
     assert here.reached
     assert there.reached
     assert 1 < there.epochs == here.epochs < 200
@@ -108,18 +123,11 @@ def test_updates_do_not_wait_for_the_device(cupy, mlp, samples):
     for batch_size in (70, 7):
         for epochs in (1, 3):
             fake_cupy.copies.clear()
-            trained(
-                mlp,
-                samples,
-                Adam(),
-                cupy,
-                batch_size=batch_size,
-                max_epochs=epochs,
-            )
+            trained(mlp, samples, cupy, batch_size=batch_size, max_epochs=epochs)
             seen.append(dict(fake_cupy.copies))
     assert seen[:2] == seen[2:]
     each = seen[1]["to_host"] - seen[0]["to_host"]
-    assert each <= 2 * 5  # two checks of labels, loss and right rows
+    assert each <= 2 * 5  # two checks of labels, loss, right rows, those on the way
     assert seen[1]["to_device"] - seen[0]["to_device"] == 2  # the orders of two epochs
 
 
@@ -127,7 +135,7 @@ def test_updates_do_not_wait_for_the_device(cupy, mlp, samples):
 def test_the_problem_of_the_measures(cupy, mlp, samples, batch_norm, monkeypatch):
     monkeypatch.setattr(problem, "BLOCK_ROWS", 32)
     monkeypatch.setattr(problem, "DEVICE_BLOCK_ROWS", 40)
-    run = trained(mlp, samples, Adam())
+    run = trained(mlp, samples)
 
     def problem_of(xp):
         x, y = map(xp.asarray, samples)
@@ -155,7 +163,7 @@ def test_the_problem_of_the_measures(cupy, mlp, samples, batch_norm, monkeypatch
 
 
 def test_rescaling(cupy, mlp, samples):
-    run, there = trained(mlp, samples, Adam()), trained(mlp, samples, Adam(), cupy)
+    run, there = trained(mlp, samples), trained(mlp, samples, cupy)
     norms = layer_norms(mlp, there.weights)
     np.testing.assert_allclose(norms, layer_norms(mlp, run.weights), **EQUAL)
     weights, statistics = with_norms(mlp, run.weights, run.statistics, norms[::-1])
@@ -181,9 +189,8 @@ def test_the_parametric_path(cupy):
 def test_host_and_device_are_not_mixed_in_silence(cupy, mlp, samples):
     x, y = samples
     start = mlp.initial_weights(1, np.float64)
-    settings = {"batch_size": 16, "optimizer": Adam(), "seed": 0}
     with pytest.raises(TypeError, match="weights: cupy, x: numpy, y: numpy"):
-        train(mlp, x, y, start=cupy.asarray(start), **settings)
+        train(mlp, x, y, Regime(16), start=cupy.asarray(start), seed=0)
     with pytest.raises(TypeError, match="weights: numpy, x: cupy, y: cupy"):
         Problem(mlp, cupy.asarray(x), cupy.asarray(y), batch_norm="batch")(start)
 
@@ -194,7 +201,7 @@ def test_labels_are_checked_before_a_device_wraps_them_around(cupy, mlp, samples
         with pytest.raises(IndexError, match=message):
             Problem(mlp, x, labels, batch_norm="batch")
         with pytest.raises(IndexError, match=message):
-            trained(mlp, (samples[0], to_host(labels)), Adam(), cupy)
+            trained(mlp, (samples[0], to_host(labels)), cupy)
 
 
 def test_statistics_of_a_column_far_from_zero(cupy):

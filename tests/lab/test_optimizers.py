@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sharpkit.lab.optimizers import SGD, Adam
+from sharpkit.lab.optimizers import SGD, Adagrad, Adam, optimizer_for
+from sharpkit.lab.training.regime import Regime
 
 STEPS, N = 20, 501
 
@@ -25,8 +26,28 @@ def gradients(dtype=np.float64):
         ),
         (SGD(), ("SGD", {"lr": 1e-1, "momentum": 0.9})),
         (SGD(rate=1e-2, momentum=0.0), ("SGD", {"lr": 1e-2})),
+        (Adagrad(), ("Adagrad", {"lr": 1e-2})),
+        (Adagrad(rate=0.2, eps=1e-2), ("Adagrad", {"lr": 0.2, "eps": 1e-2})),
+        (optimizer_for(Regime(1)), ("Adam", {"lr": 1e-3})),
+        (optimizer_for(Regime(1, "sgd", 0.2)), ("SGD", {"lr": 0.2})),
+        (
+            optimizer_for(Regime(1, "momentum", 0.2)),
+            ("SGD", {"lr": 0.2, "momentum": 0.9}),
+        ),
+        (optimizer_for(Regime(1, "adagrad", 0.3)), ("Adagrad", {"lr": 0.3})),
     ],
-    ids=["Adam", "Adam with other settings", "SGD with momentum", "SGD"],
+    ids=[
+        "Adam",
+        "Adam with other settings",
+        "SGD with momentum",
+        "SGD",
+        "Adagrad",
+        "Adagrad with other settings",
+        "the regime's Adam",
+        "the regime's SGD",
+        "the regime's momentum",
+        "the regime's Adagrad",
+    ],
 )
 def test_it_steps_as_pytorch_does(torch, ours, theirs):
     weights = np.random.default_rng(1).standard_normal(N)
@@ -40,7 +61,7 @@ def test_it_steps_as_pytorch_does(torch, ours, theirs):
         assert_allclose(weights, known.detach().numpy(), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", [Adam, SGD])
+@pytest.mark.parametrize("kind", [Adam, SGD, Adagrad])
 def test_it_keeps_the_dtype_and_the_gradient(kind):
     weights = np.ones(N, np.float32)
     same, optimizer = weights, kind()

@@ -8,9 +8,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sharpkit.arrays import array_module, to_host
-from sharpkit.lab.networks import mlp as network_module
 from sharpkit.lab import problem as problem_module
 from sharpkit.lab import products
+from sharpkit.lab.networks import mlp as network_module
 from sharpkit.lab.networks.base import BATCH_NORM_EPS, Statistics
 from sharpkit.lab.problem import Problem
 from sharpkit.lab.steps import plain, plain_products

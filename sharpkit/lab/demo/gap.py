@@ -24,10 +24,10 @@ from sharpkit.lab.demo.settings import EPSILONS, FAST, SUBSPACE, Setting
 from sharpkit.lab.devices import array_library
 from sharpkit.lab.networks.base import Statistics
 from sharpkit.lab.networks.mlp import MLP
-from sharpkit.lab.optimizers import Adam
 from sharpkit.lab.problem import Problem, frozen_statistics
 from sharpkit.lab.rescale import layer_norms, with_norms
-from sharpkit.lab.train import TrainingRun, train
+from sharpkit.lab.training.loop import TrainingRun, train
+from sharpkit.lab.training.regime import Regime
 
 Array = Any
 Record = dict[str, Any]
@@ -123,12 +123,14 @@ def _train(
         network,
         data.x_train,
         data.y_train,
-        batch_size=setting.small if name == "SB" else setting.large,
-        optimizer=Adam(rate=_rate(setting, name)),
+        Regime(
+            setting.small if name == "SB" else setting.large,
+            rate=_rate(setting, name),
+            until_loss=setting.until_loss,
+            max_epochs=setting.max_epochs,
+        ),
         start=array_module(data.x_train).asarray(start),
         seed=seed,
-        until_loss=setting.until_loss,
-        max_epochs=setting.max_epochs,
     )
     advance(f"trained {name}", TRAINED[name])
     return run

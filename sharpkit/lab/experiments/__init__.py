@@ -1,1 +1,157 @@
-"""The paper's experiments, one file each."""
+"""The paper's tables and figures, one file each, by name.
+
+Each module has ``TITLE``, the ``NETWORKS`` for which the paper shows it (and perhaps
+``ONLY``, those for which it can be run), ``trial(study, seed)``, the tasks of one trial
+by name, and ``find(study, trials)``, what the finished ones say.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from sharpkit.lab.experiments.common import Findings, Found, control_table
+from sharpkit.lab.experiments.study import Study
+from sharpkit.lab.jobs.task import Task
+from sharpkit.lab.networks import NETWORKS
+from sharpkit.lab.outcome import Outcome
+from sharpkit.lab.store import Store
+
+NAMES = (
+    "table2",
+    "table3",
+    "table4",
+    "table6",
+    "table7",
+    "fig2",
+    "fig3",
+    "fig4",
+    "fig5",
+    "fig6",
+    "fig7",
+    "distance",
+    "remedies",
+    "optimizers",
+)
+
+
+def experiment(name: str) -> Any:
+    """Return the module of an experiment.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown.
+    """
+    if name not in NAMES:
+        msg = f"experiment={name!r}; give one of {', '.join(NAMES)}, or all"
+        raise ValueError(msg)
+    return importlib.import_module(f"sharpkit.lab.experiments.{name}")
+
+
+def networks(name: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
+    """Return on which networks to run an experiment: those wanted that it allows.
+
+    Raises
+    ------
+    ValueError
+        If it allows none of them.
+    """
+    allowed = getattr(experiment(name), "ONLY", NETWORKS)
+    possible = tuple(network for network in wanted if network in allowed)
+    if not possible:
+        msg = f"{name} is for {', '.join(allowed)}; network={', '.join(wanted)}"
+        raise ValueError(msg)
+    return possible
+
+
+def tasks(name: str, study: Study) -> list[Task]:
+    """Return the tasks of all trials, trial by trial."""
+    trial = experiment(name).trial
+    return [task for seed in study.seeds for task in trial(study, seed).values()]
+
+
+def ask(store: Store, name: str, study: Study) -> None:
+    """Note in the store that an experiment was asked for, for the report."""
+    label = f"{name}-{study.network}-{study.source.name}-{study.preset}"
+    store.remember(label, {"experiment": name, "study": study.request()})
+
+
+def outcomes(store: Store) -> list[Outcome]:
+    """Return what the store holds of every experiment that was asked for."""
+    found = []
+    for request in store.requests().values():
+        study = Study.from_request(request["study"])
+        found.append(outcome(request["experiment"], study, store))
+    return sorted(found, key=lambda each: NAMES.index(each.experiment))
+
+
+def outcome(name: str, study: Study, store: Store) -> Outcome:
+    """Return what the finished trials of an experiment say; a trial counts whole."""
+    module = experiment(name)
+    trials: list[Found] = []
+    for seed in study.seeds:
+        wanted = module.trial(study, seed)
+        if all(task.key in store for task in wanted.values()):
+            trials.append({each: store.get(task.key) for each, task in wanted.items()})
+    findings = Findings((), ())
+    notes = [f"{len(trials)} of {len(study.seeds)} trials have finished."]
+    if trials:
+        findings = module.find(study, trials)
+        notes = notes[len(trials) == len(study.seeds) :]
+        findings = findings._replace(tables=(*findings.tables, control_table(trials)))
+    return Outcome(
+        experiment=name,
+        network=study.network,
+        preset=study.preset,
+        title=module.TITLE,
+        data=described_data(study),
+        settings=settings(study, trials),
+        tables=findings.tables,
+        claims=findings.claims,
+        charts=findings.charts,
+        trials=len(trials),
+        wanted=len(study.seeds),
+        notes=(*notes, *findings.notes),
+    )
+
+
+def described_data(study: Study) -> str:
+    """Say which data it is, and how much of it."""
+    source = study.source
+    kinds = {
+        "glyphs": "drawn digits of 28x28, a stand-in for MNIST",
+        "frames": "drawn frames of 360 features, a stand-in for TIMIT",
+        "shapes": "drawn colour images of 32x32, a stand-in for CIFAR",
+    }
+    kind = kinds.get(source.name, f"files of the original in {source.folder}")
+    train, test = (f"{n:,}" if n else "all" for n in (source.train, source.test))
+    classes = f"{source.classes} classes, " if source.name in kinds else ""
+    return (
+        f"{source.name} ({kind}): {train} training and {test} test samples, "
+        f"{classes}seed {source.seed}"
+    )
+
+
+def settings(study: Study, trials: list[Found]) -> tuple[tuple[str, str], ...]:
+    """Return what was chosen, in words."""
+    until = f"training loss at most {study.until_loss:g}"
+    if study.until_loss is None:
+        until = "the training loss ceases to improve"
+    size = f"{study.width:g} of the paper's width"
+    if trials:
+        size += f", {trials[0]['SB'].metrics['n']:,} weights"
+    if study.definition == "text":
+        size += ", as in the paper's text"
+    first, last = study.seeds[0], study.seeds[-1]
+    return (
+        ("network", f"{study.network}, {size}"),
+        ("batches", f"{study.small} (SB) and {study.large} (LB)"),
+        ("optimiser", f"{study.optimizer}, rate {study.rate:g} for both batches"),
+        ("until", f"{until}, at most {study.max_epochs} epochs"),
+        (
+            "batch norm",
+            f"{study.batch_norm} statistics for the sharpness",
+        ),
+        ("seeds", f"{first} to {last}"),
+    )

@@ -83,7 +83,7 @@ class Regime:
                 msg = f"{name}={value}: give a positive number"
                 raise ValueError(msg)
         epochs = [epoch for epoch, _ in self.growth]
-        if epochs != sorted(set(epochs)) or any(size < 1 for _, size in self.growth):
+        if epochs != sorted(set(epochs)) or any(min(pair) < 1 for pair in self.growth):
             msg = f"growth={self.growth!r}: give (epoch, batch size) in rising order"
             raise ValueError(msg)
 

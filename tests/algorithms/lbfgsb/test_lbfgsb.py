@@ -106,18 +106,16 @@ def network(seed):
     """Return the loss of a small trained network, and its weights."""
     from sharpkit.lab.data import load_digits
     from sharpkit.lab.networks.mlp import MLP
-    from sharpkit.lab.optimizers import Adam
     from sharpkit.lab.problem import Problem
-    from sharpkit.lab.train import train
+    from sharpkit.lab.training.loop import train
+    from sharpkit.lab.training.regime import Regime
 
     data = load_digits()
     x, y = data.x_train[:300].astype(np.float64), data.y_train[:300]
     mlp = MLP((64, 20, 20, 10))
     start = mlp.initial_weights(seed, np.float64)
-    run = train(
-        mlp, x, y, batch_size=30, optimizer=Adam(3e-3), start=start, seed=seed,
-        until_loss=1e-2, max_epochs=200,
-    )  # fmt: skip
+    regime = Regime(30, rate=3e-3, until_loss=1e-2, max_epochs=200)
+    run = train(mlp, x, y, regime, start=start, seed=seed)
     return Problem(mlp, x, y, batch_norm="running", statistics=run.statistics), (
         run.weights
     )

@@ -97,19 +97,6 @@ def test_eigenvalues_that_have_not_converged_are_reported(finished):
     assert "λ_max up to 0.3, 1 of 10 not converged" in shown
 
 
-@pytest.mark.parametrize(
-    ("values", "shown"),
-    [
-        ([141.0, 91.0, 191.0], "141 ± 50"),
-        ([0.0612, 0.0634], "0.0623 ± 0.0016"),
-        ([2.0, 2.0], "2 ± 0"),
-        ([7.25], "7.25 ± 0"),
-    ],
-)
-def test_spread(values, shown):
-    assert spread(values) == shown
-
-
 def test_results_survive_a_write_that_fails(finished, monkeypatch):
     results, _, folder = finished
     before = (folder / RESULTS).read_text()

@@ -1,0 +1,120 @@
+"""``sharpkit runs``: what a store holds."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from sharpkit.cli.app import app
+
+if TYPE_CHECKING:
+    from sharpkit.lab.store import Run
+
+_DIGITS = 8  # of a key
+_MINUTE = len("2026-11-23T01:16")
+_SETTINGS = ("network.name", "data.name", "batch_size")
+_UNLIMITED = 1000  # a pipe has no width to keep to: each run stays on one line
+
+
+@app.command()
+def runs(
+    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    kind: Annotated[
+        str | None, typer.Option(help="Of one kind only, such as train.")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="With this value only, such as network=F1, regime.batch_size=32 or "
+            "seed=3; may be given several times.",
+        ),
+    ] = None,
+    csv: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Write all fields there; - is the output."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="The latest so many only.")
+    ] = None,
+) -> None:
+    """List the runs of a store, oldest first, or export them.
+
+    A field of the configuration or the metrics is named as config.network.name, or by
+    as much of its end as tells it from others. The first line of the CSV names all.
+    """
+    from sharpkit.lab.store import Store
+    from sharpkit.lab.store.listing import of_kind, select
+
+    with _reported():
+        with Store(store, create=False) as opened:
+            there = opened.runs()
+        found = select(of_kind(there, kind), where or [])
+        shown = found[-limit:] if limit else found
+        if csv is None:
+            _show(shown, len(found), len(there))
+        else:
+            _export(shown, csv)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Print why it cannot be done, apart from what goes into a file."""
+    from sharpkit.lab.store import StoreError
+    from sharpkit.lab.store.listing import QueryError
+
+    try:
+        yield
+    except (StoreError, QueryError) as error:
+        Console(stderr=True, soft_wrap=True).print(
+            f"[bold red]Error:[/] {escape(str(error))}", highlight=False
+        )
+        raise typer.Exit(2) from error
+
+
+def _show(shown: list[Run], matching: int, stored: int) -> None:
+    from sharpkit.lab.store.listing import headline, setting
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for name in ("key", "kind", "network", "data", "batch", "seed", "metrics"):
+        table.add_column(name, justify="right" if name in ("batch", "seed") else "left")
+    table.add_column("seconds", justify="right")
+    table.add_column("created")
+    for run in shown:
+        settings = [setting(run, name) for name in _SETTINGS]
+        created = run.created[:_MINUTE].replace("T", " ")
+        figures = (str(run.seed), headline(run), f"{run.seconds:.1f}", created)
+        cells = (run.key[:_DIGITS], run.kind, *settings, *figures)
+        table.add_row(*map(escape, cells))
+    console = Console(width=None if sys.stdout.isatty() else _UNLIMITED)
+    if shown:
+        console.print(table)
+    console.print(_count(len(shown), matching, stored), highlight=False)
+
+
+def _count(shown: int, matching: int, stored: int) -> str:
+    if not stored:
+        return "The store holds no runs."
+    latest = f"; the latest {shown} are shown" if shown < matching else ""
+    return f"{matching} of {stored} runs match{latest}."
+
+
+def _export(shown: list[Run], place: str) -> None:
+    from sharpkit.lab.store.errors import located
+    from sharpkit.lab.store.listing import export
+
+    if place == "-":
+        export(shown, sys.stdout)
+        return
+    with located(Path(place)), open(place, "w", newline="", encoding="utf-8") as file:
+        export(shown, file)
+    typer.echo(f"{len(shown)} runs written to {place}.")

@@ -1,0 +1,234 @@
+"""What experiments share: the runs of a trial, the measurements, the controls.
+
+An experiment names the tasks of one trial; equal tasks of several experiments are the
+same work and done once. So are the controls, which stand beside every verdict.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sharpkit.lab.experiments.study import EPSILONS, FAST, PATIENCE, SUBSPACE, Study
+from sharpkit.lab.intervals import Values, log10, paired, spread
+from sharpkit.lab.jobs.minimisers import END
+from sharpkit.lab.jobs.task import Task
+from sharpkit.lab.outcome import Chart, Claim, Table, ratio_text
+from sharpkit.lab.store import Run
+from sharpkit.lab.training.regime import Regime
+
+Trial = dict[str, Task]
+Found = dict[str, Run]
+
+# Training losses at which the weights are kept: for Figure 6.
+LADDER = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+FULL = tuple(
+    {"epsilon": epsilon, "subspace": None, "solver": "auto"} for epsilon in EPSILONS
+)
+# Tables 3 and 4: both boxes, both spaces, the default solver and the paper's recipe.
+TABLES = tuple(
+    {"epsilon": epsilon, "subspace": subspace, "solver": solver}
+    for subspace in (None, SUBSPACE)
+    for epsilon in EPSILONS
+    for solver in ("auto", "lbfgsb")
+)
+
+
+class Findings(NamedTuple):
+    """What an experiment makes of its finished trials."""
+
+    tables: tuple[Table, ...]
+    claims: tuple[Claim, ...]
+    charts: tuple[Chart, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def regime(study: Study, batch: int, **changes: Any) -> Regime:
+    """Return the study's way to train at a batch size, with changes."""
+    plain = Regime(
+        batch,
+        optimizer=study.optimizer,
+        rate=study.rate,
+        until_loss=study.until_loss,
+        patience=PATIENCE if study.until_loss is None else None,
+        max_epochs=study.max_epochs,
+    )
+    return replace(plain, **changes)
+
+
+def training(
+    study: Study,
+    seed: int,
+    how: Regime,
+    *,
+    epochs: tuple[int, ...] = (),
+    start: tuple[Task, str] | None = None,
+    as_many_updates: Task | None = None,
+) -> Task:
+    """Return the task of training one network.
+
+    Parameters
+    ----------
+    epochs
+        After which the weights are kept besides the `LADDER`.
+    start
+        Another run and the name of one of its points; None: the uniform draw.
+    as_many_updates
+        A run as many of whose updates are done, whatever the loss.
+    """
+    config = {
+        "network": {
+            "name": study.network,
+            "width": study.width,
+            "definition": study.definition,
+        },
+        "data": asdict(study.source),
+        "regime": asdict(how),
+        "snapshots": {"epochs": list(epochs), "losses": list(LADDER)},
+        "curves": True,
+        "start": None if start is None else start[1],
+        "as_many_updates": as_many_updates is not None,
+    }
+    needs = [each for each in (start and start[0], as_many_updates) if each is not None]
+    # An epoch costs by its samples, and small batches need about as many epochs.
+    slow = 3.0 if how.batch_size == study.small else 1.0
+    cost = slow * study.source.train * study.width / 100
+    return Task("train", config, seed, tuple(needs), cost=cost)
+
+
+def small(study: Study, seed: int) -> Task:
+    """Return the small-batch run, SB."""
+    return training(study, seed, regime(study, study.small))
+
+
+def large(study: Study, seed: int, **changes: Any) -> Task:
+    """Return the large-batch run, LB, perhaps with changes to the regime."""
+    return training(study, seed, regime(study, study.large, **changes))
+
+
+def sharpness(
+    study: Study,
+    run: Task,
+    measure: tuple[dict[str, Any], ...] = FULL,
+    *,
+    at: str = END,
+    norms_with: Task | None = None,
+) -> Task:
+    """Return the task of measuring a point of a run.
+
+    Parameters
+    ----------
+    norms_with
+        Another run: both are given the geometric mean of their layer norms first.
+    """
+    config = {"at": at, "measure": list(measure), "batch_norm": study.batch_norm}
+    needs = (run,) if norms_with is None else (run, norms_with)
+    cost = len(measure) * study.source.train * study.width / 100
+    return Task("sharpness", config, run.seed, needs, cost=cost)
+
+
+def controls(study: Study, seed: int) -> Trial:
+    """Return the runs that stand beside every verdict, SB and LB among them."""
+    sb, lb = small(study, seed), large(study, seed)
+    fast = large(study, seed, rate=FAST * study.rate)
+    return {
+        "SB": sb,
+        "LB": lb,
+        "LB fast": fast,
+        "SB box": sharpness(study, sb, TABLES),
+        "LB box": sharpness(study, lb, TABLES),
+        "LB fast box": sharpness(study, fast),
+        "SB equal box": sharpness(study, sb, norms_with=lb),
+        "LB equal box": sharpness(study, lb, norms_with=sb),
+    }
+
+
+def values(
+    trials: list[Found],
+    name: str,
+    epsilon: float,
+    *,
+    subspace: int | None = None,
+    solver: str = "auto",
+) -> Values:
+    """Return one sharpness per trial, per cent; its noise where it is below that."""
+    return np.array(
+        [box_value(trial[name], epsilon, subspace, solver) for trial in trials]
+    )
+
+
+def box_value(
+    run: Run, epsilon: float, subspace: int | None = None, solver: str = "auto"
+) -> float:
+    """Return a measured sharpness, not-a-number where the point was not reached."""
+    for entry in run.metrics["sharpness"]:
+        if (entry["epsilon"], entry["subspace"], entry["solver"]) == (
+            epsilon,
+            subspace,
+            solver,
+        ):
+            return float(max(entry["value"], entry["noise"] or 0.0))
+    return float("nan")
+
+
+def accuracies(trials: list[Found], name: str, part: str = "test") -> Values:
+    """Return one accuracy per trial, per cent, at the end of a run."""
+    return np.array([100 * trial[name].metrics[part]["accuracy"] for trial in trials])
+
+
+def metric(trials: list[Found], name: str, key: str) -> Values:
+    """Return one number per trial of a training run."""
+    return np.array([float(trial[name].metrics[key]) for trial in trials])
+
+
+def late(trials: list[Found], names: tuple[str, ...]) -> tuple[str, ...]:
+    """Say which runs did not reach the loss at which they were to stop."""
+    found = []
+    for name in names:
+        missed = [trial[name] for trial in trials if not trial[name].metrics["reached"]]
+        if missed:
+            losses = [run.metrics["train"]["loss"] for run in missed]
+            found.append(
+                f"{name}: {len(missed)} of {len(trials)} runs did not reach the loss "
+                f"threshold (they ended at {min(losses):.2g} to {max(losses):.2g}); "
+                "the losses are not matched."
+            )
+    return tuple(found)
+
+
+def control_table(trials: list[Found]) -> Table:
+    """Return the controls: the rate of the large batch, and equal layer norms."""
+    rows = []
+    for shown, run, box in (
+        ("SB", "SB", "SB box"),
+        ("LB", "LB", "LB box"),
+        (f"LB, {FAST}x rate", "LB fast", "LB fast box"),
+        ("SB, equal norms", "SB", "SB equal box"),
+        ("LB, equal norms", "LB", "LB equal box"),
+    ):
+        cells = [spread(accuracies(trials, run))]
+        cells += [spread(values(trials, box, epsilon)) for epsilon in EPSILONS]
+        rows.append((shown, *cells))
+    epsilon = EPSILONS[0]
+    ratios = [
+        ratio_text(
+            paired(
+                log10(values(trials, upper, epsilon))
+                - log10(values(trials, lower, epsilon))
+            )
+        )
+        for upper, lower in (
+            ("LB box", "SB box"),
+            ("LB fast box", "SB box"),
+            ("LB equal box", "SB equal box"),
+        )
+    ]
+    return Table(
+        "Controls: test accuracy and sharpness (auto, full space), %",
+        ("", "test", *(f"ε {each:g}" for each in EPSILONS)),
+        tuple(rows),
+        f"Geometric mean ratio to SB at ε {epsilon:g} [95 %]: LB {ratios[0]}, "
+        f"LB at {FAST}x the rate {ratios[1]}, at equal layer norms {ratios[2]}.",
+    )

@@ -1,0 +1,147 @@
+"""Figure 6: sharpness against the training loss, along both runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sharpkit.lab import paper
+from sharpkit.lab.experiments.common import (
+    LADDER,
+    Findings,
+    Found,
+    Trial,
+    controls,
+    late,
+    sharpness,
+    values,
+)
+from sharpkit.lab.experiments.study import EPSILONS, Study
+from sharpkit.lab.intervals import TINY, Values, log10, spread
+from sharpkit.lab.outcome import (
+    Axis,
+    Chart,
+    Claim,
+    Series,
+    Table,
+    band,
+    equal_claim,
+    floats,
+    ratio_claim,
+)
+
+TITLE = "Figure 6: sharpness along the run"
+NETWORKS = ("F2", "C1")
+
+
+def trial(study: Study, seed: int) -> Trial:
+    """Return the tasks of one trial."""
+    found = controls(study, seed)
+    for name in ("SB", "LB"):
+        for loss in LADDER:
+            box = sharpness(study, found[name], at=f"loss-{loss:g}")
+            found[f"{name} at {loss:g}"] = box
+    return found
+
+
+def find(study: Study, trials: list[Found]) -> Findings:
+    """Return the curves, and whether they part as the loss falls."""
+    sharp = {
+        (name, epsilon): np.array(
+            [values(trials, f"{name} at {loss:g}", epsilon) for loss in LADDER]
+        ).T
+        for name in ("SB", "LB")
+        for epsilon in EPSILONS
+    }
+    rows = []
+    for i, loss in enumerate(LADDER):
+        cells = [sharp[name, e][:, i] for e in EPSILONS for name in ("SB", "LB")]
+        shown = [_spread(cell) for cell in cells]
+        rows.append((f"{loss:g}", *shown))
+    columns = [f"{name}, ε {e:g}" for e in EPSILONS for name in ("SB", "LB")]
+    table = Table(
+        "Sharpness (auto, full space), %, when the training loss first falls below",
+        ("loss", *columns),
+        tuple(rows),
+    )
+    claims = _claims(sharp["SB", EPSILONS[0]], sharp["LB", EPSILONS[0]])
+    charts = (_chart(study, trials, sharp),)
+    return Findings((table,), claims, charts, late(trials, ("SB", "LB")))
+
+
+def _claims(small: Values, large: Values) -> tuple[Claim, ...]:
+    """Judge by the largest and the smallest loss that every run came to."""
+    common = np.flatnonzero(np.isfinite(small + large).all(axis=0))
+    if len(common) < 2:
+        return ()
+    first, last = common[0], common[-1]
+    where = f"at loss {LADDER[first]:g} and {LADDER[last]:g}"
+    return (
+        equal_claim(
+            "At a large loss both batches are equally sharp (section 2.2.5): log10 of "
+            f"LB / SB at loss {LADDER[first]:g}",
+            log10(large[:, first]) - log10(small[:, first]),
+            within=0.5,
+            unit="decades",
+        ),
+        ratio_claim(
+            f"The large batch's sharpness grows as the loss falls ({where}): last / "
+            "first",
+            large[:, last],
+            large[:, first],
+        ),
+        ratio_claim(
+            f"The small batch's falls in the end ({where}): largest / last",
+            small[:, common].max(axis=1),
+            small[:, last],
+            least=2.0,
+        ),
+        ratio_claim(
+            "The contrast grows as the loss falls (section 2.2.5): LB / SB, last / "
+            "first",
+            large[:, last] / np.maximum(small[:, last], TINY),
+            large[:, first] / np.maximum(small[:, first], TINY),
+        ),
+    )
+
+
+def _spread(values: Values) -> str:
+    """Return mean and spread of the trials that came so far."""
+    reached = values[np.isfinite(values)]
+    if not len(reached):
+        return "-"
+    return spread(reached) + ("" if len(reached) == len(values) else " *")
+
+
+def _chart(
+    study: Study, trials: list[Found], sharp: dict[tuple[str, float], Values]
+) -> Chart:
+    theirs = paper.figure(6, study.network) or {}
+    series: list[Series] = []
+    for (name, epsilon), found in sharp.items():
+        reached = np.isfinite(found).all(axis=0)
+        if not reached.any():
+            continue
+        label, ladder = f"{name}, ε {epsilon:g}", np.array(LADDER)[reached]
+        curve = band(label, ladder, found[:, reached], logarithmic=True)
+        series.append(replace(curve, dashed=epsilon == EPSILONS[1]))
+    for name, curve in theirs.items():
+        batch, size = name.split("_")
+        series.append(
+            Series(
+                f"paper: {batch}, ε {float(size):g}",
+                floats(curve["xent"]),
+                floats(curve["sharp"]),
+                paper=True,
+                dashed=size == "5e-4",
+            )
+        )
+    return Chart(
+        f"{study.network}: sharpness against training loss",
+        Axis("training loss", log=True, reverse=True),
+        Axis("sharpness, %", log=True),
+        tuple(series),
+        alt=f"Sharpness when the loss first falls below each threshold; geometric mean "
+        f"and range of {len(trials)} trials.",
+    )

@@ -1,0 +1,173 @@
+"""One comparison of a small batch with a large one: network, data, sizes, stopping."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from sharpkit.lab.data.source import Source
+from sharpkit.lab.networks import NETWORKS, Definition
+from sharpkit.lab.problem import BatchNorm
+from sharpkit.lab.training.regime import OptimizerName
+
+EPSILONS = (1e-3, 5e-4)  # the paper's
+SUBSPACE = 100  # the paper's
+FAST = 8  # the learning-rate control multiplies the rate of the large batch by this
+PATIENCE = 10  # epochs without progress, where training goes on until there is none
+# At a common training loss, or once the loss ceases to improve.
+Stop = Literal["loss", "plateau"]
+PRESETS = ("quick", "medium", "paper")
+# Which data a network can be trained on: the drawn ones first, they are the default.
+DATA = {
+    "F1": ("glyphs", "mnist"),
+    "F2": ("frames", "timit"),
+    "C1": ("shapes", "cifar10"),
+    "C2": ("shapes", "cifar10"),
+    "C3": ("shapes", "cifar100"),
+    "C4": ("shapes", "cifar100"),
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """Both batch sizes train alike but for their size, from the same starts.
+
+    network : {"F1", "F2", "C1", "C2", "C3", "C4"}
+    width : float
+        Share of the paper's width.
+    source : Source
+    small, large : int
+        Batch sizes.
+    until_loss : float or None
+        The matched training loss; None: until the loss ceases to improve.
+    max_epochs : int
+    seeds : tuple of int
+        One trial each: starting point, order of samples, subspace.
+    rate : float
+    optimizer : str
+    batch_norm : {"running", "batch", "frozen"}
+        The statistics with which the sharpness is measured.
+    preset : {"quick", "medium", "paper"}
+    definition : {"code", "text"}
+        Of a convolutional network, where the authors' code and the paper differ.
+    """
+
+    network: str
+    width: float
+    source: Source
+    small: int
+    large: int
+    until_loss: float | None
+    max_epochs: int
+    seeds: tuple[int, ...]
+    rate: float = 1e-3
+    optimizer: OptimizerName = "adam"
+    batch_norm: BatchNorm = "running"
+    preset: str = "quick"
+    definition: Definition = "code"
+
+    def request(self) -> dict[str, Any]:
+        """Return the study ready for JSON; `from_request` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_request(cls, request: dict[str, Any]) -> Study:
+        """Return the study that `request` wrote down."""
+        source, seeds = Source(**request["source"]), tuple(request["seeds"])
+        return cls(**request | {"source": source, "seeds": seeds})
+
+
+# train, test, classes, width, small and large batch, loss, epochs at most, trials.
+_SIZES = {
+    ("F1", "quick"): (2000, 4000, 10, 0.1875, 20, 200, 1e-3, 200, 3),
+    ("F1", "medium"): (5000, 10000, 10, 0.25, 32, 500, 1e-3, 300, 5),
+    ("F1", "paper"): (60000, 10000, 10, 1.0, 256, 6000, 1e-3, 500, 5),
+    ("F2", "quick"): (3000, 4000, 20, 0.1875, 32, 300, 1e-2, 200, 3),
+    ("F2", "medium"): (6000, 6000, 40, 0.25, 32, 600, 1e-2, 300, 5),
+    ("F2", "paper"): (721329, 310621, 1973, 1.0, 256, 72133, 1e-2, 500, 5),
+    ("C1", "quick"): (600, 1000, 10, 0.1875, 15, 60, 3e-2, 100, 3),
+    ("C1", "medium"): (1000, 2000, 10, 0.25, 20, 100, 1e-2, 150, 3),
+    ("C1", "paper"): (50000, 10000, 10, 1.0, 256, 5000, 1e-2, 500, 5),
+    ("C2", "quick"): (400, 1000, 10, 0.0625, 20, 80, 1e-1, 60, 2),
+    ("C2", "medium"): (500, 1000, 10, 0.125, 10, 50, 1e-1, 100, 2),
+    ("C2", "paper"): (50000, 10000, 10, 1.0, 256, 5000, 1e-2, 500, 5),
+    ("C3", "quick"): (1000, 1000, 100, 0.1875, 20, 100, 1.0, 80, 3),
+    ("C3", "medium"): (1500, 2000, 100, 0.25, 20, 150, 0.3, 150, 3),
+    ("C3", "paper"): (50000, 10000, 100, 1.0, 256, 5000, 1e-2, 500, 5),
+    ("C4", "quick"): (500, 1000, 100, 0.0625, 20, 80, 1.0, 60, 2),
+    ("C4", "medium"): (1000, 1000, 100, 0.125, 20, 100, 0.3, 100, 2),
+    ("C4", "paper"): (50000, 10000, 100, 1.0, 256, 5000, 1e-2, 500, 5),
+}
+
+
+def study(
+    network: str,
+    preset: str = "quick",
+    *,
+    data: str | None = None,
+    folder: str | None = None,
+    data_seed: int = 0,
+    first_seed: int = 0,
+    trials: int | None = None,
+    optimizer: OptimizerName = "adam",
+    batch_norm: BatchNorm = "running",
+    stop: Stop = "loss",
+    definition: Definition | None = None,
+) -> Study:
+    """Return the study of a network at a preset.
+
+    ``paper`` has the paper's sizes; the others keep the shape of the network and the
+    large batch at a tenth of the data, at sizes that two cores train in seconds
+    (quick) or minutes (medium). Without a ``definition`` it is that of the authors'
+    code but for small C2 and C4, which learn nothing with its dropout.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or the data do not fit the network.
+    """
+    if network not in NETWORKS or preset not in PRESETS:
+        msg = (
+            f"network={network!r}, preset={preset!r}: network is one of "
+            f"{', '.join(NETWORKS)} and preset one of {', '.join(PRESETS)}"
+        )
+        raise ValueError(msg)
+    name = DATA[network][0] if data is None else data
+    if name not in DATA[network]:
+        msg = f"data={data!r}: {network} is trained on {' or '.join(DATA[network])}"
+        raise ValueError(msg)
+    sizes = _SIZES[network, preset]
+    train, test, classes, width, small, large, loss, epochs, usual = sizes
+    if trials is not None and trials < 1:
+        msg = f"trials={trials}: give at least 1"
+        raise ValueError(msg)
+    if batch_norm not in get_args(BatchNorm):
+        msg = f"batch_norm={batch_norm!r}: give one of {', '.join(get_args(BatchNorm))}"
+        raise ValueError(msg)
+    if stop not in get_args(Stop):
+        msg = f"stop={stop!r}: give one of {', '.join(get_args(Stop))}"
+        raise ValueError(msg)
+    count = trials or usual
+    return Study(
+        network,
+        width,
+        Source(name, train, test, classes, data_seed, folder),
+        small,
+        large,
+        loss if stop == "loss" else None,
+        epochs,
+        tuple(range(first_seed, first_seed + count)),
+        optimizer=optimizer,
+        batch_norm=batch_norm,
+        preset=preset,
+        definition=definition or _definition(network, preset),
+    )
+
+
+def _definition(network: str, preset: str) -> Definition:
+    """Return the authors' definition where it can be trained.
+
+    The dropout that their code has in every stack of the deep networks, and the paper
+    does not mention, keeps narrow ones from learning anything in so few updates.
+    """
+    return "text" if network in ("C2", "C4") and preset != "paper" else "code"

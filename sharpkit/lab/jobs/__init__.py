@@ -1,0 +1,1 @@
+"""Pieces of work whose results are stored: training runs and what is measured."""

@@ -1,0 +1,75 @@
+"""Measure the sharpness of one point of a training run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import sharpkit
+from sharpkit.lab.data import Dataset
+from sharpkit.lab.jobs.minimisers import Done, Point, point
+from sharpkit.lab.jobs.task import Task
+from sharpkit.lab.jobs.training import setting_of
+from sharpkit.lab.networks.base import Network, Statistics
+from sharpkit.lab.problem import BatchNorm, Problem, frozen_statistics
+from sharpkit.lab.rescale import layer_norms, with_norms
+
+Record = dict[str, Any]
+
+
+def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
+    """Measure what ``config["measure"]`` lists; return the metrics, and no arrays.
+
+    With a second needed run the point first takes layer norms of which that run's
+    would be given as well: the geometric mean of both (the same function). Of a point
+    that the run did not reach, an empty list.
+    """
+    config, origin = task.config, needed[0]
+    if f"{config['at']}/weights" not in origin.arrays:
+        return {"sharpness": []}, {}  # the run never came there
+    network, data = setting_of(origin.run.config)
+    here = point(network, origin, config["at"])
+    if len(needed) > 1:
+        norms = np.sqrt(
+            layer_norms(network, here.weights)
+            * layer_norms(network, point(network, needed[1]).weights)
+        )
+        here = Point(*with_norms(network, *here, norms))
+    problem = problem_at(network, data, here, config["batch_norm"])
+    found = []
+    for measure in config["measure"]:
+        subspace = measure["subspace"]
+        result = sharpkit.sharpness(
+            here.weights,
+            problem,
+            epsilon=measure["epsilon"],
+            subspace=None if subspace is None else min(subspace, here.weights.size),
+            solver=measure["solver"],
+            seed=task.seed,
+            progress=False,
+        )
+        record = _finite(result.to_dict())
+        found.append(record | {"drawn": record["subspace"]} | measure)
+    return {"sharpness": found}, {}
+
+
+def problem_at(
+    network: Network, data: Dataset, here: Point, batch_norm: BatchNorm
+) -> Problem:
+    """Return the training loss around a point, normalised as ``batch_norm`` says."""
+    x, y = data.x_train, data.y_train
+    statistics: Statistics | None = here.statistics
+    if batch_norm == "batch":
+        statistics = None
+    elif batch_norm == "frozen":
+        statistics = frozen_statistics(network, here.weights, x, y)
+    return Problem(network, x, y, batch_norm=batch_norm, statistics=statistics)
+
+
+def _finite(record: Record) -> Record:
+    """Return the record with None for numbers that are not finite, for JSON."""
+    return {
+        name: None if isinstance(value, float) and not np.isfinite(value) else value
+        for name, value in record.items()
+    }

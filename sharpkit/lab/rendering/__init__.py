@@ -1,0 +1,1 @@
+"""An outcome shown: in the terminal, as a picture, on a page."""

@@ -1,0 +1,274 @@
+"""The store: metadata in SQLite, arrays in npz files, both written atomically.
+
+SQLite keeps a rollback journal rather than a write-ahead log: a run takes seconds and
+its row milliseconds, so that waiting for each other costs nothing, and a store can be
+copied, write-protected or put on a network disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from numpy.typing import NDArray
+
+from sharpkit.lab.store.errors import PATIENCE, StoreError, located
+from sharpkit.lab.store.run import FIELDS, Run, check_name, from_row, to_json, to_row
+from sharpkit.lab.store.weights import (
+    PART,
+    checksum,
+    load,
+    put_in_place,
+    to_npz,
+    write_part,
+)
+
+DATABASE, WEIGHTS = "runs.sqlite", "weights"
+_APPLICATION = 0x73686B74  # "shkt", in the file's header
+_VERSION = 1  # of the schema
+_ABANDONED = 3600.0  # seconds after which nobody is writing a file any more
+_SCHEMA = (
+    """CREATE TABLE runs (
+        position INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
+        config TEXT NOT NULL, seed INTEGER NOT NULL, metrics TEXT NOT NULL,
+        versions TEXT NOT NULL, seconds REAL NOT NULL, created TEXT NOT NULL,
+        weights TEXT, checksum TEXT)""",
+    """CREATE TABLE requests (
+        position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
+        request TEXT NOT NULL)""",
+    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA user_version = {_VERSION}",
+)
+_INSERT = f"INSERT INTO runs ({FIELDS}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SELECT = f"SELECT {FIELDS} FROM runs"
+_REMEMBER = """INSERT INTO requests (name, request) VALUES (?, ?)
+    ON CONFLICT (name) DO UPDATE SET request = excluded.request"""
+
+
+class Store:
+    """Finished runs in a folder that several processes may use at once.
+
+    A run is there as a whole or not at all, whenever a process is killed or a disk is
+    full. Every process and every thread opens a store of its own.
+
+    Parameters
+    ----------
+    folder : Path
+    create : bool
+        Whether to make a store where there is none.
+
+    Raises
+    ------
+    StoreError
+        Here and by every method: if a file cannot be read or written, or is not of a
+        store, with its path, the reason and the fix.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = True) -> None:
+        self.folder = Path(folder)
+        self._path = self.folder / DATABASE
+        self._process = os.getpid()
+        with located(self._path):
+            if create:
+                self.folder.mkdir(parents=True, exist_ok=True)
+            elif not self._path.is_file():
+                msg = (
+                    f"{self.folder} holds no store (no {DATABASE}); give one that does"
+                )
+                raise StoreError(msg)
+            address = self._path.absolute().as_uri()
+            self._opened = sqlite3.connect(
+                f"{address}?mode={'rwc' if create else 'rw'}",
+                uri=True,
+                timeout=PATIENCE,
+                isolation_level=None,
+            )
+        try:
+            self._identify(create)
+        except BaseException:
+            self.close()
+            raise
+
+    def __contains__(self, key: object) -> bool:
+        found = self._select("SELECT 1 FROM runs WHERE key = ?", key)
+        return bool(found)
+
+    def get(self, key: str) -> Run:
+        """Return the run of that key; KeyError if there is none."""
+        found = self._select(f"{_SELECT} WHERE key = ?", key)
+        if not found:
+            raise KeyError(key)
+        return from_row(found[0])
+
+    def put(self, run: Run, arrays: Mapping[str, NDArray[Any]] = {}) -> None:
+        """Store a finished run with its arrays, for good when this returns.
+
+        A key that is there already keeps what it has: two processes did the same work.
+        """
+        row = to_row(run)
+        payload = to_npz(arrays) if arrays else None
+        if run.key in self:
+            return
+        part = None
+        if payload is not None:
+            part = write_part(self._weights(run.key), payload)
+        try:
+            self._insert(row, part, checksum(payload) if payload else None)
+        except StoreError:
+            with suppress(StoreError):
+                self._discard(run.key)
+            raise
+        finally:
+            if part is not None:
+                with suppress(OSError):  # `prune` will do
+                    part.unlink(missing_ok=True)
+
+    def arrays(self, key: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a run, none if it has none; KeyError without such a run.
+
+        Raises
+        ------
+        StoreError
+            If their file is missing or not the one that was written.
+        """
+        found = self._select("SELECT weights, checksum FROM runs WHERE key = ?", key)
+        if not found:
+            raise KeyError(key)
+        weights, expected = found[0]
+        return {} if weights is None else load(self.folder / weights, expected)
+
+    def runs(self, kind: str | None = None) -> list[Run]:
+        """Return the runs, or those of one kind, in the order they were stored."""
+        if kind is None:
+            found = self._select(f"{_SELECT} ORDER BY position")
+        else:
+            found = self._select(f"{_SELECT} WHERE kind = ? ORDER BY position", kind)
+        return [from_row(row) for row in found]
+
+    def remember(self, name: str, request: dict[str, Any]) -> None:
+        """Note that an experiment was asked for, and how; the last request counts."""
+        check_name(name, "name")
+        text = to_json(request, "request")
+        with self._writing() as database:
+            database.execute(_REMEMBER, (name, text))
+
+    def requests(self) -> dict[str, dict[str, Any]]:
+        """Return what `remember` noted, in the order first asked."""
+        found = self._select("SELECT name, request FROM requests ORDER BY position")
+        return {name: json.loads(request) for name, request in found}
+
+    def prune(self) -> int:
+        """Delete files of over an hour ago that no run names; return how many.
+
+        Processes that were killed leave them. Others may go on writing meanwhile.
+        """
+        before = time.time() - _ABANDONED
+        deleted = 0
+        with self._writing():
+            named = {name for (name,) in self._select("SELECT weights FROM runs")}
+            for path in sorted((self.folder / WEIGHTS).glob("*")):
+                written = (
+                    path.suffix == ".npz" and f"{WEIGHTS}/{path.name}" not in named
+                )
+                with suppress(FileNotFoundError):  # another process has finished it
+                    if (
+                        written or path.suffix == PART
+                    ) and path.stat().st_mtime < before:
+                        path.unlink()
+                        deleted += 1
+        return deleted
+
+    def close(self) -> None:
+        """Let go of the file; closing twice does no harm."""
+        self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        if self._process != os.getpid():
+            msg = f"{self._path} was opened before a fork; open it in each process"
+            raise StoreError(msg)
+        return self._opened
+
+    def _weights(self, key: str) -> Path:
+        return self.folder / WEIGHTS / f"{key}.npz"
+
+    def _identify(self, create: bool) -> None:
+        """Make the tables where there is nothing yet; refuse what is not ours."""
+        self._select("PRAGMA synchronous = EXTRA")
+        if create and self._is_empty():
+            with self._writing() as database:
+                if self._is_empty():  # no other process made them meanwhile
+                    for statement in _SCHEMA:
+                        database.execute(statement)
+        if self._select("PRAGMA application_id") != [(_APPLICATION,)]:
+            msg = f"{self._path} is no store of sharpkit; give another folder"
+            raise StoreError(msg)
+        [(version,)] = self._select("PRAGMA user_version")
+        if version != _VERSION:
+            msg = (
+                f"{self._path} has layout {version}, this sharpkit uses {_VERSION}; "
+                "open it with the sharpkit that wrote it, or give another folder"
+            )
+            raise StoreError(msg)
+
+    def _is_empty(self) -> bool:
+        [(tables,)] = self._select("SELECT count(*) FROM sqlite_master")
+        return not tables and self._select("PRAGMA application_id") == [(0,)]
+
+    def _select(self, query: str, *values: Any) -> list[Any]:
+        with located(self._path):
+            return self._database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold the store alone, and write all of what is done inside or nothing."""
+        with located(self._path):
+            database = self._database
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            finally:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+
+    def _insert(
+        self, row: tuple[Any, ...], part: Path | None, expected: str | None
+    ) -> None:
+        """Put a run and its file in place, unless the key is there already."""
+        created = datetime.now(UTC).isoformat(timespec="milliseconds")
+        path = self._weights(row[0])
+        with self._writing() as database:
+            if row[0] in self:
+                return
+            if part is None:
+                database.execute(_INSERT, (*row, created, None, None))
+                return
+            put_in_place(part, path)  # in the transaction: it is this row's own file
+            weights = path.relative_to(self.folder).as_posix()
+            database.execute(_INSERT, (*row, created, weights, expected))
+
+    def _discard(self, key: str) -> None:
+        """Delete the file of a run whose row could not be written."""
+        with self._writing():
+            if key not in self:
+                self._weights(key).unlink(missing_ok=True)

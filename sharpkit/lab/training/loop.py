@@ -1,0 +1,296 @@
+"""Training by any regime to a loss, until it ceases to improve, or for some epochs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sharpkit.arrays import array_module
+from sharpkit.lab.networks.base import Network, Statistics
+from sharpkit.lab.problem import Measured, Problem
+from sharpkit.lab.training.checks import (
+    require_fit,
+    require_possible,
+    require_same_layers,
+)
+from sharpkit.lab.training.regime import Regime
+from sharpkit.lab.training.update import Updater
+
+Array = Any  # a NumPy or a CuPy array
+
+IMPROVEMENT = 0.01  # the fall of the best loss, relative, that patience waits for
+
+
+@dataclass(frozen=True)
+class Snapshots:
+    """When to keep the weights on the way.
+
+    epochs : tuple of int
+        After these; 0 is the start.
+    losses : tuple of float
+        After the first epoch, from 1, whose training loss is at most each of these.
+    """
+
+    epochs: tuple[int, ...] = ()
+    losses: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if any(epoch < 0 for epoch in self.epochs):
+            msg = f"epochs={self.epochs}: give epochs from 0, the start"
+            raise ValueError(msg)
+        if not all(0 < loss < math.inf for loss in self.losses):
+            msg = f"losses={self.losses}: give positive numbers"
+            raise ValueError(msg)
+
+
+NO_SNAPSHOTS = Snapshots()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The weights after an epoch, as a run that ends there has them.
+
+    epoch : int
+    loss : float
+        Mean training loss then, running statistics.
+    threshold : float or None
+        Of `Snapshots.losses`, the one first met here; None: an epoch asked for.
+    weights : (n,)
+    statistics
+        The running batch-norm averages then.
+    """
+
+    epoch: int
+    loss: float
+    threshold: float | None
+    weights: Array
+    statistics: Statistics
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A finished training run.
+
+    weights, start : (n,)
+        The final weights and those it started from.
+    statistics
+        The running batch-norm averages at the end.
+    losses : tuple of float
+        Mean loss over the whole training set after each epoch, running statistics.
+    epochs, updates : int
+        Passes over the data and optimiser steps.
+    reached : bool
+        Whether the loss reached the threshold, or ceased to improve, whichever the
+        regime stops at (always True if it stops at neither).
+    seconds : float
+    snapshots : tuple of Snapshot
+        Those asked for, by epoch, that the run came to.
+    running_accuracies : tuple of float
+        Training accuracy of each epoch, in [0, 1], as it went: each batch as it was
+        trained on, in training mode, before its update (Fig. 2 of the paper).
+    test_accuracies : tuple of float
+        In [0, 1] after each epoch, running statistics; empty without a test set.
+    """
+
+    weights: Array
+    start: Array
+    statistics: Statistics
+    losses: tuple[float, ...]
+    epochs: int
+    updates: int
+    reached: bool
+    seconds: float
+    snapshots: tuple[Snapshot, ...]
+    running_accuracies: tuple[float, ...]
+    test_accuracies: tuple[float, ...]
+
+
+def train(
+    network: Network,
+    x: Array,
+    y: Array,
+    regime: Regime,
+    *,
+    start: Array,
+    seed: int,
+    statistics: Statistics | None = None,
+    shape: tuple[int, ...] | None = None,
+    snapshots: Snapshots = NO_SNAPSHOTS,
+    test: tuple[Array, Array] | None = None,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> TrainingRun:
+    """Minimise the mean cross-entropy by mini-batches drawn without replacement.
+
+    Parameters
+    ----------
+    x, y : (M, features), (M,)
+        Training samples of the weights' dtype, and integer labels. They and ``start``
+        live in one place, and all work is done there: NumPy on the CPU, CuPy on CUDA.
+    start : (n,)
+        Starting weights; copied.
+    seed
+        Fixes the order of the samples, the same one on every device, and with
+        generators of their own the augmentation and the dropout masks.
+    statistics
+        The running batch-norm averages to go on from, those of another run where
+        ``start`` is its weights (warm start). None: zero means and unit variances.
+    shape
+        Of a sample, for a regime that augments: float32 images on the CPU.
+    snapshots
+        When to keep the weights on the way.
+    test : ((T, features), (T,))
+        Samples and labels whose accuracy to take after each epoch.
+    on_epoch
+        Called with the epoch (from 1) and its loss.
+
+    Raises
+    ------
+    ValueError
+        If the regime, the statistics or the snapshots do not fit the data, the network
+        or each other.
+    IndexError
+        If there is not a label for each sample, or one is not that of an output.
+    TypeError
+        If samples, start and statistics live in different places, or differ in dtype.
+    FloatingPointError
+        If the loss becomes infinite or NaN.
+    """
+    began = time.perf_counter()
+    require_possible(regime, network, len(x), shape)
+    _require_all_fit(network, start, (x, y), test, statistics)
+    if max(snapshots.epochs, default=0) > regime.max_epochs:
+        msg = f"snapshots.epochs={snapshots.epochs}: give up to {regime.max_epochs}"
+        raise ValueError(msg)
+    way = Updater(
+        network,
+        regime,
+        start.copy(),
+        statistics or network.initial_statistics(start),
+        seed=seed,
+        bounds=None if regime.adversarial is None else (x.min(), x.max()),
+        shape=shape,
+    )
+    log = _Log(way, x, y, test, snapshots)
+    order = np.random.default_rng([seed, 1])
+    for epoch in range(1, regime.max_epochs + 1):
+        shuffled = array_module(start).asarray(order.permutation(len(x)))
+        right = 0
+        for rows in _batches(shuffled, regime.batch_at(epoch)):
+            right = right + way.update(x[rows], y[rows])
+        log.epoch_ended(int(right), on_epoch)
+        if stopped := _has_stopped(regime, log.losses):
+            break
+    endless = regime.until_loss is None and regime.patience is None
+    return log.finished(start, stopped or endless, time.perf_counter() - began)
+
+
+def _require_all_fit(
+    network: Network,
+    start: Array,
+    train: tuple[Array, Array],
+    test: tuple[Array, Array] | None,
+    statistics: Statistics | None,
+) -> None:
+    require_fit(network, start, x=train[0], y=train[1])
+    if test is not None:
+        require_fit(network, start, x_test=test[0], y_test=test[1])
+    if statistics is not None:
+        require_same_layers(statistics, network.initial_statistics(start))
+
+
+class _Log:
+    """What is measured and kept after each epoch."""
+
+    def __init__(
+        self,
+        way: Updater,
+        x: Array,
+        y: Array,
+        test: tuple[Array, Array] | None,
+        wanted: Snapshots,
+    ) -> None:
+        self.way, self.train, self.test, self.wanted = way, (x, y), test, wanted
+        self.losses: list[float] = []
+        self.running: list[float] = []
+        self.test_accuracies: list[float] = []
+        self.snapshots: list[Snapshot] = []
+        if 0 in wanted.epochs:
+            self._keep(0, self._measure(*self.train).loss, [None])
+
+    def epoch_ended(
+        self, right: int, on_epoch: Callable[[int, float], None] | None
+    ) -> None:
+        loss = self._measure(*self.train).loss
+        self.losses.append(loss)
+        epoch = len(self.losses)
+        if on_epoch is not None:
+            on_epoch(epoch, loss)
+        if not np.isfinite(loss):
+            msg = f"the loss is {loss} after epoch {epoch}; lower the rate"
+            raise FloatingPointError(msg)
+        self.running.append(right / len(self.train[0]))
+        if self.test is not None:
+            self.test_accuracies.append(self._measure(*self.test).accuracy)
+        self._keep(epoch, loss, _reasons(self.wanted, self.losses))
+
+    def finished(self, start: Array, reached: bool, seconds: float) -> TrainingRun:
+        return TrainingRun(
+            weights=self.way.weights,
+            start=start.copy(),
+            statistics=self.way.statistics,
+            losses=tuple(self.losses),
+            epochs=len(self.losses),
+            updates=self.way.updates,
+            reached=reached,
+            seconds=seconds,
+            snapshots=tuple(self.snapshots),
+            running_accuracies=tuple(self.running),
+            test_accuracies=tuple(self.test_accuracies),
+        )
+
+    def _measure(self, x: Array, y: Array) -> Measured:
+        way = self.way
+        problem = Problem(
+            way.network, x, y, batch_norm="running", statistics=way.statistics
+        )
+        return problem.measure(way.weights)
+
+    def _keep(self, epoch: int, loss: float, reasons: list[float | None]) -> None:
+        if reasons:
+            weights, statistics = self.way.weights.copy(), self.way.statistics
+            self.snapshots += [
+                Snapshot(epoch, loss, reason, weights, statistics) for reason in reasons
+            ]
+
+
+def _reasons(wanted: Snapshots, losses: list[float]) -> list[float | None]:
+    """Return why to keep the weights after the last epoch: None for its number."""
+    before = min(losses[:-1], default=math.inf)
+    thresholds = sorted(set(wanted.losses), reverse=True)
+    met = [limit for limit in thresholds if losses[-1] <= limit < before]
+    return [*([None] if len(losses) in wanted.epochs else []), *met]
+
+
+def _has_stopped(regime: Regime, losses: list[float]) -> bool:
+    if regime.until_loss is not None and losses[-1] <= regime.until_loss:
+        return True
+    return regime.patience is not None and _idle(losses) >= regime.patience
+
+
+def _idle(losses: list[float]) -> int:
+    """Return for how many epochs the best loss has not fallen by `IMPROVEMENT`."""
+    best, since = math.inf, 0
+    for loss in losses:
+        since += 1
+        if loss <= (1 - IMPROVEMENT) * best:
+            best, since = loss, 0
+    return since
+
+
+def _batches(order: Array, size: int) -> list[Array]:
+    return [order[i : i + size] for i in range(0, len(order), size)]

@@ -1,0 +1,102 @@
+"""A study small enough to be carried out in a test, and made-up records of runs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_study import TINY
+
+from sharpkit.lab.experiments import experiment
+from sharpkit.lab.experiments.study import study
+from sharpkit.lab.jobs.training import snapshot_name
+from sharpkit.lab.store import Run
+
+
+@pytest.fixture
+def tiny():
+    return TINY
+
+
+@pytest.fixture
+def made_up():
+    """``made_up(name, network, sharp, ...)``: trials whose numbers one can foretell.
+
+    ``sharp(task name)`` is the geometric centre of the sharpness of a measurement,
+    ``test(task name)`` that of the test accuracy of a run, ``distance(task name)``.
+    """
+
+    def make(
+        name,
+        network="F1",
+        *,
+        sharp=lambda task: 1.0,
+        test=lambda task: 0.9,
+        distance=lambda task: 1.0,
+        path=lambda alpha: abs(alpha),
+        reached=True,
+    ):
+        chosen = replace(study(network, "quick"), seeds=(0, 1, 2, 3, 4))
+        trials = []
+        for seed in chosen.seeds:
+            wobble = 1 + 0.01 * (seed - 2)
+            found = {}
+            for label, task in experiment(name).trial(chosen, seed).items():
+                if task.kind == "train":
+                    metrics = _training(
+                        task, test(label) * wobble, distance(label) * wobble, reached
+                    )
+                elif task.kind == "sharpness":
+                    metrics = _sharpness(task, sharp(label) * wobble**3)
+                else:
+                    metrics = _path(path, wobble)
+                found[label] = Run(
+                    task.key, task.kind, task.config, seed, metrics, {}, 1.0
+                )
+            trials.append(found)
+        return chosen, trials
+
+    return make
+
+
+def _training(task, accuracy, distance, reached):
+    wanted = task.config["snapshots"]
+    names = [snapshot_name(epoch, None) for epoch in wanted["epochs"]]
+    measured = {"loss": 1e-3, "accuracy": 1.0}
+    return {
+        "n": 1000,
+        "epochs": 3,
+        "updates": 30,
+        "reached": reached,
+        "losses": [1.0, 0.1, 1e-3],
+        "distance": distance,
+        "train": measured,
+        "test": {"loss": 0.5, "accuracy": accuracy},
+        "running_accuracies": [0.5, 0.8, 0.95],
+        "test_accuracies": [0.4, accuracy, accuracy],
+        "snapshots": [
+            {"name": each, "test": {"accuracy": 0.9 * accuracy}} for each in names
+        ],
+    }
+
+
+def _sharpness(task, value):
+    return {
+        "sharpness": [
+            # The box of half the size sees a quarter: a quadratic.
+            each | {"value": value * (each["epsilon"] / 1e-3) ** 2, "noise": 0.0}
+            for each in task.config["measure"]
+        ]
+    }
+
+
+def _path(shape, wobble):
+    alpha = np.linspace(-1, 2, 25)
+    losses = [wobble * float(shape(each)) for each in alpha]
+    accuracy = [0.5] * 25
+    return {
+        "alpha": alpha.tolist(),
+        "train_loss": losses,
+        "test_loss": losses,
+        "train_accuracy": accuracy,
+        "test_accuracy": accuracy,
+    }

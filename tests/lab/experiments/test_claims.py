@@ -1,0 +1,216 @@
+"""Each experiment's verdicts on made-up runs whose answer is known."""
+
+import pytest
+
+from sharpkit.lab import paper
+from sharpkit.lab.experiments import NAMES, experiment
+from sharpkit.lab.experiments.fig4 import batches, slopes
+from sharpkit.lab.experiments.study import study
+from sharpkit.lab.networks import NETWORKS
+from sharpkit.lab.outcome import FAILS, HOLDS, OPEN
+
+
+def decisions(findings):
+    return [claim.decision for claim in findings.claims]
+
+
+def text(findings):
+    cells = [cell for table in findings.tables for row in table.rows for cell in row]
+    return " | ".join([*cells, *(table.caption for table in findings.tables)])
+
+
+def test_table_2(made_up):
+    accuracy = {"SB": 0.9, "LB": 0.8}
+    chosen, trials = made_up("table2", test=lambda task: accuracy.get(task, 0.9))
+    found = experiment("table2").find(chosen, trials)
+    assert decisions(found) == [HOLDS, HOLDS, OPEN]
+    assert "80.0 ± 1.3" in text(found)
+    assert "97.81 ± 0.07" in text(found)
+
+
+@pytest.mark.parametrize(("name", "theirs"), [("table3", "205.14"), ("table4", "9.22")])
+def test_sharpness_tables(made_up, name, theirs):
+    def sharp(task):
+        return 50.0 if task == "LB box" else 1.0
+
+    found = experiment(name).find(*made_up(name, sharp=sharp))
+    assert decisions(found) == [HOLDS] * 4
+    assert theirs in text(found)
+    assert "50" in text(found)
+    five = experiment(name).find(*made_up(name, sharp=lambda task: sharp(task) ** 0.4))
+    assert decisions(five) == [HOLDS, FAILS] * 2
+    same = experiment(name).find(*made_up(name))
+    # Equal to the last bit: the interval is the point 1, which decides nothing.
+    assert decisions(same) == [OPEN, FAILS] * 2
+
+
+def test_table_6(made_up):
+    accuracy = {"SB": 0.9, "LB": 0.8, "SB augmented": 0.95, "LB augmented": 0.94}
+    sharp = {"LB augmented box": 20.0}
+    found = experiment("table6").find(
+        *made_up(
+            "table6",
+            "C1",
+            test=lambda task: accuracy.get(task, 0.9),
+            sharp=lambda task: sharp.get(task, 1.0),
+        )
+    )
+    assert decisions(found) == [HOLDS, HOLDS, HOLDS]
+    assert "231.77 ± 30.5" in text(found)
+
+
+def test_table_7(made_up):
+    accuracy = {"LB": 0.8, "LB conservative": 0.85}
+    sharp = {"LB conservative box": 0.1}
+    found = experiment("table7").find(
+        *made_up(
+            "table7",
+            test=lambda task: accuracy.get(task, 0.9),
+            sharp=lambda task: sharp.get(task, 1.0),
+        )
+    )
+    assert decisions(found) == [HOLDS, FAILS, FAILS]
+    assert "98.12 ± 0.01" in text(found)
+
+
+def test_figure_2(made_up):
+    found = experiment("fig2").find(*made_up("fig2", "F2"))
+    assert decisions(found) == [HOLDS, HOLDS]
+    chosen, trials = made_up("fig2", "F2")
+    for trial in trials:
+        trial["LB"].metrics["test_accuracies"] = [0.9, 0.7 + 0.001 * trial["LB"].seed]
+    assert decisions(experiment("fig2").find(chosen, trials)) == [HOLDS, FAILS]
+    names = [series.name for series in found.charts[0].series if series.paper]
+    assert names == [
+        f"paper: {b}, {p}" for b in ("SB", "LB") for p in ("train", "test")
+    ]
+
+
+@pytest.mark.parametrize("name", ["fig3", "fig7"])
+def test_paths(made_up, name):
+    def steep_beyond(alpha):
+        return 10 * max(alpha - 1, 0) + max(-alpha, 0)
+
+    found = experiment(name).find(*made_up(name, path=steep_beyond))
+    assert decisions(found) == [HOLDS]
+    assert "2.500 ± 0.040" in text(found)
+    other = experiment(name).find(*made_up(name, path=lambda a: steep_beyond(1 - a)))
+    assert decisions(other) == [FAILS]
+    curves = {series.name: series for series in found.charts[0].series}
+    theirs = paper.figure(int(name[-1]), "F1")
+    assert curves["paper: loss, train"].y == tuple(theirs["train_loss"])
+    assert curves["accuracy, test"].right
+
+
+def test_figure_4(made_up):
+    def sharp(task):
+        if not task.startswith("box"):
+            return 1.0
+        return min(float(task.split()[1]), 80.0) ** 2
+
+    def test(task):
+        return 0.9 - 1e-4 * (float(task.split()[1]) if "batch" in task else 0)
+
+    chosen, trials = made_up("fig4", "F2", sharp=sharp, test=test)
+    found = experiment("fig4").find(chosen, trials)
+    assert decisions(found) == [HOLDS, HOLDS, HOLDS]
+    assert [row[0] for row in found.tables[0].rows] == list(map(str, batches(chosen)))
+    rising = made_up("fig4", "F2", sharp=sharp, test=lambda task: 1.8 - test(task))
+    assert decisions(experiment("fig4").find(*rising))[0] == FAILS
+
+
+def test_batches_of_figure_4_have_both_ends():
+    chosen = study("F2", "medium")
+    assert {chosen.small, chosen.large} < set(batches(chosen))
+    assert max(batches(chosen)) < 2 * chosen.large
+
+
+def test_slopes_are_those_of_least_squares():
+    import numpy as np
+
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=6), random.normal(size=(3, 6))
+    judge = [np.polyfit(x, row, 1)[0] for row in y]
+    np.testing.assert_allclose(slopes(x, y), judge, rtol=1e-12)
+
+
+def test_figure_5(made_up):
+    def sharp(task):
+        name, _, epoch = task.partition(" ")
+        return 100 / (1 + float(epoch)) ** 1.5 if name == "box" and epoch else 1.0
+
+    found = experiment("fig5").find(*made_up("fig5", "F2", sharp=sharp))
+    assert decisions(found) == [HOLDS, HOLDS, HOLDS]
+    assert {s.name for s in found.charts[1].series if s.paper} == {
+        "paper: ε 0.001",
+        "paper: ε 0.0005",
+    }
+
+
+def test_figure_6(made_up):
+    def sharp(task):
+        batch, at, loss = (*task.split(" "), "", "")[:3]
+        if at != "at":
+            return 1.0
+        return 10 / float(loss) ** (0.5 if batch == "LB" else -0.5)
+
+    chosen, trials = made_up("fig6", "F2", sharp=sharp)
+    assert decisions(experiment("fig6").find(chosen, trials)) == [HOLDS] * 4
+    trials[0]["LB at 0.001"].metrics["sharpness"] = []  # never came there
+    found = experiment("fig6").find(chosen, trials)
+    assert found.tables[0].rows[-1][2].endswith(" *")
+    large = next(s for s in found.charts[0].series if s.name == "LB, ε 0.001")
+    assert min(large.x) == 0.003
+
+
+def test_distance(made_up):
+    for share, decision in ((5.0, HOLDS), (1.5, FAILS), (3.0, OPEN)):
+        chosen, trials = made_up(
+            "distance", distance=lambda task, share=share: share if task == "SB" else 1
+        )
+        for trial in trials:
+            trial["LB"].metrics["distance"] = 1.0
+        assert decisions(experiment("distance").find(chosen, trials)) == [decision]
+
+
+def test_remedies(made_up):
+    def test(task):
+        return {"SAM": 0.9, "longer": 0.7}.get(task, 0.8)
+
+    def sharp(task):
+        return {"LB box": 10.0, "SAM box": 1.0, "longer box": 100.0}.get(task, 10.0)
+
+    found = experiment("remedies").find(*made_up("remedies", test=test, sharp=sharp))
+    by = {claim.text.split(" ")[0]: claim for claim in found.claims[::2]}
+    flatter = dict(zip(by, found.claims[1::2], strict=True))
+    assert (by["SAM"].decision, flatter["SAM"].decision) == (HOLDS, HOLDS)
+    assert (by["Longer"].decision, flatter["Longer"].decision) == (FAILS, FAILS)
+    assert "ρ = 0.05" in text(found)
+
+
+def test_optimizers(made_up):
+    def test(task):
+        return 0.8 if task.startswith("LB") else 0.9
+
+    def sharp(task):
+        return 10.0 if task.startswith("LB") else 1.0
+
+    found = experiment("optimizers").find(
+        *made_up("optimizers", test=test, sharp=sharp)
+    )
+    assert decisions(found) == [HOLDS] * 6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_late_runs_are_told(made_up, name):
+    network = experiment(name).NETWORKS[0]
+    found = experiment(name).find(*made_up(name, network, reached=False))
+    assert any("losses are not matched" in note for note in found.notes)
+    assert experiment(name).find(*made_up(name, network)).notes == ()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_and_networks(name):
+    module = experiment(name)
+    assert set(module.NETWORKS) <= set(NETWORKS)
+    assert module.TITLE

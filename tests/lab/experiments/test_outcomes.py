@@ -1,0 +1,139 @@
+"""Every experiment carried out for real on a tiny network."""
+
+import re
+
+import pytest
+from tiny_study import TINY
+
+from sharpkit.lab.experiments import (
+    NAMES,
+    ask,
+    experiment,
+    networks,
+    outcome,
+    outcomes,
+    tasks,
+)
+from sharpkit.lab.experiments.study import Study, study
+from sharpkit.lab.intervals import spread
+from sharpkit.lab.jobs.pool import work
+from sharpkit.lab.jobs.task import with_needs
+from sharpkit.lab.store import Store
+
+POSSIBLE = tuple(name for name in NAMES if not hasattr(experiment(name), "ONLY"))
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A store with every experiment that F1 allows, carried out in this process."""
+    folder = tmp_path_factory.mktemp("store")
+    with Store(folder) as store:
+        for name in POSSIBLE:
+            ask(store, name, TINY)
+            for task in with_needs(tasks(name, TINY)):
+                work(task, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", POSSIBLE)
+def test_a_whole_outcome(filled, tiny, name):
+    with Store(filled) as store:
+        found = outcome(name, tiny, store)
+    assert (found.trials, found.wanted) == (2, 2)
+    assert found.name == f"{name}-F1"
+    assert "glyphs" in found.data
+    assert "stand-in for MNIST" in found.data
+    assert dict(found.settings)["batches"] == "10 (SB) and 30 (LB)"
+    assert "controls" in found.tables[-1].title.lower()
+    for table in found.tables:
+        assert all(len(row) == len(table.columns) for row in table.rows)
+    for claim in found.claims:
+        assert claim.text
+        assert "95 %" in claim.criterion
+    for chart in found.charts:
+        assert chart.alt
+        assert all(len(each.x) == len(each.y) for each in chart.series)
+
+
+def test_the_table_shows_what_the_store_has(filled, tiny):
+    with Store(filled) as store:
+        found = outcome("table3", tiny, store)
+        values = [
+            max(entry["value"], entry["noise"])
+            for seed in tiny.seeds
+            for entry in store.get(
+                experiment("table3").trial(tiny, seed)["LB box"].key
+            ).metrics["sharpness"]
+            if (entry["epsilon"], entry["subspace"], entry["solver"])
+            == (1e-3, None, "auto")
+        ]
+    assert found.tables[0].rows[0][3] == spread(values)
+
+
+def test_all_that_was_asked_for_comes_back(filled):
+    with Store(filled) as store:
+        assert [each.experiment for each in outcomes(store)] == list(POSSIBLE)
+
+
+def test_an_unfinished_trial_does_not_count(tmp_path, tiny):
+    with Store(tmp_path) as store:
+        ask(store, "distance", tiny)
+        (empty,) = outcomes(store)
+        assert (empty.trials, empty.wanted, empty.tables) == (0, 2, ())
+        assert empty.notes == ("0 of 2 trials have finished.",)
+        for task in with_needs(experiment("distance").trial(tiny, 1000).values()):
+            work(task, tmp_path)
+        (half,) = outcomes(store)
+        assert half.trials == 1
+        assert half.notes[0] == "1 of 2 trials have finished."
+        assert half.claims[0].decision == "not decided here"
+
+
+def test_a_request_reads_back(tiny):
+    assert Study.from_request(tiny.request()) == tiny
+    paper = study("C4", "paper")
+    assert Study.from_request(paper.request()) == paper
+
+
+def test_the_paper_preset_is_the_paper():
+    sizes = {
+        name: (made.small, made.large, made.source.train, made.width)
+        for name in ("F1", "F2", "C1", "C3")
+        for made in [study(name, "paper")]
+    }
+    assert sizes["F1"] == (256, 6000, 60000, 1.0)
+    assert sizes["F2"] == (256, 72133, 721329, 1.0)
+    assert sizes["C1"] == sizes["C3"] == (256, 5000, 50000, 1.0)
+
+
+@pytest.mark.parametrize("preset", ["quick", "medium", "paper"])
+@pytest.mark.parametrize("network", ["F1", "F2", "C1", "C2", "C3", "C4"])
+def test_every_preset_exists_and_large_is_about_a_tenth(network, preset):
+    made = study(network, preset)
+    assert made.small * 3 < made.large
+    assert 0.05 < made.large / made.source.train <= 0.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"network": "F3"}, "network is one of F1, F2"),
+        ({"preset": "huge"}, "preset one of quick, medium, paper"),
+        ({"data": "cifar10"}, "F1 is trained on glyphs or mnist"),
+        ({"data": "mnist"}, "needs the folder"),
+        ({"stop": "never"}, "stop='never': give one of loss, plateau"),
+        ({"trials": 0}, "trials=0: give at least 1"),
+        ({"batch_norm": "none"}, "batch_norm='none': give one of batch, running"),
+    ],
+)
+def test_bad_studies(arguments, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        study(**{"network": "F1"} | arguments)
+
+
+def test_digits_are_not_flipped():
+    with pytest.raises(ValueError, match=r"table6 is for C1, C2, C3, C4; network=F1"):
+        networks("table6", ("F1",))
+    assert networks("table6", ("F1", "C3")) == ("C3",)
+    with pytest.raises(ValueError, match="give one of table2"):
+        experiment("table1")
