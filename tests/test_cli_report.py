@@ -98,3 +98,10 @@ def test_mistakes_of_the_program_are_not_hidden(folder, monkeypatch):
 
     monkeypatch.setattr(experiments, "outcomes", broken)
     assert isinstance(report("kept").exception, KeyError)
+
+
+def test_markdown_by_the_suffix(folder, found):
+    assert report("kept", "--out", "found.md").exit_code == 0
+    text = Path("found.md").read_text(encoding="utf-8")
+    assert text.startswith("# Runs of sharpkit")
+    assert "| not decided here | ratio 2 |" in text

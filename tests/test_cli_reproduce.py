@@ -41,7 +41,9 @@ def test_it_prints_keeps_and_goes_on(run, tiny_sizes, tmp_path):
         assert piece in output
     assert any(verdict in output for verdict in ("holds", "not decided here"))
     assert f"sharpkit report {folder}" in output.replace("\n", "")
-    assert (folder / "figures" / "fig3-F1.png").read_bytes().startswith(b"\x89PNG")
+    assert (
+        (folder / "figures" / "fig3-F1-quick.png").read_bytes().startswith(b"\x89PNG")
+    )
     with Store(folder) as store:
         before = {run.key: run.created for run in store.runs()}
         assert len(store.requests()) == 2

@@ -138,3 +138,14 @@ def test_the_command_itself(folder):
         check=True,
     )
     assert len([line for line in found.stdout.splitlines() if "glyphs" in line]) == 4
+
+
+def test_records_alone(run, tmp_path):
+    copy = tmp_path / "copy"
+    result = run("--records", str(copy))
+    assert result.exit_code == 0, result.output
+    assert "runs copied to" in " ".join(result.output.split())
+    with Store(copy, create=False) as store:
+        assert store.runs()
+    again = run("--records", str(copy))
+    assert again.exit_code == 2

@@ -1,4 +1,4 @@
-"""``sharpkit report``: a store's experiments as one HTML page."""
+"""``sharpkit report``: a store's experiments as one HTML page, or as Markdown."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ _NAME = "report.html"
 def report(
     store: Annotated[Path, typer.Argument(help="Where finished runs are kept.")],
     out: Annotated[
-        Path | None, typer.Option(help="The page; STORE/report.html if left.")
+        Path | None,
+        typer.Option(help="STORE/report.html if left; .md for tables in Markdown."),
     ] = None,
 ) -> None:
-    """Write one HTML page of all experiments asked for in a store.
+    """Write one HTML page of all experiments that were asked for in a store.
 
     Tables, interactive figures, a verdict for each claim, the settings, and how to
     reproduce them. The page needs no other file and no network.
@@ -42,6 +43,7 @@ def report(
 def _write(store: Path, file: Path) -> None:
     from sharpkit.lab.experiments import outcomes
     from sharpkit.lab.rendering.files import replacing
+    from sharpkit.lab.rendering.markdown import markdown
     from sharpkit.lab.rendering.page import page
     from sharpkit.lab.rendering.provenance import provenance
     from sharpkit.lab.store import Store
@@ -57,6 +59,9 @@ def _write(store: Path, file: Path) -> None:
             f"sharpkit reproduce NAME --store {store}"
         )
         raise ValueError(msg)
-    written = page(found, origin)
+    if file.suffix == ".md":
+        written = markdown(found, f"Runs of sharpkit {origin.version}")
+    else:
+        written = page(found, origin)
     with replacing(file) as part:
         part.write_text(written, encoding="utf-8", newline="\n")

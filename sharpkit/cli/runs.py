@@ -43,6 +43,12 @@ def runs(
         str | None,
         typer.Option(metavar="FILE", help="Write all fields there; - is the output."),
     ] = None,
+    records: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Copy the store there, without the weights."
+        ),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="The latest so many only.")
     ] = None,
@@ -57,6 +63,10 @@ def runs(
 
     with _reported():
         with Store(store, create=False) as opened:
+            if records is not None:
+                opened.copy_records(records)
+                typer.echo(f"{len(opened.runs())} runs copied to {records}.")
+                return
             there = opened.runs()
         found = select(of_kind(there, kind), where or [])
         shown = found[-limit:] if limit else found

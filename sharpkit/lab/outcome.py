@@ -104,7 +104,8 @@ class Outcome:
     """Everything one experiment found for one network.
 
     experiment, network, preset : str
-        Such as ``"table3"``, ``"F1"``, ``"quick"``.
+        Such as ``"table3"``, ``"F1"``, ``"quick"``; after the preset, what else tells
+        the study from the usual one, such as ``"quick, batch statistics"``.
     title : str
         A heading, such as ``"Table 3: sharpness in the full space"``.
     data : str
@@ -132,8 +133,10 @@ class Outcome:
 
     @property
     def name(self) -> str:
-        """Return what tells it from others, such as ``"table3-F1"``."""
-        return f"{self.experiment}-{self.network}"
+        """Return what tells it from others, such as ``"table3-F1-quick"``."""
+        return "-".join(
+            (self.experiment, self.network, *self.preset.replace(",", "").split())
+        )
 
 
 def decide(low: float, high: float, least: float = 0.0) -> Decision:

@@ -7,11 +7,14 @@ by name, and ``find(study, trials)``, what the finished ones say.
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 from typing import Any
 
 from sharpkit.lab.experiments.common import Findings, Found, control_table
 from sharpkit.lab.experiments.study import Study
+from sharpkit.lab.experiments.study import study as again
 from sharpkit.lab.jobs.task import Task
 from sharpkit.lab.networks import NETWORKS
 from sharpkit.lab.outcome import Outcome
@@ -72,9 +75,14 @@ def tasks(name: str, study: Study) -> list[Task]:
 
 
 def ask(store: Store, name: str, study: Study) -> None:
-    """Note in the store that an experiment was asked for, for the report."""
-    label = f"{name}-{study.network}-{study.source.name}-{study.preset}"
-    store.remember(label, {"experiment": name, "study": study.request()})
+    """Note in the store that an experiment was asked for, for the report.
+
+    The same study with more trials takes the place of the one with fewer.
+    """
+    alike = json.dumps(study.request() | {"seeds": study.seeds[:1]}, sort_keys=True)
+    digest = hashlib.sha256(alike.encode()).hexdigest()[:8]
+    request = {"experiment": name, "study": study.request()}
+    store.remember(f"{name}-{study.network}-{study.preset}-{digest}", request)
 
 
 def outcomes(store: Store) -> list[Outcome]:
@@ -103,7 +111,7 @@ def outcome(name: str, study: Study, store: Store) -> Outcome:
     return Outcome(
         experiment=name,
         network=study.network,
-        preset=study.preset,
+        preset=described_preset(study),
         title=module.TITLE,
         data=described_data(study),
         settings=settings(study, trials),
@@ -114,6 +122,23 @@ def outcome(name: str, study: Study, store: Store) -> Outcome:
         wanted=len(study.seeds),
         notes=(*notes, *findings.notes),
     )
+
+
+def described_preset(study: Study) -> str:
+    """Return the preset and what else tells the study from the usual one."""
+    usual = again(study.network, study.preset)
+    words = [study.preset]
+    if study.batch_norm != usual.batch_norm:
+        words.append(f"{study.batch_norm} statistics")
+    if study.optimizer != usual.optimizer:
+        words.append(study.optimizer)
+    if study.until_loss is None:
+        words.append("to a plateau")
+    if study.definition != usual.definition:
+        words.append(f"as in the {study.definition}")
+    if study.source.name != usual.source.name:
+        words.append(study.source.name)
+    return ", ".join(words)
 
 
 def described_data(study: Study) -> str:
@@ -135,9 +160,9 @@ def described_data(study: Study) -> str:
 
 def settings(study: Study, trials: list[Found]) -> tuple[tuple[str, str], ...]:
     """Return what was chosen, in words."""
-    until = f"training loss at most {study.until_loss:g}"
-    if study.until_loss is None:
-        until = "the training loss ceases to improve"
+    until = "the training loss ceases to improve"
+    if study.until_loss is not None:
+        until = f"training loss at most {study.until_loss:g}"
     size = f"{study.width:g} of the paper's width"
     if trials:
         size += f", {trials[0]['SB'].metrics['n']:,} weights"

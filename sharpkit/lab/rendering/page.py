@@ -174,7 +174,7 @@ def _summary(section: _Section) -> list[tuple[str, dict[str, list[_Verdict]]]]:
 @functools.cache
 def _plotly() -> str:
     """Return Plotly's source, which must not end its script element."""
-    from plotly.offline import get_plotlyjs  # type: ignore[import-untyped]
+    from plotly.offline import get_plotlyjs
 
     source = str(get_plotlyjs()).replace("\r\n", "\n")  # as the browser's parser does
     return source.replace("</script", "<\\/script").replace("<!--", "<\\!--")

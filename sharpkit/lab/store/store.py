@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -164,6 +164,26 @@ class Store:
         """Return what `remember` noted, in the order first asked."""
         found = self._select("SELECT name, request FROM requests ORDER BY position")
         return {name: json.loads(request) for name, request in found}
+
+    def copy_records(self, folder: Path) -> None:
+        """Write a store of the same runs and requests, without arrays, to a folder.
+
+        It is small, and all a report needs; no run can go on from it.
+
+        Raises
+        ------
+        StoreError
+            If there is a store already, or it cannot be written.
+        """
+        target = Path(folder) / DATABASE
+        if target.exists():
+            msg = f"{target} exists; give another folder"
+            raise StoreError(msg)
+        with located(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._select("VACUUM INTO ?", str(target))
+            with closing(sqlite3.connect(target)) as copy, copy:
+                copy.execute("UPDATE runs SET weights = NULL, checksum = NULL")
 
     def prune(self) -> int:
         """Delete files of over an hour ago that no run names; return how many.

@@ -40,7 +40,7 @@ def test_a_whole_outcome(filled, tiny, name):
     with Store(filled) as store:
         found = outcome(name, tiny, store)
     assert (found.trials, found.wanted) == (2, 2)
-    assert found.name == f"{name}-F1"
+    assert found.name == f"{name}-F1-quick"
     assert "glyphs" in found.data
     assert "stand-in for MNIST" in found.data
     assert dict(found.settings)["batches"] == "10 (SB) and 30 (LB)"
@@ -137,3 +137,26 @@ def test_digits_are_not_flipped():
     assert networks("table6", ("F1", "C3")) == ("C3",)
     with pytest.raises(ValueError, match="give one of table2"):
         experiment("table1")
+
+
+def test_studies_that_differ_stand_side_by_side(tmp_path):
+    usual = study("F1", trials=2)
+    others = [
+        study("F1", trials=3),  # takes the place of the first
+        study("F1", batch_norm="batch"),
+        study("F1", optimizer="momentum", stop="plateau"),
+        study("C2", definition="code"),
+    ]
+    with Store(tmp_path) as store:
+        for each in (usual, *others):
+            ask(store, "table2", each)
+        found = outcomes(store)
+    assert [each.preset for each in found] == [
+        "quick",
+        "quick, batch statistics",
+        "quick, momentum, to a plateau",
+        "quick, as in the code",
+    ]
+    assert [each.wanted for each in found] == [3, 3, 3, len(others[-1].seeds)]
+    assert len({each.name for each in found}) == 4
+    assert found[1].name == "table2-F1-quick-batch-statistics"

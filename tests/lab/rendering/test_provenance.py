@@ -59,10 +59,11 @@ def test_experiments_with_the_same_options_share_a_command():
     found = commands([*requests, request("fig4", made)], "a b").splitlines()
     assert found == [
         "# fig4 on F1: sizes of its own, not a preset",
-        "sharpkit reproduce table2 fig3 --network F1 --preset quick --trials 3 "
-        "--data glyphs --store 'a b'",
-        "sharpkit reproduce table2 fig3 --network C1 --preset quick --trials 2 "
-        "--data shapes --store 'a b'",
+        *(
+            f"sharpkit reproduce table2 fig3 --network {each.network} --preset quick "
+            f"--trials {len(each.seeds)} --data {each.source.name} --store 'a b'"
+            for each in (first, second)
+        ),
     ]
 
 

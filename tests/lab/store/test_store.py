@@ -235,3 +235,19 @@ def test_pruning_leaves_what_is_not_its_own(store):
     (store.folder / "weights" / "notes.txt").touch()
     assert store.prune() == 0
     assert len(list((store.folder / "weights").iterdir())) == 2
+
+
+def test_records_are_a_store_without_arrays(store, tmp_path):
+    store.put(run_of(0), arrays_of(0))
+    store.put(run_of(1), arrays_of(1))
+    store.remember("table2-F1", {"trials": 2})
+    store.copy_records(tmp_path / "copy")
+    with Store(tmp_path / "copy", create=False) as copy:
+        assert copy.requests() == store.requests()
+        for ours, theirs in zip(copy.runs(), store.runs(), strict=True):
+            assert ours == replace(theirs, weights=None)
+            assert copy.arrays(ours.key) == {}
+    assert [path.name for path in (tmp_path / "copy").iterdir()] == ["runs.sqlite"]
+    assert len(store.arrays(run_of(0).key)) == 2  # as they were
+    with pytest.raises(StoreError, match="exists; give another folder"):
+        store.copy_records(tmp_path / "copy")
