@@ -23,7 +23,7 @@ def markdown(outcomes: Sequence[Outcome], heading: str) -> str:
 def _section(outcome: Outcome) -> list[str]:
     settings = "; ".join(f"{name}: {value}" for name, value in outcome.settings)
     parts = [
-        f"### {outcome.network}, {outcome.preset}",
+        f"### {outcome.network}, {_plain(outcome.preset)}",
         f"Data: {_plain(outcome.data)}. {outcome.trials} of {outcome.wanted} trials; "
         f"{_plain(settings)}.",
     ]
