@@ -71,8 +71,8 @@ def test_more_trials_go_on_from_fewer(run, tiny_sizes, tmp_path):
     ("arguments", "message"),
     [
         (["table9"], "experiment='table9'; give one of table2"),
-        (["table2", "--network", "F9"], "network=F9"),
-        (["table6", "--network", "F1"], "table6 is for C1, C2, C3, C4"),
+        (["table2", "--network", "F9"], "table2 is for F1, F2, C1"),
+        (["table6", "--network", "F1"], "table6 is for C1, C2, C3, C4, not F1"),
         (["table2", "--network", "F1", "--data", "shapes"], "F1 is trained on glyphs"),
         (["table2", "--network", "F1", "--data", "mnist"], "needs the folder"),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -115,29 +114,30 @@ def reproduce(
     Every finished run is kept in the store at once: the same command goes on where it
     was stopped, and experiments share their runs. `sharpkit report` makes a page.
     """
-    from sharpkit.lab.experiments import NAMES
+    from sharpkit.lab.experiments import choose
     from sharpkit.lab.experiments.study import study
 
     console = Console()
     with _reported(console):
-        chosen = list(NAMES) if "all" in names else names
+        pairs, left = choose(names, network, data)
+        for reason in left:
+            console.print(f"[yellow]Left out:[/] {escape(reason)}", highlight=False)
         asked: Asked = []
-        for name in chosen:
-            for each in _networks(console, name, network, everything="all" in names):
-                made = study(
-                    each,
-                    preset.value,
-                    data=data,
-                    folder=None if folder is None else str(folder),
-                    data_seed=data_seed,
-                    first_seed=first_seed,
-                    trials=trials,
-                    optimizer=optimizer.value,
-                    batch_norm=batch_norm.value,
-                    definition=None if definition is None else definition.value,
-                    stop=stop.value,
-                )
-                asked.append((name, made))
+        for name, each in pairs:
+            made = study(
+                each,
+                preset.value,
+                data=data,
+                folder=None if folder is None else str(folder),
+                data_seed=data_seed,
+                first_seed=first_seed,
+                trials=trials,
+                optimizer=optimizer.value,
+                batch_norm=batch_norm.value,
+                definition=None if definition is None else definition.value,
+                stop=stop.value,
+            )
+            asked.append((name, made))
         failures = _carry_out(console, asked, store, workers or available_cores())
         _show(console, asked, store)
     if failures:
@@ -199,31 +199,6 @@ def _show(console: Console, asked: Asked, folder: Path) -> None:
                 draw(found, file)
                 console.print(f"Figure: {file}", highlight=False)
     console.print(f"Runs: {folder}. For a page of all: sharpkit report {folder}")
-
-
-def _networks(
-    console: Console, name: str, wanted: list[str] | None, *, everything: bool
-) -> tuple[str, ...]:
-    """Return the networks to run: those asked for, or those that can be."""
-    from sharpkit.lab.experiments import experiment, networks
-
-    shown: tuple[str, ...] = experiment(name).NETWORKS
-    if wanted:
-        try:
-            return networks(name, tuple(wanted))
-        except ValueError as error:
-            if not everything:
-                raise
-            console.print(f"[yellow]Left out:[/] {error}")
-            return ()
-    if importlib.util.find_spec("torch") is not None:
-        return shown
-    left = [name for name in shown if name.startswith("C")]
-    if left:
-        console.print(
-            f"[yellow]{name} leaves out, without PyTorch:[/] {', '.join(left)}"
-        )
-    return tuple(name for name in shown if name not in left)
 
 
 @contextmanager

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import importlib.util
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from sharpkit.lab.experiments.common import Findings, Found, control_table
-from sharpkit.lab.experiments.study import Study
+from sharpkit.lab.experiments.study import DATA, Study
 from sharpkit.lab.experiments.study import study as again
 from sharpkit.lab.jobs.task import Task
 from sharpkit.lab.networks import NETWORKS
@@ -52,20 +54,52 @@ def experiment(name: str) -> Any:
     return importlib.import_module(f"sharpkit.lab.experiments.{name}")
 
 
-def networks(name: str, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Return on which networks to run an experiment: those wanted that it allows.
+def choose(
+    names: Sequence[str], networks: Sequence[str] | None, data: str | None
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return experiments with the networks to run them on, and what was left out.
+
+    Parameters
+    ----------
+    names
+        Of `NAMES`; ``"all"`` among them means all.
+    networks
+        None: those for which the paper shows the experiment, as far as the data and
+        the installed libraries allow.
+    data
+        The data set that was asked for, if any.
 
     Raises
     ------
     ValueError
-        If it allows none of them.
+        If a name is unknown, or an experiment named is not for the networks named.
+    ImportError
+        If a network named needs PyTorch and there is none.
     """
-    allowed = getattr(experiment(name), "ONLY", NETWORKS)
-    possible = tuple(network for network in wanted if network in allowed)
-    if not possible:
-        msg = f"{name} is for {', '.join(allowed)}; network={', '.join(wanted)}"
-        raise ValueError(msg)
-    return possible
+    everything = "all" in names
+    has_torch = importlib.util.find_spec("torch") is not None
+    pairs: list[tuple[str, str]] = []
+    left: dict[str, None] = {}
+    for name in NAMES if everything else names:
+        module = experiment(name)
+        allowed = getattr(module, "ONLY", NETWORKS)
+        possible = [each for each in networks or module.NETWORKS if each in allowed]
+        if networks and not possible:
+            reason = f"{name} is for {', '.join(allowed)}, not {', '.join(networks)}"
+            if not everything:
+                raise ValueError(reason)
+            left[reason] = None
+        for network in possible:
+            if network.startswith("C") and not has_torch:
+                reason = f"{network} needs PyTorch: pip install 'sharpkit[torch]'"
+                if networks:
+                    raise ImportError(reason)
+                left[reason] = None
+            elif not networks and data is not None and data not in DATA[network]:
+                left[f"{network} cannot be trained on {data}"] = None
+            else:
+                pairs.append((name, network))
+    return pairs, list(left)
 
 
 def tasks(name: str, study: Study) -> list[Task]:

@@ -5,11 +5,12 @@ import re
 import pytest
 from tiny_study import TINY
 
+from sharpkit.lab import experiments
 from sharpkit.lab.experiments import (
     NAMES,
     ask,
+    choose,
     experiment,
-    networks,
     outcome,
     outcomes,
     tasks,
@@ -131,12 +132,34 @@ def test_bad_studies(arguments, message):
         study(**{"network": "F1"} | arguments)
 
 
-def test_digits_are_not_flipped():
-    with pytest.raises(ValueError, match=r"table6 is for C1, C2, C3, C4; network=F1"):
-        networks("table6", ("F1",))
-    assert networks("table6", ("F1", "C3")) == ("C3",)
+def test_digits_are_not_flipped(monkeypatch):
+    monkeypatch.setattr(experiments.importlib.util, "find_spec", lambda name: name)
+    with pytest.raises(ValueError, match="table6 is for C1, C2, C3, C4, not F1"):
+        choose(["table6"], ["F1"], None)
+    assert choose(["table6"], ["F1", "C3"], None) == ([("table6", "C3")], [])
+    pairs, left = choose(["all"], ["F1"], None)
+    assert ("table2", "F1") in pairs
+    assert left == ["table6 is for C1, C2, C3, C4, not F1"]
     with pytest.raises(ValueError, match="give one of table2"):
-        experiment("table1")
+        choose(["table1"], None, None)
+
+
+def test_networks_that_the_data_do_not_fit_are_left_out(monkeypatch):
+    monkeypatch.setattr(experiments.importlib.util, "find_spec", lambda name: name)
+    pairs, left = choose(["table2", "fig4"], None, "mnist")
+    assert pairs == [("table2", "F1")]
+    assert "F2 cannot be trained on mnist" in left
+    # Named, they are refused by the study.
+    assert choose(["table2"], ["F2"], "mnist") == ([("table2", "F2")], [])
+
+
+def test_without_pytorch(monkeypatch):
+    monkeypatch.setattr(experiments.importlib.util, "find_spec", lambda name: None)
+    pairs, left = choose(["table2"], None, None)
+    assert pairs == [("table2", "F1"), ("table2", "F2")]
+    assert left[0] == "C1 needs PyTorch: pip install 'sharpkit[torch]'"
+    with pytest.raises(ImportError, match="C1 needs PyTorch"):
+        choose(["table2"], ["C1"], None)
 
 
 def test_studies_that_differ_stand_side_by_side(tmp_path):
