@@ -55,6 +55,13 @@ def power(exponent: float) -> str:
     return f"{10**exponent:.3g}"
 
 
+def points(values: object) -> str:
+    """Return ``mean ± std`` of accuracies in per cent, to a hundredth as the paper."""
+    sample = np.asarray(values, np.float64)
+    deviation = float(sample.std(ddof=1)) if len(sample) > 1 else 0.0
+    return f"{sample.mean():.2f} ± {deviation:.2f}"
+
+
 def spread(values: object) -> str:
     """Return ``mean ± std`` of the sample, the std to two figures, the mean as far."""
     sample = np.asarray(values, np.float64)

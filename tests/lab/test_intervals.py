@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sharpkit.lab.intervals import TINY, Interval, log10, paired, power, spread
+from sharpkit.lab.intervals import TINY, Interval, log10, paired, points, power, spread
 
 
 def test_the_interval_is_students():
@@ -45,3 +45,9 @@ def test_a_zero_has_a_logarithm():
 )
 def test_spread(values, shown):
     assert spread(values) == shown
+
+
+def test_accuracies_have_two_decimals():
+    assert points([99.807, 99.81]) == "99.81 ± 0.00"
+    assert points([57.0, 58.0]) == "57.50 ± 0.71"
+    assert points([100.0]) == "100.00 ± 0.00"

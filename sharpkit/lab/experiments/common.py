@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sharpkit.lab.experiments.study import EPSILONS, FAST, PATIENCE, SUBSPACE, Study
-from sharpkit.lab.intervals import Values, log10, paired, spread
+from sharpkit.lab.intervals import Values, log10, paired, points, spread
 from sharpkit.lab.jobs.minimisers import END
 from sharpkit.lab.jobs.task import Task
 from sharpkit.lab.outcome import Chart, Claim, Table, ratio_text
@@ -183,6 +183,12 @@ def metric(trials: list[Found], name: str, key: str) -> Values:
     return np.array([float(trial[name].metrics[key]) for trial in trials])
 
 
+def cells(trials: list[Found], run: str, box: str | None = None) -> tuple[str, ...]:
+    """Return a run's test accuracy and its sharpness in both boxes, for a table."""
+    boxes = (values(trials, box or f"{run} box", epsilon) for epsilon in EPSILONS)
+    return (points(accuracies(trials, run)), *map(spread, boxes))
+
+
 def late(trials: list[Found], names: tuple[str, ...]) -> tuple[str, ...]:
     """Say which runs did not reach the loss at which they were to stop."""
     found = []
@@ -208,9 +214,7 @@ def control_table(trials: list[Found]) -> Table:
         ("SB, equal norms", "SB", "SB equal box"),
         ("LB, equal norms", "LB", "LB equal box"),
     ):
-        cells = [spread(accuracies(trials, run))]
-        cells += [spread(values(trials, box, epsilon)) for epsilon in EPSILONS]
-        rows.append((shown, *cells))
+        rows.append((shown, *cells(trials, run, box)))
     epsilon = EPSILONS[0]
     ratios = [
         ratio_text(

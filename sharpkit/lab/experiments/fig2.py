@@ -7,7 +7,7 @@ import numpy as np
 from sharpkit.lab import paper
 from sharpkit.lab.experiments.common import Findings, Found, Trial, controls, late
 from sharpkit.lab.experiments.study import Study
-from sharpkit.lab.intervals import Values, spread
+from sharpkit.lab.intervals import Values, points, spread
 from sharpkit.lab.outcome import Axis, Chart, Series, Table, band, below_claim, floats
 
 TITLE = "Figure 2: accuracy against epochs"
@@ -34,8 +34,8 @@ def find(study: Study, trials: list[Found]) -> Findings:
         tuple(
             (
                 name,
-                spread([_best(each[name].metrics) for each in trials]),
-                spread(drops[name]),
+                points([_best(each[name].metrics) for each in trials]),
+                points(drops[name]),
                 spread([each[name].metrics["epochs"] for each in trials]),
             )
             for name in ("SB", "LB")

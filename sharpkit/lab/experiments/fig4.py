@@ -18,7 +18,7 @@ from sharpkit.lab.experiments.common import (
     values,
 )
 from sharpkit.lab.experiments.study import EPSILONS, Study
-from sharpkit.lab.intervals import Values, log10, spread
+from sharpkit.lab.intervals import Values, log10, points, spread
 from sharpkit.lab.outcome import (
     Axis,
     Chart,
@@ -65,7 +65,7 @@ def find(study: Study, trials: list[Found]) -> Findings:
         tuple(
             (
                 str(size),
-                spread(test[:, i]),
+                points(test[:, i]),
                 *(spread(sharp[epsilon][:, i]) for epsilon in EPSILONS),
             )
             for i, size in enumerate(sizes)
@@ -111,22 +111,23 @@ def _charts(
     study: Study, sizes: Values, test: Values, sharp: dict[float, Values]
 ) -> tuple[Chart, ...]:
     theirs = paper.figure(4, study.network) or {}
-    accuracy = [band("test accuracy", sizes, test)]
+    shares = 100 * sizes / study.source.train
+    accuracy = [band("test accuracy", shares, test)]
     boxes: list[Series] = [
-        band(f"ε {epsilon:g}", sizes, sharp[epsilon], logarithmic=True)
+        band(f"ε {epsilon:g}", shares, sharp[epsilon], logarithmic=True)
         for epsilon in EPSILONS
     ]
-    for name, curve in theirs.items():
-        shown = Series(
-            f"paper: {name.replace('_', ' ')}",
-            floats(curve["batch"]),
-            floats(curve["value"]),
-            paper=True,
-            dashed=name.endswith("5e-4"),
-        )
-        (accuracy if name == "test_acc" else boxes).append(shown)
-    batch = Axis("batch size", log=True)
-    trials = f"mean and range of {len(test)} trials; the paper's own data set is larger"
+    for key, name, panel in (
+        ("test_acc", "paper: test accuracy", accuracy),
+        ("sharp_1e-3", "paper: ε 0.001", boxes),
+        ("sharp_5e-4", "paper: ε 0.0005", boxes),
+    ):
+        if key in theirs:
+            x = 100 * np.array(theirs[key]["batch"]) / paper.SAMPLES[study.network]
+            y, dashed = floats(theirs[key]["value"]), key == "sharp_5e-4"
+            panel.append(Series(name, floats(x), y, paper=True, dashed=dashed))
+    batch = Axis("batch size, % of the training set", log=True)
+    trials = f"mean and range of {len(test)} trials"
     return (
         Chart(
             f"{study.network}: test accuracy against batch size",

@@ -19,7 +19,7 @@ from sharpkit.lab.experiments.common import (
 )
 from sharpkit.lab.experiments.fig4 import slopes
 from sharpkit.lab.experiments.study import EPSILONS, Study
-from sharpkit.lab.intervals import Values, log10, spread
+from sharpkit.lab.intervals import Values, log10, points, spread
 from sharpkit.lab.outcome import (
     Axis,
     Chart,
@@ -65,8 +65,8 @@ def find(study: Study, trials: list[Found]) -> Findings:
         tuple(
             (
                 str(epoch),
-                spread(before[:, i]),
-                spread(after[:, i]),
+                points(before[:, i]),
+                points(after[:, i]),
                 *(spread(sharp[epsilon][:, i]) for epsilon in EPSILONS),
             )
             for i, epoch in enumerate(EPOCHS)

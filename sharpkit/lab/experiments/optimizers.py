@@ -9,6 +9,7 @@ from sharpkit.lab.experiments.common import (
     Found,
     Trial,
     accuracies,
+    cells,
     controls,
     late,
     metric,
@@ -47,9 +48,8 @@ def find(study: Study, trials: list[Found]) -> Findings:
     names = [f"{batch} {name}" for name in RATES for batch in ("SB", "LB")]
     rows = []
     for name in ("SB", "LB", *names):
-        boxes = (spread(values(trials, f"{name} box", e)) for e in EPSILONS)
         updates = spread(metric(trials, name, "updates"))
-        rows.append((name, spread(accuracies(trials, name)), *boxes, updates))
+        rows.append((name, *cells(trials, name), updates))
     table = Table(
         "Test accuracy and sharpness (auto, full space), %",
         ("", "test", *(f"ε {e:g}" for e in EPSILONS), "updates"),

@@ -10,6 +10,7 @@ from sharpkit.lab.experiments.common import (
     Found,
     Trial,
     accuracies,
+    cells,
     controls,
     large,
     late,
@@ -89,9 +90,8 @@ def find(study: Study, trials: list[Found]) -> Findings:
     names = _names(study)
     rows = []
     for name in ("SB", "LB", "LB fast", *names):
-        boxes = (spread(values(trials, f"{name} box", e)) for e in EPSILONS)
         updates = spread(metric(trials, name, "updates"))
-        rows.append((name, spread(accuracies(trials, name)), *boxes, updates))
+        rows.append((name, *cells(trials, name), updates))
     table = Table(
         "Test accuracy and sharpness (auto, full space), %",
         ("", "test", *(f"ε {e:g}" for e in EPSILONS), "updates"),

@@ -13,7 +13,7 @@ from sharpkit.lab.experiments.common import (
     metric,
 )
 from sharpkit.lab.experiments.study import FAST, Study
-from sharpkit.lab.intervals import spread
+from sharpkit.lab.intervals import points, spread
 from sharpkit.lab.networks import NETWORKS
 from sharpkit.lab.outcome import Table, difference_claim, equal_claim
 
@@ -33,13 +33,13 @@ def find(study: Study, trials: list[Found]) -> Findings:
     rows = [
         (
             name,
-            *(spread(accuracies(trials, name, part)) for part in ("train", "test")),
+            *(points(accuracies(trials, name, part)) for part in ("train", "test")),
             *(str(theirs[f"{part}-{name}"]) for part in ("train", "test")),
             spread(metric(trials, name, "updates")),
         )
         for name in ("SB", "LB")
     ]
-    fast = (spread(accuracies(trials, "LB fast", part)) for part in ("train", "test"))
+    fast = (points(accuracies(trials, "LB fast", part)) for part in ("train", "test"))
     updates = spread(metric(trials, "LB fast", "updates"))
     rows.append((f"LB, {FAST}x rate", *fast, "-", "-", updates))
     table = Table(

@@ -8,6 +8,7 @@ from sharpkit.lab.experiments.common import (
     Found,
     Trial,
     accuracies,
+    cells,
     controls,
     large,
     late,
@@ -17,7 +18,6 @@ from sharpkit.lab.experiments.common import (
     values,
 )
 from sharpkit.lab.experiments.study import EPSILONS, Study
-from sharpkit.lab.intervals import spread
 from sharpkit.lab.outcome import Table, difference_claim, ratio_claim
 
 TITLE = "Table 6: data augmentation"
@@ -43,11 +43,10 @@ def find(study: Study, trials: list[Found]) -> Findings:
     theirs = paper.AUGMENTED.get(study.network, {})
     rows = []
     for name in ("SB", "LB", "SB augmented", "LB augmented"):
-        boxes = (spread(values(trials, f"{name} box", e)) for e in EPSILONS)
         batch, _, augmented = name.partition(" ")
         keys = [f"test-{batch}", *(f"{e:g}-{batch}" for e in EPSILONS)]
-        cells = [str(theirs.get(key, "-")) if augmented else "-" for key in keys]
-        rows.append((name, spread(accuracies(trials, name)), *boxes, *cells))
+        paper_cells = [str(theirs.get(key, "-")) if augmented else "-" for key in keys]
+        rows.append((name, *cells(trials, name), *paper_cells))
     table = Table(
         "Test accuracy and sharpness (auto, full space), %",
         (

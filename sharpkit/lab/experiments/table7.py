@@ -8,6 +8,7 @@ from sharpkit.lab.experiments.common import (
     Found,
     Trial,
     accuracies,
+    cells,
     controls,
     large,
     late,
@@ -15,7 +16,6 @@ from sharpkit.lab.experiments.common import (
     values,
 )
 from sharpkit.lab.experiments.study import EPSILONS, Study
-from sharpkit.lab.intervals import spread
 from sharpkit.lab.networks import NETWORKS
 from sharpkit.lab.outcome import Table, difference_claim, ratio_claim
 
@@ -38,10 +38,9 @@ def find(study: Study, trials: list[Found]) -> Findings:
     theirs = paper.CONSERVATIVE[study.network]
     rows = []
     for name, batch in (("SB", "SB"), ("LB", ""), ("LB conservative", "LB")):
-        boxes = (spread(values(trials, f"{name} box", e)) for e in EPSILONS)
         keys = [f"test-{batch}", *(f"{e:g}-{batch}" for e in EPSILONS)]
-        cells = [str(theirs.get(key, "-")) for key in keys]
-        rows.append((name, spread(accuracies(trials, name)), *boxes, *cells))
+        paper_cells = [str(theirs.get(key, "-")) for key in keys]
+        rows.append((name, *cells(trials, name), *paper_cells))
     table = Table(
         "Test accuracy and sharpness (auto, full space), %",
         (

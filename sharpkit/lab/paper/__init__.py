@@ -92,6 +92,9 @@ C3 49.58 0.39 45.98 0.54 337.92 33.09 110.69 3.88
 C4 63.08 0.10 62.51 0.67 354.94 20.23 68.76 16.29
 """)
 
+# Table 5: training samples of the networks whose batch sizes Figure 4 varies.
+SAMPLES = {"F2": 721_329, "C1": 50_000}
+
 # Section 2.2.3: |x_SB - x_0| / |x_LB - x_0| lies between these.
 DISTANCE_RATIO = (3.0, 10.0)
 

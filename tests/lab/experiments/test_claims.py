@@ -24,7 +24,7 @@ def test_table_2(made_up):
     chosen, trials = made_up("table2", test=lambda task: accuracy.get(task, 0.9))
     found = experiment("table2").find(chosen, trials)
     assert decisions(found) == [HOLDS, HOLDS, OPEN]
-    assert "80.0 ± 1.3" in text(found)
+    assert "80.00 ± 1.26" in text(found)
     assert "97.81 ± 0.07" in text(found)
 
 
