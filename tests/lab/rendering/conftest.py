@@ -219,7 +219,7 @@ def opened(browser, file):
     """
 
     @contextmanager
-    def call(**options):
+    def call(at=file, **options):
         context = browser.new_context(**({"viewport": WIDE} | options))
         context.set_offline(True)
         page, seen, asked = context.new_page(), [], []
@@ -227,12 +227,12 @@ def opened(browser, file):
         page.on("pageerror", lambda error: seen.append(str(error)))
         page.on("dialog", lambda dialog: seen.append(dialog.message))
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(file.as_uri())
+        page.goto(at.as_uri())
         page.wait_for_selector("html[data-drawn=all]")
         yield page
         context.close()
         assert seen == []
-        assert asked == [file.as_uri()]
+        assert asked == [at.as_uri()]
 
     return call
 
