@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sharpkit.lab import paper
 from sharpkit.lab.experiments.common import (
@@ -48,9 +49,7 @@ def trial(study: Study, seed: int) -> Trial:
 def find(study: Study, trials: list[Found]) -> Findings:
     """Return the curves, and whether they part as the loss falls."""
     sharp = {
-        (name, epsilon): np.array(
-            [values(trials, f"{name} at {loss:g}", epsilon) for loss in LADDER]
-        ).T
+        (name, epsilon): _sharpness(trials, name, epsilon)
         for name in ("SB", "LB")
         for epsilon in EPSILONS
     }
@@ -64,23 +63,52 @@ def find(study: Study, trials: list[Found]) -> Findings:
         "Sharpness (auto, full space), %, when the training loss first falls below",
         ("loss", *columns),
         tuple(rows),
+        "Left out: losses that an epoch passed over, and those never reached; * not "
+        "all trials.",
     )
-    claims = _claims(sharp["SB", EPSILONS[0]], sharp["LB", EPSILONS[0]])
-    charts = (_chart(study, trials, sharp),)
-    return Findings((table,), claims, charts, late(trials, ("SB", "LB")))
-
-
-def _claims(small: Values, large: Values) -> tuple[Claim, ...]:
-    """Judge by the largest and the smallest loss that every run came to."""
+    small, large = (sharp[name, EPSILONS[0]] for name in ("SB", "LB"))
     common = np.flatnonzero(np.isfinite(small + large).all(axis=0))
-    if len(common) < 2:
-        return ()
+    notes = late(trials, ("SB", "LB"))
+    claims: tuple[Claim, ...] = ()
+    if len(common) > 1:
+        claims = _claims(small, large, common)
+        ends = f"{LADDER[common[0]]:g} and {LADDER[common[-1]]:g}"
+        notes = (f"Losses that every run came to, first and last: {ends}.", *notes)
+    charts = (_chart(study, trials, sharp),)
+    return Findings((table,), claims, charts, notes)
+
+
+def _sharpness(trials: list[Found], name: str, epsilon: float) -> Values:
+    """Return (trials, losses), not-a-number where a run has no point of its own."""
+    found = [values(trials, f"{name} at {loss:g}", epsilon) for loss in LADDER]
+    return np.where(_passed(trials, name), np.array(found).T, np.nan)
+
+
+def _passed(trials: list[Found], name: str) -> NDArray[np.bool_]:
+    """Tell which losses of the ladder were a run's own, (trials, losses).
+
+    An epoch may fall below several at once: it counts at the smallest of them.
+    """
+    found = []
+    for trial in trials:
+        epochs = {
+            each["name"]: each["epoch"] for each in trial[name].metrics["snapshots"]
+        }
+        at = [epochs.get(f"loss-{loss:g}") for loss in LADDER]
+        found.append([at[i] not in (None, *at[i + 1 :]) for i in range(len(at))])
+    return np.array(found)
+
+
+def _claims(
+    small: Values, large: Values, common: NDArray[np.int64]
+) -> tuple[Claim, ...]:
+    """Judge by the largest and the smallest loss that every run came to."""
     first, last = common[0], common[-1]
-    where = f"at loss {LADDER[first]:g} and {LADDER[last]:g}"
+    where = "first and last loss in common"
     return (
         equal_claim(
             "At a large loss both batches are equally sharp (section 2.2.5): log10 of "
-            f"LB / SB at loss {LADDER[first]:g}",
+            "LB / SB at the first loss in common",
             log10(large[:, first]) - log10(small[:, first]),
             within=0.5,
             unit="decades",

@@ -65,7 +65,7 @@ def test_types_and_layout_are_made_right():
         ({"x_test": np.zeros(6)}, r"x_test has shape \(6,\)"),
         (
             {"y_train": [0, 1]},
-            r"y_train has shape \(2,\); expected \(3,\), one per image",
+            r"y_train has shape \(2,\); expected \(3,\), one per sample",
         ),
         ({"y_test": [0, 2]}, "y_test has labels from 0 to 2; expected 0 to 1"),
         ({"y_test": [-1, 0]}, "y_test has labels from -1 to 0; expected 0 to 1"),

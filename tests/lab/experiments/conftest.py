@@ -61,6 +61,7 @@ def made_up():
 def _training(task, accuracy, distance, reached):
     wanted = task.config["snapshots"]
     names = [snapshot_name(epoch, None) for epoch in wanted["epochs"]]
+    names += [snapshot_name(0, loss) for loss in wanted["losses"]]
     measured = {"loss": 1e-3, "accuracy": 1.0}
     return {
         "n": 1000,
@@ -74,7 +75,8 @@ def _training(task, accuracy, distance, reached):
         "running_accuracies": [0.5, 0.8, 0.95],
         "test_accuracies": [0.4, accuracy, accuracy],
         "snapshots": [
-            {"name": each, "test": {"accuracy": 0.9 * accuracy}} for each in names
+            {"name": each, "epoch": epoch, "test": {"accuracy": 0.9 * accuracy}}
+            for epoch, each in enumerate(names)
         ],
     }
 

@@ -161,6 +161,19 @@ def test_figure_6(made_up):
     assert found.tables[0].rows[-1][2].endswith(" *")
     large = next(s for s in found.charts[0].series if s.name == "LB, ε 0.001")
     assert min(large.x) == 0.003
+    assert found.notes == (
+        "Losses that every run came to, first and last: 3 and 0.003.",
+    )
+
+
+def test_a_loss_that_an_epoch_passed_over_is_left_out(made_up):
+    chosen, trials = made_up("fig6", "F2")
+    for trial in trials:
+        for snapshot in trial["SB"].metrics["snapshots"][:3]:  # 3, 1 and 0.3 in one
+            snapshot["epoch"] = 1
+    found = experiment("fig6").find(chosen, trials)
+    assert [row[1] for row in found.tables[0].rows[:3]] == ["-", "-", "1.001 ± 0.047"]
+    assert found.notes[0].endswith("first and last: 0.3 and 0.001.")
 
 
 def test_distance(made_up):
@@ -206,7 +219,8 @@ def test_late_runs_are_told(made_up, name):
     network = experiment(name).NETWORKS[0]
     found = experiment(name).find(*made_up(name, network, reached=False))
     assert any("losses are not matched" in note for note in found.notes)
-    assert experiment(name).find(*made_up(name, network)).notes == ()
+    on_time = experiment(name).find(*made_up(name, network)).notes
+    assert not any("losses are not matched" in note for note in on_time)
 
 
 @pytest.mark.parametrize("name", NAMES)
