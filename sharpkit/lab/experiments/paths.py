@@ -9,7 +9,15 @@ from sharpkit.lab.experiments.common import Findings, Found, Trial, controls, la
 from sharpkit.lab.experiments.study import Study
 from sharpkit.lab.intervals import Values, spread
 from sharpkit.lab.jobs.task import Task
-from sharpkit.lab.outcome import Axis, Chart, Series, Table, band, floats, ratio_claim
+from sharpkit.lab.outcome import (
+    Axis,
+    Chart,
+    Series,
+    Table,
+    band,
+    difference_claim,
+    floats,
+)
 
 NEAR = 0.25  # how far beyond a minimiser the rise of the loss is read off
 
@@ -38,11 +46,12 @@ def findings(
         table = Table(
             table.title, table.columns, (*table.rows, ("paper", *_paper_rises(theirs)))
         )
-    claim = ratio_claim(
+    # A difference, not a ratio: at a threshold that is no minimum a rise may be a fall.
+    claim = difference_claim(
         f"The loss rises more steeply beyond the large-batch minimiser (Figure "
-        f"{number}): rise beyond LB / before SB",
-        rises["LB"],
-        rises["SB"],
+        f"{number}): rise beyond LB - rise before SB",
+        rises["LB"] - rises["SB"],
+        unit="of the loss",
     )
     return Findings(
         (table,),
