@@ -99,10 +99,11 @@ def test_the_same_page_again(outcomes, provenance, text):
 
 def test_the_same_experiment_twice(outcomes, provenance):
     other = replace(outcomes[0], preset="medium")
-    tags = Tags(page([outcomes[0], other], provenance))
+    tags = Tags(page([outcomes[0], other, other], provenance))
     ids = [attributes["id"] for _, attributes in tags.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
-    assert {"at-table3-F1-1", "at-table3-F1-2"} < set(ids)
+    anchors = {"at-table3-F1-quick", "at-table3-F1-medium-2", "at-table3-F1-medium-3"}
+    assert anchors < set(ids)
 
 
 def test_a_claim_said_twice_has_two_rows(outcomes, provenance):

@@ -96,7 +96,7 @@ def test_a_panel_for_each_chart(outcomes, tmp_path, number):
 
 
 def test_what_is_refused(outcomes, tmp_path):
-    with pytest.raises(ValueError, match=r"table3-C1 has charts=\(\); give one with"):
+    with pytest.raises(ValueError, match=r"table3-C1-quick has charts=\(\); give"):
         draw(outcomes[1], tmp_path / "a.png")
     with pytest.raises(ValueError, match=r"a\.bmp'; give a name that ends in .*png"):
         draw(outcomes[0], tmp_path / "a.bmp")
