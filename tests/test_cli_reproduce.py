@@ -91,6 +91,7 @@ def test_files_that_are_missing_are_named(run, tmp_path):
     code, output = run("table2", "--network", "F1", *options)
     assert code == 2
     assert "train-images-idx3-ubyte" in output.replace(" ", "")
+    assert not (tmp_path / "store").exists()
 
 
 def test_a_run_that_fails_is_told_and_the_rest_shown(run, tmp_path, monkeypatch):

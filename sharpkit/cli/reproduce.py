@@ -155,12 +155,12 @@ def _carry_out(
     from sharpkit.lab.jobs.task import with_needs
     from sharpkit.lab.store import Store
 
-    with Store(folder) as opened:
-        for name, study in asked:
-            ask(opened, name, study)
     with console.status("Preparing the data ..."):
         for source in {study.source for _, study in asked}:
             source.load()
+    with Store(folder) as opened:
+        for name, study in asked:
+            ask(opened, name, study)
     everything = {
         (study.network, task.key): task
         for name, study in asked
