@@ -18,7 +18,8 @@ from sharpkit.lab.jobs.pool import carry_out
 from sharpkit.lab.jobs.task import with_needs
 from sharpkit.lab.store import Store, StoreError
 
-KILLS, SEEDS = 10, 60
+KILLS = 10
+MANY, FEW = 2000, 40  # seeds: more than there is time for, and to the end
 
 
 def boxes(study, seeds=(1000,)):
@@ -100,7 +101,7 @@ from sharpkit.lab.jobs.pool import carry_out
 
 if __name__ == "__main__":
     tiny = {tiny!r}
-    tasks = [sharpness(tiny, small(tiny, seed)) for seed in range({seeds})]
+    tasks = [sharpness(tiny, small(tiny, seed)) for seed in range(int(sys.argv[1]))]
     failures = carry_out(tasks, Path({folder!r}), workers=2)
     assert not failures, failures
 """
@@ -110,13 +111,15 @@ def test_kill_9_at_ten_moments_loses_the_run_in_progress_at_most(tiny, tmp_path)
     """The parent dies; the same command goes on; nothing finished is lost."""
     chosen = replace(tiny, seeds=())
     script, folder = tmp_path / "go.py", tmp_path / "store"
-    text = CODE.format(seeds=SEEDS, path=sys.path, tiny=chosen, folder=str(folder))
+    text = CODE.format(path=sys.path, tiny=chosen, folder=str(folder))
     script.write_text(text)
     moments = random.Random(0)
     kept = {}
     for _ in range(KILLS):
         process = subprocess.Popen(
-            [sys.executable, script], start_new_session=True, stderr=subprocess.DEVNULL
+            [sys.executable, script, str(MANY)],
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
         )
         while _count(folder) <= len(kept):  # it has begun to work
             assert process.poll() is None
@@ -128,10 +131,10 @@ def test_kill_9_at_ten_moments_loses_the_run_in_progress_at_most(tiny, tmp_path)
         assert kept.items() < now.items()
         kept = now
     _wait_for_orphans(folder)
-    subprocess.run([sys.executable, script], check=True, timeout=120)
+    subprocess.run([sys.executable, script, str(FEW)], check=True, timeout=120)
     finished = _stored(folder)
     assert kept.items() <= finished.items()
-    assert len(finished) == 2 * SEEDS
+    assert len(finished) >= 2 * FEW
 
 
 def _count(folder):
