@@ -21,8 +21,8 @@ PRODUCTS = [
     *(f"csrc/products_{isa}.cpp" for isa in ("base", "avx2", "avx512")),
 ]
 
-# Compiled where it runs, by CuPy: sharpkit.kernels.cuda looks for these in the package,
-# and in a checkout or an editable installation here.
+# Compiled where it runs, by CuPy: sharpkit._vectors.kernels.cuda looks for these in the
+# package, and in a checkout or an editable installation here.
 CUDA = ["csrc/elementwise.h", "csrc/sums.cuh", "csrc/kernels.cu"]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import sharpkit
-from sharpkit.parallel import available_cores
+from sharpkit._vectors.parallel import available_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("numpy", "scipy", "numba", "torch")

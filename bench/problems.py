@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sharpkit.compiling import jit
+from sharpkit._vectors.compiling import jit
 
 Array = Any  # a NumPy or a CuPy array
 Kind = Literal["convex", "concave"]

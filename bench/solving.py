@@ -13,13 +13,13 @@ from scipy.optimize import Bounds, minimize
 from threadpoolctl import threadpool_limits
 
 import sharpkit
-from sharpkit.algorithms import ascent, lbfgsb
-from sharpkit.arrays import array_module
-from sharpkit.box import Box
-from sharpkit.kernels import cpu
-from sharpkit.objective import Objective
-from sharpkit.space import Space
-from sharpkit.subspace import FullSpace
+from sharpkit._box import ascent, lbfgsb
+from sharpkit._box.box import Box
+from sharpkit._box.subspace import FullSpace
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.objective import Objective
+from sharpkit._vectors.kernels import cpu
+from sharpkit._vectors.space import Space
 
 Array = Any  # a NumPy or a CuPy array
 Loss = Callable[[Array], tuple[float, Array]]

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from sharpkit import parallel
-from sharpkit.compiling import jit
+from sharpkit._vectors import parallel
+from sharpkit._vectors.compiling import jit
 
 Array = Any  # a NumPy or a CuPy array
 CHUNK = 32768  # numbers; as large as those of sharpkit's own kernels

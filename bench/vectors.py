@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit.space import Space
+from sharpkit._vectors.space import Space
 
 Array = Any  # a NumPy or a CuPy array
 

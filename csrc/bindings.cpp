@@ -134,7 +134,7 @@ py::tuple philox4x32(std::array<std::uint32_t, 4> counter,
 }  // namespace
 
 PYBIND11_MODULE(_native, module) {
-  module.doc() = "sharpkit's C++ kernels; call them through sharpkit.kernels.cpu.";
+  module.doc() = "sharpkit's C++ kernels; call them through sharpkit._vectors.kernels.cpu.";
   // noconvert: a list or another dtype must not be filled in a copy that is thrown away.
   const auto out = py::arg("out").noconvert();
   module.def("fill_normal", &fill_normal, out, py::arg("seed"), py::arg("stream"),

@@ -3,82 +3,97 @@
 ``sharpkit.sharpness(weights, loss_fn)`` takes a flat vector and a callback; so do
 ``eigenvalues``, ``spectral_density``, ``trace`` and ``diagonal``, of the Hessian. See
 the README for three lines that work. ``sharpkit.torch.problem`` and
-``sharpkit.jax.problem`` make both from a model. Heavy libraries are loaded when first
-used.
+``sharpkit.jax.problem`` make a problem of a model, which every measure takes. Names are
+loaded when they are first used (SPEC 1 of Scientific Python).
 """
 
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
-from sharpkit.backends import backends
-from sharpkit.measures.check import check
-from sharpkit.measures.diagonal import diagonal
-from sharpkit.measures.eigenvalues import eigenvalues
-from sharpkit.measures.sharpness import sharpness
-from sharpkit.measures.spectral_density import spectral_density
-from sharpkit.measures.trace import trace
-from sharpkit.parallel import get_num_threads, set_num_threads
-from sharpkit.problem import Problem
-from sharpkit.reports.compare import compare
-from sharpkit.reports.measure import measure
-from sharpkit.results import (
-    CheckResult,
-    Comparison,
-    DensityResult,
-    DiagonalResult,
-    EigenResult,
-    GroupResults,
-    Report,
-    SharpkitWarning,
-    SharpnessResult,
-    SpectrumStatus,
-    Status,
-    Subspace,
-    TraceResult,
-)
+if TYPE_CHECKING:
+    from sharpkit import (
+        jax as jax,
+        torch as torch,
+    )
+    from sharpkit._inputs.warn import SharpkitWarning as SharpkitWarning
+    from sharpkit._spectrum.estimate import SpectrumStatus as SpectrumStatus
+    from sharpkit._vectors.backends import backends as backends
+    from sharpkit._vectors.parallel import (
+        get_num_threads as get_num_threads,
+        set_num_threads as set_num_threads,
+    )
+    from sharpkit.measures.check import check as check
+    from sharpkit.measures.diagonal import diagonal as diagonal
+    from sharpkit.measures.eigenvalues import eigenvalues as eigenvalues
+    from sharpkit.measures.sharpness import sharpness as sharpness
+    from sharpkit.measures.spectral_density import spectral_density as spectral_density
+    from sharpkit.measures.trace import trace as trace
+    from sharpkit.problem import Problem as Problem
+    from sharpkit.reports.compare import compare as compare
+    from sharpkit.reports.measure import measure as measure
+    from sharpkit.results import (
+        CheckResult as CheckResult,
+        Comparison as Comparison,
+        DensityResult as DensityResult,
+        DiagonalResult as DiagonalResult,
+        EigenResult as EigenResult,
+        GroupResults as GroupResults,
+        Report as Report,
+        SharpnessResult as SharpnessResult,
+        Status as Status,
+        Subspace as Subspace,
+        TraceResult as TraceResult,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CheckResult",
-    "Comparison",
-    "DensityResult",
-    "DiagonalResult",
-    "EigenResult",
-    "GroupResults",
-    "Problem",
-    "Report",
-    "SharpkitWarning",
-    "SharpnessResult",
-    "SpectrumStatus",
-    "Status",
-    "Subspace",
-    "TraceResult",
-    "backends",
-    "check",
-    "compare",
-    "diagonal",
-    "eigenvalues",
-    "get_num_threads",
-    "measure",
-    "set_num_threads",
-    "sharpness",
-    "spectral_density",
-    "trace",
-]
+_PLACES = {
+    "_inputs.warn": ["SharpkitWarning"],
+    "_spectrum.estimate": ["SpectrumStatus"],
+    "_vectors.backends": ["backends"],
+    "_vectors.parallel": ["get_num_threads", "set_num_threads"],
+    "measures.check": ["check"],
+    "measures.diagonal": ["diagonal"],
+    "measures.eigenvalues": ["eigenvalues"],
+    "measures.sharpness": ["sharpness"],
+    "measures.spectral_density": ["spectral_density"],
+    "measures.trace": ["trace"],
+    "problem": ["Problem"],
+    "reports.compare": ["compare"],
+    "reports.measure": ["measure"],
+    "results": [
+        "CheckResult",
+        "Comparison",
+        "DensityResult",
+        "DiagonalResult",
+        "EigenResult",
+        "GroupResults",
+        "Report",
+        "SharpnessResult",
+        "Status",
+        "Subspace",
+        "TraceResult",
+    ],
+}
+_PLACE = {name: place for place, names in _PLACES.items() for name in names}
+
+__all__ = sorted([*_PLACE, "jax", "torch"])
 
 
-def __getattr__(name: str) -> ModuleType:
-    """Load `sharpkit.torch` or `sharpkit.jax` when it is first asked for."""
-    if name not in ("torch", "jax"):
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for."""
+    if name in ("jax", "torch"):
+        return importlib.import_module(f"sharpkit.{name}")
+    if name not in _PLACE:
         msg = f"module 'sharpkit' has no attribute {name!r}"
         raise AttributeError(msg)
-    try:
-        return importlib.import_module(f"sharpkit.frameworks.{name}")
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != name:
-            raise
-        msg = f"sharpkit.{name} needs a library that is missing: pip install {name}"
-        raise ModuleNotFoundError(msg, name=name) from error
+    found = getattr(importlib.import_module(f"sharpkit.{_PLACE[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return [*__all__, "__version__"]

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.arrays import array_module, to_host
-from sharpkit.checks import at_least, checked_weights, require_callable
-from sharpkit.foreign import native
+from sharpkit._inputs.arrays import array_module, to_host
+from sharpkit._inputs.checks import at_least, checked_weights, require_callable
+from sharpkit._inputs.foreign import native
+from sharpkit._inputs.types import XpArray
 
-Array = Any  # NumPy, CuPy, torch or JAX
-Product = Callable[[Array, Array], Array]
+Product = Callable[[XpArray, XpArray], XpArray]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -52,12 +52,12 @@ class Problem:
     2.0
     """
 
-    weights: Array
-    loss_fn: Callable[[Array], Any]
+    weights: XpArray
+    loss_fn: Callable[[XpArray], Any]
     hvp: Product | None = field(default=None, kw_only=True)
     gauss_newton: Product | None = field(default=None, kw_only=True)
     layers: Mapping[str, slice] | None = field(default=None, kw_only=True)
-    accuracy: Callable[[Array], float] | None = field(default=None, kw_only=True)
+    accuracy: Callable[[XpArray], float] | None = field(default=None, kw_only=True)
     samples: int | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -74,7 +74,7 @@ class Problem:
         if self.layers is not None:
             _require_mapping("layers", self.layers, "slices, such as slice(0, 100)")
 
-    def __call__(self, w: Array) -> Any:
+    def __call__(self, w: XpArray) -> Any:
         """Return what ``loss_fn`` returns at w."""
         return self.loss_fn(w)
 
@@ -82,7 +82,7 @@ class Problem:
         n, dtype = self.weights.shape[0], str(self.weights.dtype)
         return f"Problem of n = {n:,} weights, {dtype.removeprefix('torch.')}"
 
-    def at(self, named: Mapping[str, Array]) -> Problem:
+    def at(self, named: Mapping[str, XpArray]) -> Problem:
         """Return the same problem at other weights.
 
         They are converted to the dtype of its own.
@@ -120,7 +120,7 @@ class Problem:
         """Return the problem to evaluate straight lines with: itself."""
         return self
 
-    def _slices(self, named: Mapping[str, Array]) -> dict[str, slice]:
+    def _slices(self, named: Mapping[str, XpArray]) -> dict[str, slice]:
         """Return where each entry belongs."""
         _require_mapping("named", named, "arrays, such as {'weights': vector}")
         if self.layers and set(self.layers) == set(named):

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# `problems` and `thread_comm` stand beside this file; importlib mode adds no path.
-sys.path.insert(0, str(Path(__file__).parent))
+# `problems`, `thread_comm` and others; importlib mode adds no path.
+sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
-from sharpkit import parallel
+from sharpkit._vectors import parallel
 
 # Their own tests refuse to skip these.
 NO_LIBRARIES = {"", "chromium", "cuda", "nvrtc"}

@@ -13,13 +13,13 @@ import sharpkit
 def test_a_framework_is_reached_by_its_name(name):
     pytest.importorskip(name)
     found = getattr(sharpkit, name)
-    assert found.__name__ == f"sharpkit.frameworks.{name}"
+    assert found.__name__ == f"sharpkit.{name}"
     assert callable(found.problem)
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_missing_library_is_named(name, monkeypatch):
-    ours = f"sharpkit.frameworks.{name}"
+    ours = f"sharpkit.{name}"
     for module in [m for m in sys.modules if m.startswith(ours)]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)

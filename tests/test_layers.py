@@ -12,146 +12,116 @@ import pytest
 import sharpkit
 
 ROOT = Path(sharpkit.__file__).parent
-FOUNDATION = {"results", "parallel", "comm", "checks", "arrays", "warn"}
-ALLOWED = {
-    # What each part may import of the others when it is loaded.
-    "quadrature": set(),
-    "results": {"quadrature"},
-    "parallel": set(),
-    "comm": set(),
-    "arrays": set(),
-    "compiling": set(),
-    "warn": {"results"},
-    "checks": {"results", "arrays", "warn"},
-    "kernels": {"parallel", "compiling", "_native"},
-    "space": FOUNDATION,
-    "backends": FOUNDATION | {"kernels"},
-    "progress": FOUNDATION,
-    "returned": FOUNDATION,
-    "objective": FOUNDATION | {"returned"},
-    "foreign": FOUNDATION | {"returned", "objective", "operators"},
-    "operators": FOUNDATION | {"space", "objective", "returned"},
-    "basis": FOUNDATION | {"space"},
-    "lanczos": FOUNDATION | {"space", "operators", "basis"},
-    "sampling": {"operators"},
-    "columns": FOUNDATION | {"space"},
-    "subspace": FOUNDATION | {"space", "columns", "kernels"},
-    "box": FOUNDATION | {"space", "objective"},
-    "algorithms": {"results", "arrays", "comm", "space", "columns", "box"}
-    | {"operators", "basis", "lanczos", "sampling"},
-    "diagnosis": FOUNDATION | {"space", "objective", "operators"},
-    "measures": FOUNDATION
-    | {"space", "backends", "progress", "objective", "columns", "subspace", "box"}
-    | {"operators", "algorithms", "sampling", "foreign", "returned"}
-    | {"diagnosis"},
-    "frameworks": {"checks", "warn", "results"},
-    "problem": {"checks", "arrays", "foreign"},
-    "reports": FOUNDATION
-    | {"problem", "measures", "progress", "backends", "foreign", "objective"},
-    "plot": {"results", "quadrature"},
-    "": {"measures", "reports", "problem", "backends", "parallel", "results"},
-    "lab": {"", "parallel", "arrays", "compiling", "quadrature", "checks"}
-    | {"frameworks"},
-    "cli": {"", "parallel", "lab", "reports"},
+# From the ground up: each room, and what it may import of those below it.
+ROOMS = {
+    "_native": "",
+    "_inputs": "",
+    "_vectors": "_inputs _native",
+    "_box": "_inputs _vectors",
+    "_spectrum": "_inputs _vectors",
+    "plot": "_inputs _spectrum",
+    "results": "_inputs _spectrum",
+    "_diagnosis": "_inputs _vectors _spectrum results",
+    "problem": "_inputs",
+    "torch": "_inputs",
+    "jax": "_inputs",
+    "measures": "_inputs _vectors _box _spectrum _diagnosis results problem",
+    "reports": "_inputs _vectors results problem measures",
+    "lab": "PUBLIC _inputs.arrays _inputs.files _inputs.types _vectors.compiling "
+    "_vectors.parallel",
+    "cli": "PUBLIC _inputs.files _vectors.parallel lab",
 }
 # Inside functions, besides: a result draws itself when it is asked to.
-LAZY = {"results": {"plot"}, "": {"frameworks"}}
-HEAVY = ["numba", "cupy", "torch", "jax", "matplotlib", "mpi4py", "typer", "rich"]
+LAZY = {"results": "plot"}
+HEAVY = "numba scipy cupy torch jax matplotlib mpi4py typer rich".split()
 
 
-def part(module):
-    """Return the part of the package that a module belongs to."""
+def room(module):
     return ".".join(module.split(".")[1:2])
 
 
-def imported(node, module, is_package):
-    """Return the sharpkit modules that an import statement names."""
+def allowed(module, name, in_function):
+    """Whether a module may import another, or a name of it."""
+    here, there = room(module), name.removeprefix("sharpkit.")
+    if here in ("", room(name)):  # the root is loaded name by name
+        return True
+    below = ROOMS[here].split()
+    if in_function:
+        below += LAZY.get(here, "").split()
+    if "PUBLIC" in below and (there == "sharpkit" or there in dir(sharpkit)):
+        return True
+    return any(f"{there}.".startswith(f"{each}.") for each in below)
+
+
+def is_for_types(node):
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+
+
+def imported(node):
+    """Return the modules and names that an import statement asks for."""
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
-    base = node.module or ""
-    if node.level:
-        parents = module.split(".")
-        base_of = parents[: len(parents) - node.level + is_package]
-        base = ".".join([*base_of, *([node.module] if node.module else [])])
-    if base == "sharpkit":  # from sharpkit import parallel: a module, or a name
-        public = [alias.name for alias in node.names]
-        return [
-            f"sharpkit.{name}" if (ROOT / name).exists() or is_module(name) else base
-            for name in public
-        ]
-    return [base]
+    assert not node.level, "imports are absolute"
+    return [f"{node.module}.{alias.name}" for alias in node.names]
 
 
-def is_module(name):
-    return any(ROOT.glob(f"{name}.py*")) and name not in sharpkit.__all__
+def nodes_in(tree, wanted):
+    return {
+        child for node in ast.walk(tree) if wanted(node) for child in ast.walk(node)
+    }
+
+
+def is_function(node):
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
 
 
 def imports():
-    """Yield (module, imported module, whether inside a function)."""
+    """Yield (module, what it imports, whether in a function); not those for types."""
     for path in sorted(ROOT.rglob("*.py")):
-        names = path.relative_to(ROOT.parent).with_suffix("").parts
-        is_package = names[-1] == "__init__"
-        module = ".".join(names[:-1] if is_package else names)
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        inside = {
-            child
-            for node in ast.walk(tree)
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-            for child in ast.walk(node)
-        }
+        functions, types = nodes_in(tree, is_function), nodes_in(tree, is_for_types)
         for node in ast.walk(tree):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                for name in imported(node, module, is_package):
+            if isinstance(node, ast.Import | ast.ImportFrom) and node not in types:
+                for name in imported(node):
                     if name.split(".")[0] == "sharpkit":
-                        yield module, name, node in inside
+                        yield module, name, node in functions
 
 
 def test_imports_point_down():
     found = list(imports())
-    assert len(found) > 30
-    wrong = [
-        f"{module} imports {name}"
-        for module, name, lazy in found
-        if part(name) != part(module)
-        and part(name) not in ALLOWED[part(module)]
-        and not (lazy and part(name) in LAZY.get(part(module), set()))
-    ]
+    assert len(found) > 500
+    wrong = [f"{each[0]} imports {each[1]}" for each in found if not allowed(*each)]
     assert wrong == []
 
 
-def test_every_part_has_a_layer():
-    parts = {part(module) for module, _, _ in imports()}
-    assert parts <= set(ALLOWED)
+def test_every_room_has_a_row():
+    names = {path.stem.split(".")[0] for path in ROOT.iterdir()}
+    assert names - {"__init__", "__pycache__", "py"} == set(ROOMS)
 
 
-def test_no_cycle():
-    """Layers exist at all: the parts can be ordered so that imports point down."""
-    left = {name: set(below) - {name} for name, below in ALLOWED.items()}
-    while left:
-        free = {name for name, below in left.items() if not below & set(left)}
-        assert free, f"a cycle among {sorted(left)}"
-        left = {name: below for name, below in left.items() if name not in free}
+def test_rooms_stand_on_those_above_them_in_the_table():
+    built = {"PUBLIC"}
+    for name, below in ROOMS.items():
+        assert {each.split(".")[0] for each in below.split()} <= built, name
+        built.add(name)
 
 
-def test_one_algorithm_does_not_import_another():
-    wrong = [
-        (module, name)
-        for module, name, _ in imports()
-        if part(module) == part(name) == "algorithms"
-        # The parts of one algorithm may share a folder.
-        and module.split(".")[2:3] != name.split(".")[2:3]
-    ]
-    assert wrong == []
+def test_only_public_names_are_shown():
+    assert [name for name in dir(sharpkit) if name.startswith("_")] == ["__version__"]
+    for name in set(dir(sharpkit)) - {"jax", "torch"}:
+        assert getattr(sharpkit, name) is not None
 
 
 @pytest.mark.parametrize(
-    "statement",
+    ("statement", "heavy"),
     [
-        "import sharpkit",
-        "import sharpkit; sharpkit.sharpness; sharpkit.get_num_threads()",
+        ("import sharpkit", HEAVY),
+        ("import sharpkit; sharpkit.sharpness", set(HEAVY) - {"scipy"}),
     ],
 )
-def test_importing_loads_nothing_heavy(statement):
+def test_importing_loads_nothing_heavy(statement, heavy):
     code = f"import sys; {statement}; print(*{{m.split('.')[0] for m in sys.modules}})"
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -161,6 +131,4 @@ def test_importing_loads_nothing_heavy(statement):
         timeout=120,
         cwd=ROOT.parent,
     )
-    loaded = set(done.stdout.split())
-    assert "numpy" in loaded
-    assert loaded.isdisjoint(HEAVY)
+    assert set(done.stdout.split()).isdisjoint(heavy)

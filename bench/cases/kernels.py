@@ -1,8 +1,8 @@
 """Speed of every kernel as a share of what memory allows, on each backend.
 
 The limits are taken in the same run, by the same threads: copy, triad, read-only sum
-and fill. Bytes are those that `sharpkit.space` counts: vectors that must be read or
-written, none for fetching a line before it is written.
+and fill. Bytes are those that `sharpkit._vectors.space` counts: vectors that must be
+read or written, none for fetching a line before it is written.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from bench.stream import device_limits, limits
 from bench.table import CaseError, Table
 from bench.timing import Timing, interleaved, ratio
 from bench.vectors import Call, Vectors
-from sharpkit.backends import MODULES
-from sharpkit.kernels import reference
-from sharpkit.parallel import available_cores
-from sharpkit.space import Space
+from sharpkit._vectors.backends import MODULES
+from sharpkit._vectors.kernels import reference
+from sharpkit._vectors.parallel import available_cores
+from sharpkit._vectors.space import Space
 
 N = {"cpu": 10**7, "cuda": 5 * 10**7}  # beyond the caches
 ROUNDS, QUICK_ROUNDS = 12, 2

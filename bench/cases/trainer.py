@@ -18,7 +18,7 @@ import sharpkit
 from bench.table import CaseError, Table
 from bench.timing import Timing, interleaved, ratio
 from sharpkit.lab.networks.mlp import MLP
-from sharpkit.lab.optimizers import Adam
+from sharpkit.lab.training.optimizers import Adam
 
 Array = NDArray[Any]
 Step = Callable[[], float]  # one update; returns the mean loss before it

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from sharpkit._vectors.parallel import available_cores
 from sharpkit.cli.app import INTERRUPTED, app, progress
-from sharpkit.parallel import available_cores
 
 if TYPE_CHECKING:
     from sharpkit.lab.demo.run import Results
@@ -82,10 +82,9 @@ def demo(
     curvature and a verdict, and writes results.json, the parametric plot and the
     densities of the Hessian's eigenvalues.
     """
-    from sharpkit.lab.demo.run import RESULTS, total_steps, warm_up
-    from sharpkit.lab.demo.run import reproduce as run
+    from sharpkit.lab.demo.run import RESULTS, reproduce as run, total_steps, warm_up
     from sharpkit.lab.demo.settings import setting
-    from sharpkit.lab.devices import DeviceError, array_library
+    from sharpkit.lab.training.devices import DeviceError, array_library
 
     console = Console()
     names = ["glyphs", "digits"] if data is None else [data.value]

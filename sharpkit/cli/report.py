@@ -41,8 +41,8 @@ def report(
 
 
 def _write(store: Path, file: Path) -> None:
+    from sharpkit._inputs.files import replacing
     from sharpkit.lab.experiments import outcomes
-    from sharpkit.lab.rendering.files import replacing
     from sharpkit.lab.rendering.markdown import markdown
     from sharpkit.lab.rendering.page import page
     from sharpkit.lab.rendering.provenance import provenance

@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from sharpkit._vectors.parallel import available_cores
 from sharpkit.cli.app import INTERRUPTED, app, progress
 from sharpkit.cli.demo import BatchNorm
-from sharpkit.parallel import available_cores
 
 if TYPE_CHECKING:
     from sharpkit.lab.experiments.study import Study

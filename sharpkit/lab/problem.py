@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 
-from sharpkit.arrays import array_module
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import Network, Statistics
 from sharpkit.lab.networks.mlp import MLP
-from sharpkit.lab.products import Products
+from sharpkit.lab.networks.mlp_products import Products
 from sharpkit.lab.steps import check_labels
 
-Array = Any  # a NumPy or a CuPy array
 BatchNorm = Literal["batch", "running", "frozen"]
 
 # Rows evaluated at once where rows do not depend on each other: few enough for the
@@ -62,8 +62,8 @@ class Problem:
     def __init__(
         self,
         network: Network,
-        x: Array,
-        y: Array,
+        x: XpArray,
+        y: XpArray,
         *,
         batch_norm: BatchNorm,
         statistics: Statistics | None = None,
@@ -83,17 +83,17 @@ class Problem:
         self.statistics = statistics
         self._products = Products(network) if isinstance(network, MLP) else None
 
-    def __call__(self, weights: Array) -> tuple[float, Array]:
+    def __call__(self, weights: XpArray) -> tuple[float, XpArray]:
         """Return the mean loss and its gradient, a new (n,) array."""
         gradient = array_module(weights).empty_like(weights)
         return self._sum(weights, gradient)[0] / len(self.x), gradient
 
-    def measure(self, weights: Array) -> Measured:
+    def measure(self, weights: XpArray) -> Measured:
         """Return the mean loss and the accuracy at ``weights``."""
         loss_sum, right = self._sum(weights, None)
         return Measured(loss_sum / len(self.x), right / len(self.x))
 
-    def hvp(self, weights: Array, v: Array) -> Array:
+    def hvp(self, weights: XpArray, v: XpArray) -> XpArray:
         """Return the exact Hessian of the mean loss times ``v``, a new (n,) array.
 
         See `Products.hessian`, also for what is raised where ``v`` is not of the
@@ -102,7 +102,7 @@ class Problem:
         products = self._exact()
         return self._product(products.hessian, weights, v, self.x, self.y)
 
-    def gauss_newton(self, weights: Array, v: Array) -> Array:
+    def gauss_newton(self, weights: XpArray, v: XpArray) -> XpArray:
         """Return the exact Gauss-Newton matrix times ``v``, a new (n,) array.
 
         ``J^T H_L J v`` of the mean loss: the Hessian without the curvature of the
@@ -120,8 +120,12 @@ class Problem:
         return self._products
 
     def _product(
-        self, write: Callable[..., None], weights: Array, v: Array, *samples: Array
-    ) -> Array:
+        self,
+        write: Callable[..., None],
+        weights: XpArray,
+        v: XpArray,
+        *samples: XpArray,
+    ) -> XpArray:
         result, scale = None, 1 / len(self.x)
         for block in self._blocks(weights):
             part = array_module(weights).empty_like(weights)
@@ -139,7 +143,7 @@ class Problem:
                 result += part
         return result
 
-    def _sum(self, weights: Array, gradient: Array | None) -> tuple[float, int]:
+    def _sum(self, weights: XpArray, gradient: XpArray | None) -> tuple[float, int]:
         total, right, part = 0.0, 0, gradient
         for block in self._blocks(weights):
             if block.start and gradient is not None:
@@ -157,7 +161,7 @@ class Problem:
             total, right = total + found.loss_sum, right + found.right
         return float(total), int(right)
 
-    def _blocks(self, weights: Array) -> Iterator[slice]:
+    def _blocks(self, weights: XpArray) -> Iterator[slice]:
         """Yield the rows to take at once: all for their own statistics."""
         rows = size = len(self.x)
         if self.statistics is not None:
@@ -166,13 +170,13 @@ class Problem:
         return (slice(start, start + size) for start in range(0, rows, size))
 
 
-def _rows(samples: Array, block: slice) -> Array:
+def _rows(samples: XpArray, block: slice) -> XpArray:
     """Return a block of rows; all of them as the array itself, to be known again."""
     return samples if block.stop >= len(samples) > block.start == 0 else samples[block]
 
 
 def frozen_statistics(
-    network: Network, weights: Array, x: Array, y: Array
+    network: Network, weights: XpArray, x: XpArray, y: XpArray
 ) -> Statistics:
     """Return the batch-norm statistics of all samples at ``weights``, to be frozen."""
     return network.evaluate(weights, x, y, statistics="batch").statistics

@@ -10,28 +10,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from numpy.typing import NDArray
-
-from sharpkit.backends import kernels_for
-from sharpkit.box import NUMERICAL_LIMIT
-from sharpkit.checks import at_least, checked_seed, checked_weights, require_callable
-from sharpkit.diagnosis.answers import gradient_answer, noise_answer, product_answer
-from sharpkit.diagnosis.noise import spurious_rise
-from sharpkit.diagnosis.trial import Trial
-from sharpkit.foreign import native, native_hvp, native_loss
+from sharpkit._box.box import NUMERICAL_LIMIT
+from sharpkit._diagnosis.answers import gradient_answer, noise_answer, product_answer
+from sharpkit._diagnosis.noise import spurious_rise
+from sharpkit._diagnosis.trial import Trial
+from sharpkit._inputs.checks import (
+    at_least,
+    checked_seed,
+    checked_weights,
+    require_callable,
+)
+from sharpkit._inputs.foreign import native, native_hvp, native_loss
+from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.warn import SharpkitWarning
+from sharpkit._vectors.backends import kernels_for
+from sharpkit._vectors.space import Space
 from sharpkit.measures.diagonal import diagonal
 from sharpkit.measures.eigenvalues import basis_rows
 from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace
-from sharpkit.objective import LossFn
-from sharpkit.operators import Hvp
-from sharpkit.progress import Progress, reporter
 from sharpkit.results.check import CheckResult
-from sharpkit.results.common import SharpkitWarning
-from sharpkit.space import Space
-
-Array = NDArray[Any]
 
 
 def check(

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
-from numpy.typing import NDArray
-
-from sharpkit.algorithms import hutchinson, xdiag
-from sharpkit.checks import at_least, one_of
+from sharpkit._inputs.checks import at_least, one_of
+from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._spectrum import hutchinson, xdiag
+from sharpkit._spectrum.estimate import SpectrumStatus
+from sharpkit._spectrum.sampling import quantile
 from sharpkit.measures.setup import Setup
-from sharpkit.objective import LossFn
-from sharpkit.operators import Hvp
-from sharpkit.progress import Progress, reporter
-from sharpkit.results import SpectrumStatus
 from sharpkit.results.trace import DiagonalResult
-from sharpkit.sampling import quantile
 
-Array = NDArray[Any]
 Method = Literal["xdiag", "hutchinson"]
 
 METHODS = {

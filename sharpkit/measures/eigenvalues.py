@@ -7,18 +7,14 @@ import numbers
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sharpkit.algorithms.thick_restart import Search, Which
-from sharpkit.checks import at_least, one_of
+from sharpkit._inputs.checks import at_least, one_of
+from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._spectrum.thick_restart import Search, Which
 from sharpkit.measures.groups import groupable
 from sharpkit.measures.setup import Setup
-from sharpkit.objective import LossFn
-from sharpkit.operators import Hvp
-from sharpkit.progress import Progress, reporter
 from sharpkit.results import EigenResult, SpectrumStatus
-
-Array = NDArray[Any]
 
 MAX_PRODUCTS = 1000
 LEAST_TOL = 32  # roundings

@@ -7,18 +7,14 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
-from numpy.typing import NDArray
-
-from sharpkit.checks import checked_weights, require_callable
-from sharpkit.foreign import native, native_hvp, native_loss
-from sharpkit.objective import LossFn, Objective
-from sharpkit.operators import Hvp
-from sharpkit.progress import Progress, reporter
+from sharpkit._inputs.checks import checked_weights, require_callable
+from sharpkit._inputs.foreign import native, native_hvp, native_loss
+from sharpkit._inputs.objective import Objective, ReturnedVector
+from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit.results import EigenResult, GroupResults, SharpnessResult, TraceResult
 from sharpkit.results.groups import headline
-from sharpkit.returned import ReturnedVector
 
-Array = NDArray[Any]
 Groups = Mapping[str, slice]
 P = ParamSpec("P")
 R = TypeVar("R", bound=SharpnessResult | EigenResult | TraceResult)

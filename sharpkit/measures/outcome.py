@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sharpkit.box import Box, Point
+from sharpkit._box.box import Box, Point
 from sharpkit.results import Status
 
 CONVERGED_GAP = 1e-2

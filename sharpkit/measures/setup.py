@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
 
-from numpy.typing import NDArray
-
-from sharpkit.backends import kernels_for
-from sharpkit.checks import checked_seed, checked_weights, require_callable
-from sharpkit.foreign import native, native_hvp, native_loss
-from sharpkit.objective import LossFn
-from sharpkit.operators import Hvp, Operator, operator_for
+from sharpkit._inputs.checks import checked_seed, checked_weights, require_callable
+from sharpkit._inputs.foreign import native, native_hvp, native_loss
+from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.warn import warn
+from sharpkit._spectrum.operators import Operator, operator_for
+from sharpkit._vectors.backends import kernels_for
+from sharpkit._vectors.space import Space
 from sharpkit.results import Run
-from sharpkit.space import Space
-from sharpkit.warn import warn
-
-Array = NDArray[Any]
 
 
 class Setup:

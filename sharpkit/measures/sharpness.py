@@ -6,12 +6,12 @@ import time
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sharpkit.algorithms import ascent, lbfgsb, scipy_lbfgsb
-from sharpkit.backends import kernels_for
-from sharpkit.box import NUMERICAL_LIMIT, Box, Point
-from sharpkit.checks import (
+from sharpkit._box import ascent, lbfgsb, scipy_lbfgsb
+from sharpkit._box.box import NUMERICAL_LIMIT, Box, Point
+from sharpkit._box.columns import MEMORY, Law
+from sharpkit._box.subspace import FullSpace, RandomSubspace, Scale, check_subspace
+from sharpkit._inputs.checks import (
     at_least,
     checked_epsilon,
     checked_seed,
@@ -19,17 +19,16 @@ from sharpkit.checks import (
     one_of,
     require_callable,
 )
-from sharpkit.columns import MEMORY, Law
-from sharpkit.foreign import native, native_loss
+from sharpkit._inputs.foreign import native, native_loss
+from sharpkit._inputs.objective import Objective
+from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.types import Array, LossFn
+from sharpkit._vectors.backends import kernels_for
+from sharpkit._vectors.space import Space
 from sharpkit.measures.groups import groupable
 from sharpkit.measures.outcome import relative_gap, solver_name, status_of
-from sharpkit.objective import LossFn, Objective
-from sharpkit.progress import Progress, reporter
 from sharpkit.results import SharpnessResult, Subspace
-from sharpkit.space import Space
-from sharpkit.subspace import FullSpace, RandomSubspace, Scale, check_subspace
 
-Array = NDArray[Any]
 Solver = Literal["auto", "lbfgsb", "scipy"]
 
 DEFAULT_EVALUATIONS = 25

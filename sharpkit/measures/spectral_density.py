@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from numpy.typing import NDArray
-
-from sharpkit.algorithms.stochastic_quadrature import quadrature
-from sharpkit.checks import at_least
+from sharpkit._inputs.checks import at_least
+from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._spectrum.stochastic_quadrature import quadrature
 from sharpkit.measures.setup import Setup
-from sharpkit.objective import LossFn
-from sharpkit.operators import Hvp
-from sharpkit.progress import Progress, reporter
 from sharpkit.results import DensityResult, SpectrumStatus
-
-Array = NDArray[Any]
 
 
 def spectral_density(

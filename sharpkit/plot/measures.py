@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sharpkit.results import (
-    DensityResult,
-    EigenResult,
-    GroupResults,
-    SharpnessResult,
-    TraceResult,
-)
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from sharpkit.results import (
+        DensityResult,
+        EigenResult,
+        GroupResults,
+        SharpnessResult,
+        TraceResult,
+    )
 
 GRID = 1000  # places at which a density is drawn
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sharpkit import quadrature
+from sharpkit._spectrum import quadrature
 from sharpkit.plot.measures import (
     GRID,
     plot_density,
@@ -17,12 +17,13 @@ from sharpkit.plot.measures import (
     plot_sharpness,
     plot_trace,
 )
-from sharpkit.results.comparison import Comparison
-from sharpkit.results.report import Report
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from sharpkit.results.comparison import Comparison
+    from sharpkit.results.report import Report
 
 SMOOTHING = 0.2  # of a density, in units of asinh(x / scale)
 FLOOR = 0.5  # eigenvalues per decade: a tenth of the peak of a single one

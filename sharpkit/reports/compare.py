@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.progress import Progress, reporter
+from sharpkit._inputs.progress import Progress, reporter
 from sharpkit.reports.evaluate import Evaluator, norm
 from sharpkit.reports.inputs import Pairs, pairs_of
 from sharpkit.reports.measure import MEASURES, Plan, checked_measures, release, steps

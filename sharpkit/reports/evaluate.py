@@ -6,16 +6,14 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sharpkit.arrays import array_module
-from sharpkit.checks import at_least, checked_weights
-from sharpkit.foreign import native, native_loss
-from sharpkit.objective import Objective
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.checks import at_least, checked_weights
+from sharpkit._inputs.foreign import native, native_loss
+from sharpkit._inputs.objective import Objective
+from sharpkit._inputs.types import Array
 from sharpkit.problem import Problem
 from sharpkit.results.report import Fit
-
-Array = NDArray[Any]  # NumPy or CuPy
 
 
 class Evaluator:

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sharpkit.backends import kernels_for
-from sharpkit.checks import at_least, checked_epsilon, checked_seed, one_of
+from sharpkit._inputs.checks import at_least, checked_epsilon, checked_seed, one_of
+from sharpkit._inputs.progress import Progress
+from sharpkit._vectors.backends import kernels_for
 from sharpkit.measures.eigenvalues import eigenvalues
 from sharpkit.measures.sharpness import sharpness
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace
-from sharpkit.progress import Progress
 from sharpkit.reports.evaluate import Evaluator, checked_problem, norm
 from sharpkit.results.report import Report
 

@@ -1,7 +1,9 @@
 """What the measures return: frozen records that say how far to believe them."""
 
+from sharpkit._inputs.warn import SharpkitWarning
+from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit.results.check import CheckResult
-from sharpkit.results.common import Run, SharpkitWarning, SpectrumStatus
+from sharpkit.results.common import Run
 from sharpkit.results.comparison import Comparison
 from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult

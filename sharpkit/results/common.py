@@ -1,41 +1,9 @@
-"""What all results share: the warning, and how an estimate of the spectrum ended."""
+"""What all results share: how they were obtained."""
 
 from __future__ import annotations
 
-import enum
 import math
 from dataclasses import dataclass
-
-
-class SharpkitWarning(UserWarning):
-    """A measurement that is possible but should not be trusted as it stands."""
-
-
-class SpectrumStatus(enum.Enum):
-    """How an estimate of the spectrum ended; each value is advice to the user."""
-
-    CONVERGED = "converged: every value asked for is within the tolerance"
-    BUDGET = (
-        "budget: the products ran out first; what is marked converged is, for the "
-        "rest allow more products"
-    )
-    UNVERIFIED = (
-        "unverified: every pair has converged, but the products ran out before it was "
-        "shown that none was passed over; raise max_products"
-    )
-    COMPLETE = "complete: all products asked for were done; see the error"
-    EXACT = (
-        "exact: the operator's range was spanned before the products ran out; only "
-        "rounding is left"
-    )
-    PRODUCT_ERROR = (
-        "product error: the products themselves are less exact than the tolerance; "
-        "give hvp=, use float64, or raise tol"
-    )
-    ASYMMETRIC = (
-        "asymmetric: the products are not those of a symmetric operator; check hvp: "
-        "u.Hv must equal v.Hu"
-    )
 
 
 @dataclass(frozen=True)

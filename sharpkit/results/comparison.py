@@ -6,16 +6,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from sharpkit._inputs.types import Vector
 from sharpkit.results.common import finite
 from sharpkit.results.report import Fit, Quantity, Report, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Vector = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

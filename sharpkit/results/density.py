@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit import quadrature
-from sharpkit.quadrature import Band, Distribution, Estimate
-from sharpkit.results.common import Ran, Run, SpectrumStatus
+from sharpkit._inputs.types import Matrix
+from sharpkit._spectrum import quadrature
+from sharpkit._spectrum.estimate import SpectrumStatus
+from sharpkit._spectrum.quadrature import Band, Distribution, Estimate
+from sharpkit.results.common import Ran, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-Matrix = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

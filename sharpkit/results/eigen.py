@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.results.common import Ran, Run, SpectrumStatus
+from sharpkit._spectrum.estimate import SpectrumStatus
+from sharpkit.results.common import Ran, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,39 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.typing import NDArray
 
-from sharpkit.results.common import Ran, Run, SpectrumStatus, finite
-
-History = tuple[tuple[int, float, float], ...]
-
-
-class TraceEstimate(NamedTuple):
-    """What an estimator of the trace finds.
-
-    value, stderr : float
-    degrees : float
-        Degrees of freedom of the error; infinite where it is no sample's.
-    status : SpectrumStatus
-    history : tuple of (products, value, stderr)
-    """
-
-    value: float
-    stderr: float
-    degrees: float
-    status: SpectrumStatus
-    history: History
-
-
-class DiagonalEstimate(NamedTuple):
-    """What an estimator of the diagonal finds: as `TraceEstimate`, for each entry."""
-
-    values: NDArray[Any]
-    stderr: NDArray[Any]
-    degrees: float
-    status: SpectrumStatus
+from sharpkit._spectrum.estimate import History, SpectrumStatus
+from sharpkit.results.common import Ran, Run, finite
 
 
 @dataclass(frozen=True, repr=False)

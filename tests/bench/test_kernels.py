@@ -7,8 +7,8 @@ import fake_cupy
 import numpy as np
 import pytest
 
-from sharpkit.kernels import cpu
-from sharpkit.space import Space
+from sharpkit._vectors.kernels import cpu
+from sharpkit._vectors.space import Space
 
 N = 2000
 

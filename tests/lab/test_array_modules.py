@@ -6,15 +6,15 @@ import fake_cupy
 import numpy as np
 import pytest
 
-from sharpkit.arrays import array_module, to_host
+from sharpkit._inputs.arrays import array_module, to_host
 from sharpkit.lab import optimizers, problem
 from sharpkit.lab.data import load_digits
 from sharpkit.lab.demo.path import parametric_path
 from sharpkit.lab.networks import mlp as networks_mlp
 from sharpkit.lab.networks.base import Statistics
 from sharpkit.lab.networks.mlp import MLP
+from sharpkit.lab.networks.rescale import layer_norms, with_norms
 from sharpkit.lab.problem import Problem, frozen_statistics
-from sharpkit.lab.rescale import layer_norms, with_norms
 from sharpkit.lab.steps import plain, steps_for
 from sharpkit.lab.training.loop import train
 from sharpkit.lab.training.regime import Regime

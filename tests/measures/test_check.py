@@ -13,11 +13,11 @@ import pytest
 from networks import Network, without_product
 from problems import Separable, without_gradient
 
+from sharpkit._inputs.warn import SharpkitWarning
 from sharpkit.measures.check import check
 from sharpkit.measures.sharpness import sharpness
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace
-from sharpkit.results.common import SharpkitWarning
 
 NETWORK = Network(0)
 

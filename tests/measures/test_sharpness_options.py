@@ -19,8 +19,9 @@ from problems import (
 from scipy.optimize import minimize
 
 import sharpkit
-from sharpkit import Status, columns
-from sharpkit.backends import MODULES
+from sharpkit import Status
+from sharpkit._box import columns
+from sharpkit._vectors.backends import MODULES
 from sharpkit.measures.sharpness import sharpness
 
 # Float-only callbacks.

@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit.arrays import array_module, is_array
+from sharpkit._inputs.arrays import array_module, is_array
 
 Images = NDArray[np.float32]
 Labels = NDArray[np.int64]

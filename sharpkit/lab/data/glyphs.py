@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit import parallel
+from sharpkit._vectors import parallel
 from sharpkit.lab.data.dataset import Dataset, Images, Labels
-from sharpkit.lab.data.rendering import F64, SIDE, Hand, draw
+from sharpkit.lab.data.pen import F64, SIDE, Hand, draw
 from sharpkit.lab.data.strokes import Skeletons, skeletons
 
 _CHUNK = 64  # images

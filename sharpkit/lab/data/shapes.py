@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sharpkit import parallel
+from sharpkit._vectors import parallel
 from sharpkit.lab.data.dataset import Dataset, Images, Labels
 from sharpkit.lab.data.outlines import NAMES, outlines
 from sharpkit.lab.data.painting import F64, PATTERNS, PIXELS, SIDE, Scene, paint

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 import sharpkit
-from sharpkit.arrays import array_module
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import XpArray
 
-Array = Any  # a NumPy or a CuPy array
 Record = dict[str, Any]
 
 TRACE_PRODUCTS = 20
@@ -29,11 +29,11 @@ EIGENVALUE, TRACE, PREDICTION = 2, 2, 3
 class Curved(Protocol):
     """A loss with exact products of its Hessian, such as `Problem`."""
 
-    def __call__(self, weights: Array) -> tuple[float, Array]:
+    def __call__(self, weights: XpArray) -> tuple[float, XpArray]:
         """Return the loss and its gradient."""
         ...
 
-    def hvp(self, weights: Array, v: Array) -> Array:
+    def hvp(self, weights: XpArray, v: XpArray) -> XpArray:
         """Return the Hessian at the weights times ``v``."""
         ...
 
@@ -52,11 +52,11 @@ class QuadraticModel:
         The point w.
     """
 
-    def __init__(self, problem: Curved, weights: Array) -> None:
+    def __init__(self, problem: Curved, weights: XpArray) -> None:
         self._problem, self._weights = problem, weights.copy()
         self._loss, self._gradient = problem(self._weights)
 
-    def __call__(self, weights: Array) -> tuple[float, Array]:
+    def __call__(self, weights: XpArray) -> tuple[float, XpArray]:
         """Return the model's value at ``weights`` and its gradient, (n,)."""
         z = weights - self._weights
         bend = self._problem.hvp(self._weights, z)
@@ -67,7 +67,7 @@ class QuadraticModel:
 
 def curvature(
     problem: Curved,
-    weights: Array,
+    weights: XpArray,
     *,
     epsilons: tuple[float, ...],
     seed: int,
@@ -127,19 +127,19 @@ def steps_of(epsilons: tuple[float, ...]) -> int:
     return EIGENVALUE + TRACE + PREDICTION * len(epsilons)
 
 
-def _largest(problem: Curved, weights: Array, seed: int) -> Record:
+def _largest(problem: Curved, weights: XpArray, seed: int) -> Record:
     return sharpkit.eigenvalues(
         weights, hvp=problem.hvp, k=1, seed=seed, progress=False
     ).to_dict()
 
 
-def _trace(problem: Curved, weights: Array, seed: int) -> Record:
+def _trace(problem: Curved, weights: XpArray, seed: int) -> Record:
     return sharpkit.trace(
         weights, hvp=problem.hvp, products=TRACE_PRODUCTS, seed=seed, progress=False
     ).to_dict()
 
 
-def _density(problem: Curved, weights: Array, seed: int) -> Record:
+def _density(problem: Curved, weights: XpArray, seed: int) -> Record:
     found = sharpkit.spectral_density(
         weights,
         hvp=problem.hvp,

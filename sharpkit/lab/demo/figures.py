@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit import quadrature
+from sharpkit._spectrum import quadrature
 
 Record = dict[str, Any]
 

@@ -16,20 +16,20 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 import sharpkit
-from sharpkit.arrays import array_module
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.data import Dataset
 from sharpkit.lab.demo.curvature import curvature, steps_of
 from sharpkit.lab.demo.path import parametric_path
 from sharpkit.lab.demo.settings import EPSILONS, FAST, SUBSPACE, Setting
-from sharpkit.lab.devices import array_library
 from sharpkit.lab.networks.base import Statistics
 from sharpkit.lab.networks.mlp import MLP
+from sharpkit.lab.networks.rescale import layer_norms, with_norms
 from sharpkit.lab.problem import Problem, frozen_statistics
-from sharpkit.lab.rescale import layer_norms, with_norms
+from sharpkit.lab.training.devices import array_library
 from sharpkit.lab.training.loop import TrainingRun, train
 from sharpkit.lab.training.regime import Regime
 
-Array = Any
 Record = dict[str, Any]
 Advance = Callable[[str, int], None]
 """``advance(what, steps)``: called when something is done."""
@@ -152,7 +152,7 @@ def _training_record(run: TrainingRun) -> Record:
 
 
 def _accuracies(
-    network: MLP, data: Dataset, weights: Array, statistics: Statistics
+    network: MLP, data: Dataset, weights: XpArray, statistics: Statistics
 ) -> Record:
     record: Record = {}
     for part, x, y in (
@@ -165,7 +165,7 @@ def _accuracies(
 
 
 def _sharpness(
-    problem: Problem, weights: Array, seed: int, advance: Advance
+    problem: Problem, weights: XpArray, seed: int, advance: Advance
 ) -> list[Record]:
     records = []
     for epsilon in EPSILONS:
@@ -186,7 +186,11 @@ def _sharpness(
 
 
 def _problem(
-    setting: Setting, network: MLP, data: Dataset, weights: Array, running: Statistics
+    setting: Setting,
+    network: MLP,
+    data: Dataset,
+    weights: XpArray,
+    running: Statistics,
 ) -> Problem:
     x, y = data.x_train, data.y_train
     fixed: Statistics | None = running

@@ -18,7 +18,7 @@ import sharpkit
 from sharpkit.lab.demo.figures import draw_densities, draw_paths
 from sharpkit.lab.demo.gap import STEPS, run_trial
 from sharpkit.lab.demo.settings import Setting
-from sharpkit.lab.devices import array_library
+from sharpkit.lab.training.devices import array_library
 
 Record = dict[str, Any]
 

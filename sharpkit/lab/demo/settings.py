@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from sharpkit.lab.data import Dataset, draw_glyphs, load_digits, load_mnist
-from sharpkit.lab.devices import DEVICES, Device
 from sharpkit.lab.problem import BatchNorm
+from sharpkit.lab.training.devices import DEVICES, Device
 
 HIDDEN_LAYERS = 5  # of the paper's network F1
 EPSILONS = (1e-3, 5e-4)  # the paper's

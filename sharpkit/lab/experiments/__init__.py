@@ -15,8 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sharpkit.lab.experiments.common import Findings, Found, control_table
-from sharpkit.lab.experiments.study import DATA, Study
-from sharpkit.lab.experiments.study import study as again
+from sharpkit.lab.experiments.study import DATA, Study, study as again
 from sharpkit.lab.jobs.task import Task
 from sharpkit.lab.networks import NETWORKS
 from sharpkit.lab.outcome import Outcome

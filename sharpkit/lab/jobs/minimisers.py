@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import Network, Statistics
 from sharpkit.lab.store import Run
 
-Array = Any
 END = "end"
 
 
@@ -18,17 +18,17 @@ class Done(NamedTuple):
     """A finished run with its arrays."""
 
     run: Run
-    arrays: Mapping[str, Array]
+    arrays: Mapping[str, XpArray]
 
 
 class Point(NamedTuple):
     """Weights with the batch-norm statistics that belong to them."""
 
-    weights: Array
+    weights: XpArray
     statistics: Statistics
 
 
-def packed(name: str, point: Point) -> dict[str, Array]:
+def packed(name: str, point: Point) -> dict[str, XpArray]:
     """Return the arrays of a point under its name, for the store."""
     means, variances = point.statistics.means, point.statistics.variances
     return {

@@ -12,8 +12,8 @@ from sharpkit.lab.jobs.minimisers import Done, Point, point
 from sharpkit.lab.jobs.task import Task
 from sharpkit.lab.jobs.training import setting_of
 from sharpkit.lab.networks.base import Network, Statistics
+from sharpkit.lab.networks.rescale import layer_norms, with_norms
 from sharpkit.lab.problem import BatchNorm, Problem, frozen_statistics
-from sharpkit.lab.rescale import layer_norms, with_norms
 
 Record = dict[str, Any]
 

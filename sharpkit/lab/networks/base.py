@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
-Array = Any  # a NumPy or a CuPy array
+from sharpkit._inputs.types import XpArray
 
 BATCH_NORM_EPS = 1e-5  # PyTorch's default
 
@@ -22,18 +22,18 @@ class Layer(NamedTuple):
     bias, gamma, beta : (outputs,)
     """
 
-    weight: Array
-    bias: Array
-    gamma: Array | None
-    beta: Array | None
+    weight: XpArray
+    bias: XpArray
+    gamma: XpArray | None
+    beta: XpArray | None
 
 
 @dataclass(frozen=True)
 class Statistics:
     """Batch-norm mean and biased variance of each hidden layer's ``h W + b``."""
 
-    means: tuple[Array, ...]
-    variances: tuple[Array, ...]
+    means: tuple[XpArray, ...]
+    variances: tuple[XpArray, ...]
 
 
 class Evaluation(NamedTuple):
@@ -57,15 +57,15 @@ class Network(Protocol):
     block_rows: int | None
     """Rows to evaluate at once where rows are independent; None: the caller's."""
 
-    def layers(self, vector: Array) -> list[Layer]:
+    def layers(self, vector: XpArray) -> list[Layer]:
         """Return the layers of a weight or gradient vector, as views."""
         ...
 
-    def initial_weights(self, seed: int, dtype: Any = ...) -> Array:
+    def initial_weights(self, seed: int, dtype: Any = ...) -> XpArray:
         """Draw a starting point from the uniform law, on the host."""
         ...
 
-    def initial_statistics(self, like: Array) -> Statistics:
+    def initial_statistics(self, like: XpArray) -> Statistics:
         """Return zero means and unit variances, where ``like`` lives, in its dtype."""
         ...
 
@@ -75,14 +75,14 @@ class Network(Protocol):
 
     def evaluate(
         self,
-        weights: Array,
-        x: Array,
-        y: Array,
+        weights: XpArray,
+        x: XpArray,
+        y: XpArray,
         *,
         statistics: Statistics | Literal["batch"],
-        gradient: Array | None = None,
+        gradient: XpArray | None = None,
         scale: float = 1.0,
-        input_gradient: Array | None = None,
+        input_gradient: XpArray | None = None,
         dropout: int | None = None,
     ) -> Evaluation:
         """Return summed loss, right answers and batch statistics over the rows of x.

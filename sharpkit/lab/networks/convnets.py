@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from sharpkit.checks import at_least
+from sharpkit._inputs.checks import at_least
 from sharpkit.lab.networks.base import BATCH_NORM_EPS
 
 Module = Any  # a torch.nn.Module

@@ -12,11 +12,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sharpkit.arrays import array_module
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import BATCH_NORM_EPS, Evaluation, Layer, Statistics
 from sharpkit.lab.steps import steps_for
-
-Array = Any  # a NumPy or a CuPy array
 
 
 class MLP:
@@ -50,7 +49,7 @@ class MLP:
             for i in range(len(self.sizes) - 1)
         ]
 
-    def layers(self, vector: Array) -> list[Layer]:
+    def layers(self, vector: XpArray) -> list[Layer]:
         """Return the layers of a weight or gradient vector, as views."""
         if vector.shape != (self.n_weights,):
             msg = f"vector has shape {vector.shape}, the network needs " + (
@@ -68,7 +67,7 @@ class MLP:
             layers.append(Layer(weight, bias, gamma, beta))
         return layers
 
-    def initial_weights(self, seed: int, dtype: Any = np.float32) -> Array:
+    def initial_weights(self, seed: int, dtype: Any = np.float32) -> XpArray:
         """Draw a starting point: Glorot uniform weights, zero biases, unit gammas.
 
         ``W_ij ~ U(-a, a)``, ``a = sqrt(6 / (inputs + outputs))``: the paper's uniform
@@ -83,7 +82,7 @@ class MLP:
                 layer.gamma[...] = 1
         return vector
 
-    def initial_statistics(self, like: Array) -> Statistics:
+    def initial_statistics(self, like: XpArray) -> Statistics:
         """Return zero means and unit variances, where ``like`` lives, in its dtype."""
         xp, widths = array_module(like), self.sizes[1:-1]
         return Statistics(
@@ -97,14 +96,14 @@ class MLP:
 
     def evaluate(
         self,
-        weights: Array,
-        x: Array,
-        y: Array,
+        weights: XpArray,
+        x: XpArray,
+        y: XpArray,
         *,
         statistics: Statistics | Literal["batch"],
-        gradient: Array | None = None,
+        gradient: XpArray | None = None,
         scale: float = 1.0,
-        input_gradient: Array | None = None,
+        input_gradient: XpArray | None = None,
         dropout: int | None = None,
     ) -> Evaluation:
         """Return summed loss, right answers and batch statistics over the rows of x.
@@ -151,7 +150,7 @@ class MLP:
     def forward(
         self,
         layers: list[Layer],
-        x: Array,
+        x: XpArray,
         statistics: Statistics | Literal["batch"],
         buffers: Buffers,
     ) -> list[Norm]:
@@ -184,7 +183,7 @@ class MLP:
         self,
         layers: list[Layer],
         gradients: list[Layer],
-        x: Array,
+        x: XpArray,
         norms: list[Norm],
         buffers: Buffers,
     ) -> None:
@@ -204,7 +203,7 @@ class MLP:
             )
             dz = h
 
-    def _buffers_for(self, weights: Array, rows: int) -> Buffers:
+    def _buffers_for(self, weights: XpArray, rows: int) -> Buffers:
         held = self._buffers
         xp = array_module(weights)
         fits = (
@@ -226,7 +225,7 @@ class MLP:
         )
 
 
-def require_one_place(**arrays: Array) -> None:
+def require_one_place(**arrays: XpArray) -> None:
     """Raise a TypeError unless all arrays live on the host, or all on the device."""
     modules = {name: array_module(array) for name, array in arrays.items()}
     if len(set(modules.values())) > 1:
@@ -238,23 +237,23 @@ def require_one_place(**arrays: Array) -> None:
 class Buffers(NamedTuple):
     """Blocks of rows: z and h of each layer, and the gradient in the logits."""
 
-    z: list[Array]
-    h: list[Array]
-    dlogits: Array
+    z: list[XpArray]
+    h: list[XpArray]
+    dlogits: XpArray
 
 
 class Norm(NamedTuple):
     """One layer's batch normalisation of ``h W`` (without b) as an affine map."""
 
-    mean: Array
-    var: Array
-    rstd: Array
-    scale: Array
-    shift: Array
+    mean: XpArray
+    var: XpArray
+    rstd: XpArray
+    scale: XpArray
+    shift: XpArray
     batch: bool
 
 
-def _norm_backward(dh: Array, z: Array, norm: Norm, out: Layer, steps: Any) -> None:
+def _norm_backward(dh: XpArray, z: XpArray, norm: Norm, out: Layer, steps: Any) -> None:
     """Turn ``dh`` into the gradient with respect to ``z``, in place (1502.03167, p. 4).
 
     With ``da`` the gradient behind the ReLU and ``xhat = (z - mean) rstd``:

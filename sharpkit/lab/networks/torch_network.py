@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from sharpkit.frameworks.torch.state import differentiating
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import Evaluation, Layer, Statistics
 from sharpkit.lab.networks.convnets import IMAGE
 from sharpkit.lab.networks.torch_structure import Norm, structure_of
 from sharpkit.lab.steps import check_labels
+from sharpkit.torch.state import differentiating
 
-Array = Any  # a NumPy array
 Tensor = Any  # a torch.Tensor
 
 CPU = torch.device("cpu")
@@ -58,7 +58,7 @@ class TorchNetwork:
         self._shapes = {name: tuple(p.shape) for name, p in parameters.items()}
         self.n_weights = sum(p.numel() for p in parameters.values())
 
-    def layers(self, vector: Array) -> list[Layer]:
+    def layers(self, vector: XpArray) -> list[Layer]:
         """Return the layers of a weight or gradient vector, as views.
 
         Weights are (outputs, inputs, height, width) or (outputs, inputs).
@@ -67,7 +67,7 @@ class TorchNetwork:
         hidden = [Layer(*parts[i : i + 4]) for i in range(0, len(parts) - 2, 4)]
         return [*hidden, Layer(parts[-2], parts[-1], None, None)]
 
-    def initial_weights(self, seed: int, dtype: Any = np.float32) -> Array:
+    def initial_weights(self, seed: int, dtype: Any = np.float32) -> XpArray:
         """Draw a starting point: Glorot uniform weights, zero biases, unit gammas.
 
         ``w ~ U(-a, a)``, ``a = sqrt(6 / (area (inputs + outputs)))``, with the area of
@@ -84,7 +84,7 @@ class TorchNetwork:
                 layer.gamma[...] = 1
         return vector
 
-    def initial_statistics(self, like: Array) -> Statistics:
+    def initial_statistics(self, like: XpArray) -> Statistics:
         """Return zero means and unit variances, in the dtype of ``like``."""
         widths = self._structure.widths
         return Statistics(
@@ -101,14 +101,14 @@ class TorchNetwork:
 
     def evaluate(
         self,
-        weights: Array,
-        x: Array,
-        y: Array,
+        weights: XpArray,
+        x: XpArray,
+        y: XpArray,
         *,
         statistics: Statistics | Literal["batch"],
-        gradient: Array | None = None,
+        gradient: XpArray | None = None,
         scale: float = 1.0,
-        input_gradient: Array | None = None,
+        input_gradient: XpArray | None = None,
         dropout: int | None = None,
     ) -> Evaluation:
         """Return summed loss, right answers and batch statistics over the rows of x.
@@ -168,7 +168,7 @@ class TorchNetwork:
             statistics,
         )
 
-    def module(self, weights: Array, statistics: Statistics) -> Any:
+    def module(self, weights: XpArray, statistics: Statistics) -> Any:
         """Return a new module with these weights and running statistics.
 
         Parameters
@@ -199,7 +199,7 @@ class TorchNetwork:
                 norm.num_batches_tracked.zero_()
         return module
 
-    def _parts(self, vector: Array) -> dict[str, Array]:
+    def _parts(self, vector: XpArray) -> dict[str, XpArray]:
         """Return each parameter's part of a vector, as views by name."""
         if vector.shape != (self.n_weights,):
             msg = f"vector has shape {vector.shape}, the network needs " + (
@@ -212,7 +212,7 @@ class TorchNetwork:
             parts[name], start = vector[start:end].reshape(shape), end
         return parts
 
-    def _leaves(self, weights: Array, batch: bool, wanted: bool) -> dict[str, Tensor]:
+    def _leaves(self, weights: XpArray, batch: bool, wanted: bool) -> dict[str, Tensor]:
         """Return the parameters; a gradient is taken in those that it is not zero in.
 
         Batch statistics cancel a constant, of which rounding would leave a noise that
@@ -224,20 +224,20 @@ class TorchNetwork:
             for name, part in self._parts(weights).items()
         }
 
-    def _images(self, x: Array, wanted: bool) -> Tensor:
+    def _images(self, x: XpArray, wanted: bool) -> Tensor:
         images = _tensor(x).reshape(len(x), *self.shape)
         if len(self.shape) == 3:  # the faster layout of convolutions on CPUs
             images = images.contiguous(memory_format=torch.channels_last)
         return images.requires_grad_(wanted)
 
     def _write(
-        self, gradient: Array, leaves: dict[str, Tensor], slopes: Iterable[Tensor]
+        self, gradient: XpArray, leaves: dict[str, Tensor], slopes: Iterable[Tensor]
     ) -> None:
         rest = iter(slopes)
         for name, part in self._parts(gradient).items():
             part[...] = next(rest).numpy() if leaves[name].requires_grad else 0
 
-    def _require(self, weights: Array, x: Array, y: Array) -> None:
+    def _require(self, weights: XpArray, x: XpArray, y: XpArray) -> None:
         for name, array in (("weights", weights), ("x", x), ("y", y)):
             if not isinstance(array, np.ndarray):
                 msg = (
@@ -260,7 +260,7 @@ class TorchNetwork:
         check_labels(y, len(x), self.classes)
 
 
-def _tensor(array: Array) -> Tensor:
+def _tensor(array: XpArray) -> Tensor:
     """Return a tensor on the same memory, or on a copy of what must not be written."""
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 

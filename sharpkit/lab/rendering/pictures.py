@@ -7,9 +7,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from sharpkit._inputs.files import replacing
 from sharpkit.lab.outcome import Axis, Chart, Outcome
 from sharpkit.lab.rendering.curves import MARKED, Curve, curves, left_out_note
-from sharpkit.lab.rendering.files import replacing
 
 _MARKERS = {
     "circle": "o",

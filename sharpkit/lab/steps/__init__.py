@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit.arrays import array_module
+from sharpkit._inputs.arrays import array_module
 
 __all__ = ["array_module", "check_labels", "product_steps_for", "steps_for"]
 

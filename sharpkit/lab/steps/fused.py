@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit import parallel
-from sharpkit.compiling import jit
+from sharpkit._inputs.types import XpArray
+from sharpkit._vectors import parallel
+from sharpkit._vectors.compiling import jit
 from sharpkit.lab.steps import check_labels
-
-Array = Any  # a NumPy array; every array of one call has one dtype
 
 # Small enough for a chunk of a wide layer to stay in the second-level cache, large
 # enough for float32 partial sums of so few rows to lose nothing that matters.
@@ -28,7 +27,7 @@ ALONE = 1 << 21
 _jit: Any = functools.partial(jit, nogil=True, error_model="numpy")
 
 
-def _row_chunks(z: Array) -> int:
+def _row_chunks(z: XpArray) -> int:
     return -(-len(z) // ROWS)
 
 
@@ -59,7 +58,7 @@ def _moments(first, last, z, means, squares):  # type: ignore[no-untyped-def]
                 square[j] += (row[j] - mean[j]) * (row[j] - mean[j])
 
 
-def column_statistics(z: Array) -> tuple[Array, Array]:
+def column_statistics(z: XpArray) -> tuple[XpArray, XpArray]:
     """Return mean and biased variance of each column; see `plain`.
 
     Chunks are centred on their own mean and merged by the pairwise formula of Chan,
@@ -90,7 +89,7 @@ def _scale_shift_relu(first, last, z, scale, shift, out):  # type: ignore[no-unt
             result[j] = zero if value < zero else value
 
 
-def scale_shift_relu(z: Array, scale: Array, shift: Array, out: Array) -> None:
+def scale_shift_relu(z: XpArray, scale: XpArray, shift: XpArray, out: XpArray) -> None:
     """``out = max(scale z + shift, 0)``; see `plain`."""
     _run(
         lambda a, b: _scale_shift_relu(a, b, z, scale, shift, out),
@@ -116,8 +115,8 @@ def _backward_sums(first, last, dh, z, scale, shift, mean, sums, moments):  # ty
 
 
 def relu_backward_sums(
-    dh: Array, z: Array, scale: Array, shift: Array, mean: Array
-) -> tuple[Array, Array]:
+    dh: XpArray, z: XpArray, scale: XpArray, shift: XpArray, mean: XpArray
+) -> tuple[XpArray, XpArray]:
     """Return the column sums of ``da`` and of ``da (z - mean)``; see `plain`."""
     chunks = _row_chunks(z)
     sums = np.empty((chunks, z.shape[1]), z.dtype)
@@ -147,13 +146,13 @@ def _backward(first, last, dh, z, scale, shift, mean, slope, offset):  # type: i
 
 
 def relu_backward(
-    dh: Array,
-    z: Array,
-    scale: Array,
-    shift: Array,
-    mean: Array,
-    slope: Array,
-    offset: Array,
+    dh: XpArray,
+    z: XpArray,
+    scale: XpArray,
+    shift: XpArray,
+    mean: XpArray,
+    slope: XpArray,
+    offset: XpArray,
 ) -> None:
     """``dh <- scale da + slope (z - mean) + offset``, in place; see `plain`."""
     _run(
@@ -189,7 +188,7 @@ def _cross_entropy(first, last, logits, labels, dlogits, scale, losses, right): 
 
 
 def softmax_cross_entropy(
-    logits: Array, labels: Array, dlogits: Array | None, scale: float = 1.0
+    logits: XpArray, labels: XpArray, dlogits: XpArray | None, scale: float = 1.0
 ) -> tuple[float, int]:
     """Return the summed loss and the number of right rows; see `plain`."""
     # Compiled loops check no index: they would read whatever lies in memory there.
@@ -218,10 +217,10 @@ def _adam(first, last, w, g, m, v, beta1, rest1, beta2, rest2, rate, root, eps):
 
 
 def adam(
-    w: Array,
-    g: Array,
-    m: Array,
-    v: Array,
+    w: XpArray,
+    g: XpArray,
+    m: XpArray,
+    v: XpArray,
     *,
     rate: float,
     beta1: float,
@@ -257,7 +256,7 @@ def _momentum(first, last, w, g, velocity, rate, momentum):  # type: ignore[no-u
 
 
 def momentum(
-    w: Array, g: Array, velocity: Array, *, rate: float, momentum: float
+    w: XpArray, g: XpArray, velocity: XpArray, *, rate: float, momentum: float
 ) -> None:
     """One update of SGD with momentum in one pass; see `plain`."""
     real = w.dtype.type

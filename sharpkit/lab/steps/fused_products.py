@@ -6,21 +6,18 @@ threads.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.steps.fused import ROWS, _jit, _row_chunks, _run
 
-Array = Any  # a NumPy array; every array of one call has one dtype
 
-
-def _or_empty(extra: Array | None, like: Array) -> Array:
+def _or_empty(extra: XpArray | None, like: XpArray) -> XpArray:
     # Numba compiles a function anew for None; an array without rows is of one type.
     return np.empty((0, 0), like.dtype) if extra is None else extra
 
 
-def _merged(sums: Array) -> Array:
+def _merged(sums: XpArray) -> XpArray:
     """Return ``(kinds, chunks, columns)`` partial sums, added up over the chunks."""
     return sums.sum(axis=1, dtype=np.float64).astype(sums.dtype)
 
@@ -43,8 +40,8 @@ def _tangent_sums(first, last, z, rz, extra, mean, sums, moments):  # type: igno
 
 
 def tangent_sums(
-    z: Array, rz: Array, extra: Array | None, mean: Array
-) -> tuple[Array, Array]:
+    z: XpArray, rz: XpArray, extra: XpArray | None, mean: XpArray
+) -> tuple[XpArray, XpArray]:
     """``rz <- rz + extra``; return two column sums; see `plain_products`."""
     chunks, other = _row_chunks(z), _or_empty(extra, z)
     sums = np.empty((2, chunks, z.shape[1]), z.dtype)
@@ -75,15 +72,15 @@ def _tangent_relu(  # type: ignore[no-untyped-def]
 
 
 def tangent_relu(
-    z: Array,
-    rz: Array,
-    extra: Array | None,
-    scale: Array,
-    shift: Array,
-    mean: Array,
-    slope: Array,
-    offset: Array,
-    out: Array,
+    z: XpArray,
+    rz: XpArray,
+    extra: XpArray | None,
+    scale: XpArray,
+    shift: XpArray,
+    mean: XpArray,
+    slope: XpArray,
+    offset: XpArray,
+    out: XpArray,
 ) -> None:
     """``rz <- rz + extra``; ``out = R{h}``; see `plain_products`."""
     other = _or_empty(extra, z)
@@ -122,16 +119,16 @@ def _reverse_sums(  # type: ignore[no-untyped-def]
 
 
 def reverse_sums(
-    dh: Array,
-    rdh: Array,
-    extra: Array,
-    z: Array,
-    rz: Array,
-    scale: Array,
-    shift: Array,
-    mean: Array,
-    rmean: Array,
-) -> tuple[Array, Array, Array, Array]:
+    dh: XpArray,
+    rdh: XpArray,
+    extra: XpArray,
+    z: XpArray,
+    rz: XpArray,
+    scale: XpArray,
+    shift: XpArray,
+    mean: XpArray,
+    rmean: XpArray,
+) -> tuple[XpArray, XpArray, XpArray, XpArray]:
     """``rdh <- rdh + extra``; return four column sums; see `plain_products`."""
     chunks = _row_chunks(z)
     sums = np.empty((4, chunks, z.shape[1]), z.dtype)
@@ -170,11 +167,11 @@ def _reverse(  # type: ignore[no-untyped-def]
 
 
 def reverse(
-    dh: Array,
-    rdh: Array,
-    z: Array,
-    rz: Array,
-    *vectors: Array,
+    dh: XpArray,
+    rdh: XpArray,
+    z: XpArray,
+    rz: XpArray,
+    *vectors: XpArray,
 ) -> None:
     """Turn ``dh`` and ``rdh`` into ``dz`` and ``R{dz}``; see `plain_products`."""
     _run(
@@ -203,7 +200,9 @@ def _softmax_hessian(first, last, logits, tangent, out, scale):  # type: ignore[
             result[j] = scale * share * (moved[j] - mean)
 
 
-def softmax_hessian(logits: Array, tangent: Array, out: Array, scale: float) -> None:
+def softmax_hessian(
+    logits: XpArray, tangent: XpArray, out: XpArray, scale: float
+) -> None:
     """``out = scale H_L tangent``; see `plain_products`."""
     _run(
         lambda a, b: _softmax_hessian(a, b, logits, tangent, out, float(scale)),

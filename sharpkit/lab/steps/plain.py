@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit.arrays import array_module
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import XpArray
 
-Array = Any  # a NumPy or a CuPy array
 
-
-def column_statistics(z: Array) -> tuple[Array, Array]:
+def column_statistics(z: XpArray) -> tuple[XpArray, XpArray]:
     """Return mean and biased variance of each column, float64 inside, z's dtype out."""
     mean = z.mean(axis=0, dtype=np.float64)
     centred = z - mean  # z.var would not do: CuPy's takes the mean in z's own dtype
@@ -25,14 +24,14 @@ def column_statistics(z: Array) -> tuple[Array, Array]:
     return mean.astype(z.dtype), var.astype(z.dtype)
 
 
-def scale_shift_relu(z: Array, scale: Array, shift: Array, out: Array) -> None:
+def scale_shift_relu(z: XpArray, scale: XpArray, shift: XpArray, out: XpArray) -> None:
     """``out = max(scale z + shift, 0)``."""
     out[...] = array_module(z).maximum(z * scale + shift, 0)
 
 
 def relu_backward_sums(
-    dh: Array, z: Array, scale: Array, shift: Array, mean: Array
-) -> tuple[Array, Array]:
+    dh: XpArray, z: XpArray, scale: XpArray, shift: XpArray, mean: XpArray
+) -> tuple[XpArray, XpArray]:
     """Return the column sums of ``da`` and of ``da (z - mean)``.
 
     ``da = dh where scale z + shift > 0 else 0`` is the gradient before the ReLU.
@@ -45,13 +44,13 @@ def relu_backward_sums(
 
 
 def relu_backward(
-    dh: Array,
-    z: Array,
-    scale: Array,
-    shift: Array,
-    mean: Array,
-    slope: Array,
-    offset: Array,
+    dh: XpArray,
+    z: XpArray,
+    scale: XpArray,
+    shift: XpArray,
+    mean: XpArray,
+    slope: XpArray,
+    offset: XpArray,
 ) -> None:
     """``dh <- scale da + slope (z - mean) + offset``, in place.
 
@@ -62,13 +61,13 @@ def relu_backward(
     dh[...] = scale * da + slope * (z - mean) + offset
 
 
-def _active(dh: Array, z: Array, scale: Array, shift: Array) -> Array:
+def _active(dh: XpArray, z: XpArray, scale: XpArray, shift: XpArray) -> XpArray:
     # Chosen, not multiplied by 0 or 1: an inactive unit passes no infinity on either.
     return array_module(z).where(z * scale + shift > 0, dh, dh.dtype.type(0))
 
 
 def softmax_cross_entropy(
-    logits: Array, labels: Array, dlogits: Array | None, scale: float = 1.0
+    logits: XpArray, labels: XpArray, dlogits: XpArray | None, scale: float = 1.0
 ) -> tuple[Any, Any]:
     """Return the sum of ``-log softmax(logits)[label]`` and the number of right rows.
 
@@ -91,10 +90,10 @@ def softmax_cross_entropy(
 
 
 def adam(
-    w: Array,
-    g: Array,
-    m: Array,
-    v: Array,
+    w: XpArray,
+    g: XpArray,
+    m: XpArray,
+    v: XpArray,
     *,
     rate: float,
     beta1: float,
@@ -116,7 +115,7 @@ def adam(
 
 
 def momentum(
-    w: Array, g: Array, velocity: Array, *, rate: float, momentum: float
+    w: XpArray, g: XpArray, velocity: XpArray, *, rate: float, momentum: float
 ) -> None:
     """``velocity <- momentum velocity + g``, ``w <- w - rate velocity``, in place."""
     velocity[...] = momentum * velocity + g

@@ -8,19 +8,16 @@ second derivative of the ReLU is 0, as its first one is at 0.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from sharpkit.arrays import array_module
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.steps.plain import _active
-
-Array = Any  # a NumPy or a CuPy array
 
 
 def tangent_sums(
-    z: Array, rz: Array, extra: Array | None, mean: Array
-) -> tuple[Array, Array]:
+    z: XpArray, rz: XpArray, extra: XpArray | None, mean: XpArray
+) -> tuple[XpArray, XpArray]:
     """``rz <- rz + extra``; return the column sums of ``rz`` and ``(z - mean) rz``."""
     if extra is not None:
         rz += extra
@@ -31,15 +28,15 @@ def tangent_sums(
 
 
 def tangent_relu(
-    z: Array,
-    rz: Array,
-    extra: Array | None,
-    scale: Array,
-    shift: Array,
-    mean: Array,
-    slope: Array,
-    offset: Array,
-    out: Array,
+    z: XpArray,
+    rz: XpArray,
+    extra: XpArray | None,
+    scale: XpArray,
+    shift: XpArray,
+    mean: XpArray,
+    slope: XpArray,
+    offset: XpArray,
+    out: XpArray,
 ) -> None:
     """``rz <- rz + extra``; ``out = R{h}`` of ``h = max(scale z + shift, 0)``.
 
@@ -51,16 +48,16 @@ def tangent_relu(
 
 
 def reverse_sums(
-    dh: Array,
-    rdh: Array,
-    extra: Array,
-    z: Array,
-    rz: Array,
-    scale: Array,
-    shift: Array,
-    mean: Array,
-    rmean: Array,
-) -> tuple[Array, Array, Array, Array]:
+    dh: XpArray,
+    rdh: XpArray,
+    extra: XpArray,
+    z: XpArray,
+    rz: XpArray,
+    scale: XpArray,
+    shift: XpArray,
+    mean: XpArray,
+    rmean: XpArray,
+) -> tuple[XpArray, XpArray, XpArray, XpArray]:
     """``rdh <- rdh + extra``; return four column sums.
 
     Those of ``da``, of ``da (z - mean)``, and R of both: of ``rda`` and of
@@ -78,19 +75,19 @@ def reverse_sums(
 
 
 def reverse(
-    dh: Array,
-    rdh: Array,
-    z: Array,
-    rz: Array,
-    scale: Array,
-    shift: Array,
-    mean: Array,
-    slope: Array,
-    offset: Array,
-    rscale: Array,
-    rmean: Array,
-    rslope: Array,
-    roffset: Array,
+    dh: XpArray,
+    rdh: XpArray,
+    z: XpArray,
+    rz: XpArray,
+    scale: XpArray,
+    shift: XpArray,
+    mean: XpArray,
+    slope: XpArray,
+    offset: XpArray,
+    rscale: XpArray,
+    rmean: XpArray,
+    rslope: XpArray,
+    roffset: XpArray,
 ) -> None:
     """Turn ``dh`` and ``rdh`` into ``dz`` and ``R{dz}``, in place.
 
@@ -105,7 +102,9 @@ def reverse(
     rdh += rslope * centred + slope * (rz - rmean) + roffset
 
 
-def softmax_hessian(logits: Array, tangent: Array, out: Array, scale: float) -> None:
+def softmax_hessian(
+    logits: XpArray, tangent: XpArray, out: XpArray, scale: float
+) -> None:
     """``out = scale H_L tangent``, ``H_L = diag(p) - p p^T``, ``p = softmax(logits)``.
 
     ``H_L`` is the Hessian of a row's cross-entropy with respect to its logits,

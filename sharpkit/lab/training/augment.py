@@ -9,7 +9,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit import parallel
+from sharpkit._vectors import parallel
 
 ROTATION = 10.0  # degrees, most in each direction
 SHIFT = 0.2  # of the image's height and width, most in each direction

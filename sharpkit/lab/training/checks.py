@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import Network, Statistics
 from sharpkit.lab.networks.mlp import require_one_place
 from sharpkit.lab.steps import check_labels
 from sharpkit.lab.training.regime import Regime
-
-Array = Any  # a NumPy or a CuPy array
 
 
 def require_possible(
@@ -42,7 +40,7 @@ def require_possible(
         raise ValueError(msg)
 
 
-def require_fit(network: Network, start: Array, **samples: Array) -> None:
+def require_fit(network: Network, start: XpArray, **samples: XpArray) -> None:
     """Check samples and labels, by their names, against the network and the start.
 
     Raises

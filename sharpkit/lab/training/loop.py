@@ -6,11 +6,11 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from sharpkit.arrays import array_module
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import Network, Statistics
 from sharpkit.lab.problem import Measured, Problem
 from sharpkit.lab.training.checks import (
@@ -20,8 +20,6 @@ from sharpkit.lab.training.checks import (
 )
 from sharpkit.lab.training.regime import Regime
 from sharpkit.lab.training.update import Updater
-
-Array = Any  # a NumPy or a CuPy array
 
 IMPROVEMENT = 0.01  # the fall of the best loss, relative, that patience waits for
 
@@ -68,7 +66,7 @@ class Snapshot:
     epoch: int
     loss: float
     threshold: float | None
-    weights: Array
+    weights: XpArray
     statistics: Statistics
 
 
@@ -97,8 +95,8 @@ class TrainingRun:
         In [0, 1] after each epoch, running statistics; empty without a test set.
     """
 
-    weights: Array
-    start: Array
+    weights: XpArray
+    start: XpArray
     statistics: Statistics
     losses: tuple[float, ...]
     epochs: int
@@ -112,16 +110,16 @@ class TrainingRun:
 
 def train(
     network: Network,
-    x: Array,
-    y: Array,
+    x: XpArray,
+    y: XpArray,
     regime: Regime,
     *,
-    start: Array,
+    start: XpArray,
     seed: int,
     statistics: Statistics | None = None,
     shape: tuple[int, ...] | None = None,
     snapshots: Snapshots = NO_SNAPSHOTS,
-    test: tuple[Array, Array] | None = None,
+    test: tuple[XpArray, XpArray] | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> TrainingRun:
     """Minimise the mean cross-entropy by mini-batches drawn without replacement.
@@ -191,9 +189,9 @@ def train(
 
 def _require_all_fit(
     network: Network,
-    start: Array,
-    train: tuple[Array, Array],
-    test: tuple[Array, Array] | None,
+    start: XpArray,
+    train: tuple[XpArray, XpArray],
+    test: tuple[XpArray, XpArray] | None,
     statistics: Statistics | None,
 ) -> None:
     require_fit(network, start, x=train[0], y=train[1])
@@ -209,9 +207,9 @@ class _Log:
     def __init__(
         self,
         way: Updater,
-        x: Array,
-        y: Array,
-        test: tuple[Array, Array] | None,
+        x: XpArray,
+        y: XpArray,
+        test: tuple[XpArray, XpArray] | None,
         wanted: Snapshots,
     ) -> None:
         self.way, self.train, self.test, self.wanted = way, (x, y), test, wanted
@@ -238,7 +236,7 @@ class _Log:
             self.test_accuracies.append(self._measure(*self.test).accuracy)
         self._keep(epoch, loss, _reasons(self.wanted, self.losses))
 
-    def finished(self, start: Array, reached: bool, seconds: float) -> TrainingRun:
+    def finished(self, start: XpArray, reached: bool, seconds: float) -> TrainingRun:
         return TrainingRun(
             weights=self.way.weights,
             start=start.copy(),
@@ -253,7 +251,7 @@ class _Log:
             test_accuracies=tuple(self.test_accuracies),
         )
 
-    def _measure(self, x: Array, y: Array) -> Measured:
+    def _measure(self, x: XpArray, y: XpArray) -> Measured:
         way = self.way
         problem = Problem(
             way.network, x, y, batch_norm="running", statistics=way.statistics
@@ -292,5 +290,5 @@ def _idle(losses: list[float]) -> int:
     return since
 
 
-def _batches(order: Array, size: int) -> list[Array]:
+def _batches(order: XpArray, size: int) -> list[XpArray]:
     return [order[i : i + size] for i in range(0, len(order), size)]

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit.arrays import array_module
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import Evaluation, Network, Statistics
-from sharpkit.lab.optimizers import optimizer_for
 from sharpkit.lab.training.augment import augmented
+from sharpkit.lab.training.optimizers import optimizer_for
 from sharpkit.lab.training.regime import Regime
 
-Array = Any  # a NumPy or a CuPy array
 Passes = list[tuple[int, Evaluation]]
 """Rows and evaluation of each chunk of a batch."""
 
@@ -44,11 +44,11 @@ class Updater:
         self,
         network: Network,
         regime: Regime,
-        weights: Array,
+        weights: XpArray,
         statistics: Statistics,
         *,
         seed: int,
-        bounds: tuple[Array, Array] | None = None,
+        bounds: tuple[XpArray, XpArray] | None = None,
         shape: tuple[int, ...] | None = None,
     ) -> None:
         self.network, self.regime = network, regime
@@ -61,7 +61,7 @@ class Updater:
         self._seed, self._images = seed, np.random.default_rng([seed, 2])
         self._bounds, self._shape = bounds, shape
 
-    def update(self, x: Array, y: Array) -> Array:
+    def update(self, x: XpArray, y: XpArray) -> XpArray:
         """Change the weights by one batch; return how many of its rows were right.
 
         These, like the statistics that move the running averages, are of the first
@@ -86,7 +86,7 @@ class Updater:
             self.updates += 1
         return right
 
-    def _batch_gradient(self, weights: Array, x: Array, y: Array) -> Passes:
+    def _batch_gradient(self, weights: XpArray, x: XpArray, y: XpArray) -> Passes:
         """Write the gradient of a batch; return the passes over its clean samples."""
         passes: Passes = []
         attack = self.regime.adversarial
@@ -106,7 +106,7 @@ class Updater:
         return passes
 
     def _evaluate(
-        self, weights: Array, x: Array, y: Array, first: bool, **settings: Any
+        self, weights: XpArray, x: XpArray, y: XpArray, first: bool, **settings: Any
     ) -> Evaluation:
         """Evaluate some rows; their gradient begins the batch's, or is added to it."""
         out = self._gradient if first else self._part
@@ -117,7 +117,7 @@ class Updater:
             self._gradient += out
         return found
 
-    def _ascended(self, rho: float) -> Array:
+    def _ascended(self, rho: float) -> XpArray:
         """Return ``w + rho g / |g|``, in float64 up to the sum; w itself if g is 0."""
         xp = array_module(self.weights)
         gradient = self._gradient.astype(np.float64)
@@ -125,7 +125,7 @@ class Updater:
         gradient *= rho / (norm + (norm == 0))
         return (self.weights + gradient).astype(self.weights.dtype)
 
-    def _moved(self, x: Array, slope: Array, attack: float) -> Array:
+    def _moved(self, x: XpArray, slope: XpArray, attack: float) -> XpArray:
         """Return samples moved along the gradient's sign, within the data's range."""
         assert self._bounds is not None
         xp = array_module(x)

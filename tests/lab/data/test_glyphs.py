@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sharpkit import parallel
+from sharpkit._vectors import parallel
 from sharpkit.lab.data import draw_glyphs, glyphs
 from sharpkit.lab.data.strokes import STYLES, skeletons
 

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sharpkit import parallel
+from sharpkit._vectors import parallel
 from sharpkit.lab.data import shapes
 from sharpkit.lab.data.outlines import NAMES
 from sharpkit.lab.data.painting import PATTERNS

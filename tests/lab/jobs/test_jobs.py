@@ -19,8 +19,8 @@ from sharpkit.lab.jobs.minimisers import Done, point
 from sharpkit.lab.jobs.path import ALPHAS
 from sharpkit.lab.jobs.task import Task
 from sharpkit.lab.jobs.training import setting_of
+from sharpkit.lab.networks.rescale import layer_norms, with_norms
 from sharpkit.lab.problem import Problem, frozen_statistics
-from sharpkit.lab.rescale import layer_norms, with_norms
 from sharpkit.lab.training.loop import train
 
 

@@ -8,8 +8,8 @@ from numpy.testing import assert_allclose
 
 import sharpkit
 from sharpkit.lab.networks.base import Statistics
+from sharpkit.lab.networks.rescale import layer_norms, with_norms
 from sharpkit.lab.problem import Problem, frozen_statistics
-from sharpkit.lab.rescale import layer_norms, with_norms
 
 modes = pytest.mark.parametrize("mode", ["batch", "running", "frozen"])
 

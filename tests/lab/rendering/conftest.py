@@ -19,8 +19,7 @@ from sharpkit.lab.outcome import (
     Series,
     Table,
 )
-from sharpkit.lab.rendering.page import Provenance
-from sharpkit.lab.rendering.page import page as page_of
+from sharpkit.lab.rendering.page import Provenance, page as page_of
 
 HOSTILE = "</script><b onclick=\"alert(1)\">x</b> & 'y' $z_1$ [red]r[/red] {{ 7 * 7 }}"
 NAN = math.nan

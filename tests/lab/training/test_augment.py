@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
-from sharpkit import parallel
+from sharpkit._vectors import parallel
 from sharpkit.lab.training.augment import augmented
 
 SHAPES = [(28, 28), (3, 32, 32), (1, 6, 9), (2, 9, 5), (4, 1), (1, 1, 7)]

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sharpkit.lab.networks.base import Statistics
 from sharpkit.lab.networks.mlp import MLP
-from sharpkit.lab.optimizers import SGD, Adam
+from sharpkit.lab.training.optimizers import SGD, Adam
 from sharpkit.lab.training.regime import Regime
 from sharpkit.lab.training.update import Updater, chunks
 

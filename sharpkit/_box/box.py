@@ -1,0 +1,225 @@
+"""The maximisation problem that a solver sees: a loss over a box, and its budget.
+
+Vectors are those of the search space (all weights, or a random subspace). The box keeps
+the curve of best losses; points belong to the solvers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from sharpkit._inputs.objective import Objective
+from sharpkit._inputs.types import Array
+from sharpkit._vectors.space import Space
+
+# Float-only callbacks are differentiated numerically in search spaces up to this size:
+# one gradient costs two calls per dimension.
+NUMERICAL_LIMIT = 1000
+
+
+class SearchSpace(Protocol):
+    """What `FullSpace` and `RandomSubspace` have in common.
+
+    The box is ``|z_i| <= r_i`` with ``r = epsilon (|anchor| + 1)``. Where ``out`` is
+    None, the place of a step is not wanted, only the weights there (a buffer).
+    """
+
+    search: Space
+    anchor: Array
+    epsilon: float
+
+    def step(self, z: Array, d: Array, t: float, out: Array | None) -> Array:
+        """Return the weights at ``clip(z + t d)``; write that to ``out``."""
+        ...
+
+    def toward(self, z: Array, d: Array, share: float, out: Array | None) -> Array:
+        """Return the weights a share of the way from z to the corner of d."""
+        ...
+
+    def weights_at(self, z: Array) -> Array:
+        """Return the weights at ``z``, inside the box or not."""
+        ...
+
+    def pull(self, gradient: Array) -> Array:
+        """Return the gradient in the search space for one in the weights."""
+        ...
+
+    def displacement(self, z: Array) -> Array:
+        """Return the change of the weights that ``z`` stands for; it may be z."""
+        ...
+
+    def scratch(self) -> Array:
+        """Return a vector of the search space that the next step overwrites."""
+        ...
+
+
+@dataclass
+class Point:
+    """A place in the box: ``z``, the loss there and its gradient with respect to z.
+
+    The three belong to whoever holds the point, unlike the gradient of `Found`.
+    """
+
+    z: Array
+    loss: float
+    gradient: Array
+
+
+class Found(NamedTuple):
+    """Loss and gradient of one evaluation.
+
+    The gradient may be the callback's own buffer: copy it before the next evaluation.
+    """
+
+    loss: float
+    gradient: Array
+
+
+class Box:
+    """``max f(z)`` over ``|z_i| <= r_i = epsilon (|anchor_i| + 1)``, with a budget.
+
+    Parameters
+    ----------
+    objective
+        The checked callback; already evaluated at the centre.
+    where
+        Full space or subspace.
+    loss, gradient
+        At the centre, with respect to the weights; no gradient means numerically.
+    budget
+        Evaluations that may be spent in all; None: no limit.
+    spent
+        Evaluations already spent at the centre.
+    report
+        Called with (evaluations, best loss) after each evaluation.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        where: SearchSpace,
+        loss: float,
+        gradient: Array | None,
+        *,
+        budget: int | None,
+        spent: int,
+        report: Callable[[int, float], None] = lambda evaluations, best: None,
+    ) -> None:
+        self._objective, self._where, self._budget = objective, where, budget
+        self._report = report
+        self.space = where.search
+        self.anchor, self.epsilon = where.anchor, where.epsilon
+        self.non_finite = False
+        self.history = [loss] * spent
+        zero = self.space.zeros()
+        # Differences are taken at a place that must then be at hand.
+        self._place = self.space.empty() if gradient is None else None
+        if gradient is None:
+            pulled = self._differences(zero)
+        else:
+            pulled = where.pull(gradient)
+        if not np.isfinite(self.space.dot(pulled, pulled)):
+            self.non_finite, pulled = True, self.space.zeros()
+        self.centre = Point(zero, loss, pulled)
+
+    @property
+    def left(self) -> int:
+        """Evaluations that may still be spent."""
+        if self._budget is None:
+            return np.iinfo(np.int64).max
+        return max(self._budget - len(self.history), 0)
+
+    def evaluate(self, z: Array, d: Array, t: float, out: Array | None = None) -> Found:
+        """Evaluate at ``clip(z + t d)``, which is written to ``out`` if given.
+
+        A loss that is not finite is returned as -inf (no maximum) and remembered; a
+        gradient that is not finite comes back as zero, so that no solver follows it.
+        """
+        out = self._place if out is None else out
+        return self._found(self._where.step(z, d, t, out), out)
+
+    def evaluate_toward(self, z: Array, d: Array, share: float) -> Found:
+        """Evaluate a share of the way from z to the corner that d points to."""
+        return self._found(self._where.toward(z, d, share, self._place), self._place)
+
+    def _found(self, weights: Array, place: Array | None) -> Found:
+        loss, raw = self._objective(weights)
+        if raw is not None:
+            gradient = self._where.pull(raw)
+        else:
+            assert place is not None
+            gradient = self._differences(place)
+        finite = np.isfinite(self.space.dot(gradient, gradient))
+        if not (finite and np.isfinite(loss)):
+            self.non_finite = True
+            gradient = self.space.zeros()
+        loss = loss if np.isfinite(loss) else -np.inf
+        self.history.append(max(loss, self.history[-1]))
+        self._report(len(self.history), self.history[-1])
+        return Found(loss, gradient)
+
+    def step(self, z: Array, d: Array, t: float, out: Array) -> None:
+        """``out = clip(z + t d)``."""
+        self.space.box_step(self.anchor, self.epsilon, z, d, t, out, None)
+
+    def toward(self, z: Array, d: Array, share: float, out: Array) -> None:
+        """``out = (1 - share) z + share r sign(d)``, and z where d is 0."""
+        self.space.box_toward(self.anchor, self.epsilon, z, d, share, out, None)
+
+    def keep_free(self, z: Array, v: Array) -> None:
+        """``v = 0`` where z touches a wall."""
+        self.space.box_free(self.anchor, self.epsilon, z, v, v)
+
+    def reach(self, z: Array, d: Array) -> float:
+        """Return the longest step from z along d that stays in the box."""
+        return self.space.box_reach(self.anchor, self.epsilon, z, d)
+
+    def radius(self) -> Array:
+        """Return the half widths r, a new vector."""
+        out = self.space.empty()
+        self.space.box_radius(self.anchor, self.epsilon, out)
+        return out
+
+    def first_step_scale(self) -> float:
+        """Return the c with which the step ``c g`` from the centre has the box's size.
+
+        ``c = sum(r^2) / sum(r |g|)``; 1 where the gradient vanishes.
+        """
+        corner, gradient = self._where.scratch(), self.centre.gradient
+        self.toward(self.centre.z, gradient, 1.0, corner)
+        slope = self.space.dot(gradient, corner)
+        return self.space.dot(corner, corner) / slope if slope > 0 else 1.0
+
+    def gap(self, here: Point) -> float:
+        """Return ``max_s <gradient, s - z>`` over the box, the Frank-Wolfe gap."""
+        corner = self._where.scratch()
+        self.toward(here.z, here.gradient, 1.0, corner)
+        dot = self.space.dot
+        return dot(here.gradient, corner) - dot(here.gradient, here.z)
+
+    def displacement(self, z: Array) -> Array:
+        """Return the change of the weights that ``z`` stands for; it may be z."""
+        return self._where.displacement(z)
+
+    def _differences(self, z: Array) -> Array:
+        """Central differences in z, the step a small share of the box.
+
+        The share eps^(1/3) balances rounding of the loss against the third derivative.
+        Points may leave the box by that share; their losses steer the search only and
+        are never reported.
+        """
+        share = float(np.finfo(self._objective.dtype).eps) ** (1 / 3)
+        gradient, near, radius = self.space.empty(), z.copy(), self.radius()
+        for i, here in enumerate(z):
+            h = share * radius[i]
+            near[i] = here + h
+            above, _ = self._objective(self._where.weights_at(near))
+            near[i] = here - h
+            below, _ = self._objective(self._where.weights_at(near))
+            gradient[i] = (above - below) / (2 * h)
+            near[i] = here
+        return gradient

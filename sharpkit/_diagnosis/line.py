@@ -1,0 +1,77 @@
+"""The loss and its slope at equally spaced points of a line through the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from sharpkit._inputs.types import Array
+from sharpkit._vectors.space import Space
+
+Evaluate = Callable[[Array], tuple[float, Array | None]]
+
+
+class Centre(NamedTuple):
+    """The weights, and the loss and its gradient there."""
+
+    weights: Array
+    loss: float
+    gradient: Array | None
+
+
+class Place(NamedTuple):
+    """The loss at ``w + k d``, and ``g . d`` there; NaN without a gradient."""
+
+    loss: float
+    slope: float
+
+
+class Line:
+    """``w + t u`` for one direction u, whose entries are about 1.
+
+    The points are ``w + k d`` with ``d = fl(w + t u) - w``, whose entries are multiples
+    of the last bit of w: what the weights' own rounding would add to the loss is not
+    noise of the loss, and it would hide what is looked for.
+
+    Parameters
+    ----------
+    space
+    centre
+    direction : (n,)
+    evaluate
+        ``w -> (loss, gradient or None)``.
+    """
+
+    def __init__(
+        self, space: Space, centre: Centre, direction: Array, evaluate: Evaluate
+    ) -> None:
+        self._space, self.centre, self._u = space, centre, direction
+        self._evaluate = evaluate
+        self._d, self._x = space.empty(), space.empty()
+        rms = np.sqrt(space.dot(centre.weights, centre.weights) / space.size)
+        self.scale = 1 + float(rms)
+        self.rounding = float(np.finfo(space.dtype).eps)
+        self.shortest = self.rounding * self.scale
+
+    def sample(self, step: float, places: Iterable[int]) -> list[Place]:
+        """Return loss and slope at ``w + k d`` for each k of ``places``."""
+        self._shift(self.centre.weights, step, self._u, self._d)
+        self._space.combine(
+            [[-1.0]], self.centre.weights[None], self._d[None], beta=1.0
+        )
+        return [self._at(k) for k in places]
+
+    def _at(self, k: int) -> Place:
+        loss, gradient = self.centre.loss, self.centre.gradient
+        if k:
+            self._shift(self.centre.weights, float(k), self._d, self._x)
+            loss, gradient = self._evaluate(self._x)
+        if gradient is None:
+            return Place(loss, float("nan"))
+        return Place(loss, self._space.dot(gradient, self._d))
+
+    def _shift(self, start: Array, step: float, along: Array, out: Array) -> None:
+        self._space.copy(start, out)
+        self._space.combine([[step]], along[None], out[None], beta=1.0)

@@ -1,0 +1,171 @@
+"""Whether products are symmetric, linear, and those of the gradient's derivative."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from sharpkit._diagnosis.line import Centre, Evaluate
+from sharpkit._inputs.types import Array
+from sharpkit._vectors.space import Space
+
+Product = Callable[[Array], Array]  # v -> H v, a vector of its own
+
+LONGEST = 1e-2  # of 1 + |w|
+FACTOR = 10.0  # between steps
+NOISE = 6.0  # standard deviations that rounding may explain
+ROUNDINGS = 16.0
+# Second differences of the gradient fall with the square of the step if it is smooth,
+# with its root if it has many kinks, and not at all where they are rounding.
+SMOOTH = FACTOR**1.5
+ROUGH = 2.0
+PATIENCE = 3  # steps without progress
+MARGIN = 2.0  # on the bound of what differences are wrong by
+
+
+class Symmetry(NamedTuple):
+    """How far products are from symmetric and linear ones, as shares of ``||H v||``.
+
+    asymmetry : float
+        ``|u.Hv - v.Hu|``
+    nonlinearity : float
+        ``||H(u + v) - Hu - Hv||``, which rounding alone should explain.
+    tolerance : float
+        Of the asymmetry: what that says about the rounding of the products.
+    """
+
+    asymmetry: float
+    nonlinearity: float
+    tolerance: float
+
+
+class Consistency(NamedTuple):
+    """How far a product is from differences of the gradient.
+
+    As shares of ``||H v||`` or ``||D v||``, whichever is smaller.
+
+    error, tolerance : float
+        ``||H v - D v||``, and what the differences' own error explains of it.
+    kinks : bool
+        Whether the gradient jumps so near to the weights that D v holds more than H v
+        should.
+    """
+
+    error: float
+    tolerance: float
+    kinks: bool
+
+
+def symmetry(space: Space, product: Product, u: Array, v: Array) -> Symmetry | None:
+    """Return how far products are from symmetric, by three of them; None for H v = 0.
+
+    For standard normal u and v, ``u.Hv - v.Hu`` has the variance ``||H - H^T||_F^2``,
+    and ``||H v||^2`` the mean ``||H||_F^2``.
+    """
+    hu, hv, both = product(u), product(v), space.empty()
+    size = math.sqrt(_norm(space, hu) * _norm(space, hv))
+    if not size > 0:
+        return None
+    space.copy(u, both)
+    space.combine([[1.0]], v[None], both[None], beta=1.0)
+    gap = abs(space.dot(u, hv) - space.dot(v, hu)) / size
+    left = product(both)
+    for part in (hu, hv):
+        space.combine([[-1.0]], part[None], left[None], beta=1.0)
+    nonlinear = _norm(space, left) / size
+    rounding = ROUNDINGS * float(np.finfo(space.dtype).eps)
+    return Symmetry(gap, nonlinear, max(NOISE * nonlinear, rounding))
+
+
+def consistency(
+    space: Space, centre: Centre, evaluate: Evaluate, product: Product, v: Array
+) -> Consistency | None:
+    r"""Compare ``H v`` with ``(g(w + h v) - g(w - h v)) / 2h``; v has entries about 1.
+
+    The step is that of a ladder at which ``||g(w + h v) - 2 g(w) + g(w - h v)|| / 2h``
+    is least: it bounds the error of the difference where that is rounding, one kink, or
+    the third derivative. Where there are many kinks on both sides it does not: their
+    mean effect is curvature of its own, which the Hessian of a piecewise smooth loss
+    leaves out.
+
+    Returns None if no gradient near the weights is finite.
+    """
+    hv = product(v)
+    scale = 1 + math.sqrt(space.dot(centre.weights, centre.weights) / space.size)
+    step, rungs, settled = LONGEST * scale, list[_Rung](), 0
+    rounding, known = float(np.finfo(space.dtype).eps), 0.0
+    if centre.gradient is not None:
+        known = math.sqrt(rounding) * _norm(space, centre.gradient)
+    while step > rounding * scale and settled < PATIENCE:
+        rung = _rung(space, centre, evaluate, v, step)
+        if math.isfinite(rung.second):
+            if rungs:
+                stays = rungs[-1].second < ROUGH * rung.second
+                settled = settled + 1 if stays else 0
+                # Rounding, not a kink; below it a gradient of few digits is frozen.
+                if stays and rung.second < known:
+                    break
+            rungs.append(rung)
+        step /= FACTOR
+    if not rungs:
+        return None
+    best = min(range(len(rungs)), key=lambda i: rungs[i].bound)
+    first, bound = rungs[best].first, MARGIN * rungs[best].bound
+    size, error = min(_norm(space, hv), _norm(space, first)), _gap(space, first, hv)
+    if not size > 0:
+        told = error == 0 or error > bound
+        shares = math.inf if error else 0.0, 0.0 if told else math.inf
+        return Consistency(*shares, kinks=False)
+    uneven = [
+        ROUGH <= one.second / other.second < SMOOTH if other.second else False
+        for one, other in pairwise(rungs)
+    ]
+    # One such fall is where rounding begins; two in a row that end at the step are not.
+    end = max(best, 2)
+    kinks = len(uneven) >= end and all(uneven[end - 2 : end])
+    return Consistency(error / size, bound / size, kinks)
+
+
+class _Rung(NamedTuple):
+    """D v for one step, the norm of the second difference, a bound on the error."""
+
+    first: Array
+    second: float
+    bound: float
+
+
+def _rung(
+    space: Space, centre: Centre, evaluate: Evaluate, v: Array, step: float
+) -> _Rung:
+    assert centre.gradient is not None  # there are no differences without one
+    second, first = space.empty(), space.zeros()
+    x, moved = space.empty(), space.empty()
+    space.combine([[-2.0]], centre.gradient[None], second[None])
+    space.copy(centre.weights, moved)
+    space.combine([[step]], v[None], moved[None], beta=1.0)
+    space.combine([[-1.0]], centre.weights[None], moved[None], beta=1.0)
+    for sign in (1.0, -1.0):
+        space.copy(centre.weights, x)
+        space.combine([[sign]], moved[None], x[None], beta=1.0)
+        _, gradient = evaluate(x)
+        assert gradient is not None  # enforced at every call
+        space.combine([[1.0]], gradient[None], second[None], beta=1.0)
+        space.combine([[sign / (2 * step)]], gradient[None], first[None], beta=1.0)
+    size = _norm(space, second)
+    return _Rung(first, size, size / (2 * step))
+
+
+def _gap(space: Space, one: Array, other: Array) -> float:
+    """Return the norm of the difference."""
+    gap = space.empty()
+    space.copy(one, gap)
+    space.combine([[-1.0]], other[None], gap[None], beta=1.0)
+    return _norm(space, gap)
+
+
+def _norm(space: Space, x: Array) -> float:
+    return math.sqrt(space.dot(x, x))

@@ -1,0 +1,119 @@
+"""The loss at the weights, called several times, and what every question needs."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+
+import numpy as np
+
+from sharpkit._diagnosis.line import Centre, Line
+from sharpkit._inputs.objective import ROUNDINGS, Objective
+from sharpkit._inputs.types import Array, LossFn
+from sharpkit._vectors.space import Space
+from sharpkit._vectors.streams import Stream
+
+REPEATS = 2  # calls at the weights beside the two of `Objective.centre`
+
+
+class Trial:
+    """A loss under trial: its centre, checked calls, their times, and directions.
+
+    Parameters
+    ----------
+    space
+    weights : (n,)
+    loss_fn
+    seed
+        Of the directions.
+    report
+        Called with the calls so far.
+
+    Attributes
+    ----------
+    centre : Centre
+    deterministic : bool
+        Whether loss and gradient are the same at every call, but for rounding.
+    loss_difference, gradient_difference : float
+        The largest between the calls at the weights; the gradient's as a share of its
+        norm, NaN without one.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        weights: Array,
+        loss_fn: LossFn,
+        seed: int,
+        report: Callable[[int], None],
+    ) -> None:
+        self.space, self.weights, self.seed = space, weights, seed
+        self.loss_fn, self.report = loss_fn, report
+        self._objective = Objective(loss_fn, weights)
+        self._lapses: list[float] = []
+        self.other_calls, self.other_seconds = 0, 0.0  # outside of `evaluate`
+        loss, gradient, _ = self._objective.centre(weights)
+        self.centre = Centre(weights, loss, gradient)
+        self._repeat()
+
+    def evaluate(self, x: Array) -> tuple[float, Array | None]:
+        """Return loss and gradient, the callback's buffer."""
+        before = self._objective.seconds
+        found = self._objective(x)
+        self._lapses.append(self._objective.seconds - before)
+        self.report(self.calls)
+        return found
+
+    def _repeat(self) -> None:
+        loss, gradient = self.centre.loss, self.centre.gradient
+        x, gap = self.weights.copy(), self.space.empty()
+        losses, gaps = [loss], [0.0]
+        for _ in range(REPEATS):
+            again, other = self.evaluate(x)
+            losses.append(again)
+            if gradient is not None and other is not None:
+                self.space.copy(other, gap)
+                self.space.combine([[-1.0]], gradient[None], gap[None], beta=1.0)
+                gaps.append(self.norm(gap))
+        roundings = ROUNDINGS * float(np.finfo(self.space.dtype).eps)
+        self.loss_difference = float(np.ptp(losses))
+        self.deterministic = self.loss_difference <= roundings * (1 + abs(loss))
+        self.gradient_difference = math.nan
+        if gradient is not None:
+            size = self.norm(gradient)
+            # At a minimum a gradient is what is left of terms that cancel, and so is
+            # its rounding: terms that would change the loss by its own size when the
+            # weights change by theirs.
+            terms = (1 + abs(loss)) / (1 + self.norm(self.weights))
+            self.deterministic &= max(gaps) <= roundings * max(size, terms)
+            self.gradient_difference = max(gaps) / size if size else max(gaps)
+
+    @property
+    def calls(self) -> int:
+        """Calls of the loss."""
+        return self._objective.calls + self.other_calls
+
+    @property
+    def seconds(self) -> float:
+        """Seconds inside the callbacks."""
+        return self._objective.seconds + self.other_seconds
+
+    @property
+    def evaluation_seconds(self) -> float:
+        """Median time of one evaluation."""
+        return statistics.median(self._lapses)
+
+    def line(self, direction: Array) -> Line:
+        """Return the line through the weights."""
+        return Line(self.space, self.centre, direction, self.evaluate)
+
+    def normal(self, index: int) -> Array:
+        """Return a standard normal direction."""
+        out = self.space.empty()
+        self.space.fill_normal(out, self.seed, Stream.CHECK + index)
+        return out
+
+    def norm(self, x: Array) -> float:
+        """Return the Euclidean norm."""
+        return math.sqrt(self.space.dot(x, x))

@@ -1,0 +1,1 @@
+"""What a user hands in: arrays and callbacks, checked; progress and warnings."""

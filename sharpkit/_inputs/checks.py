@@ -1,0 +1,116 @@
+"""Checks of arguments; each error names the argument, the value and the fix."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+
+from sharpkit._inputs.arrays import array_module, is_array
+from sharpkit._inputs.types import Array
+from sharpkit._inputs.warn import warn
+
+
+def checked_weights(weights: Any) -> Array:
+    """Return a copy of ``weights``, contiguous, finite and float32 or float64.
+
+    A copy, because a callback may load its argument into the very arrays that
+    ``weights`` is a view of.
+    """
+    if not is_array(weights):
+        msg = (
+            f"weights is of type {type(weights).__name__}; give a flat NumPy, CuPy, "
+            "torch or JAX vector, for instance numpy.asarray(weights).ravel()"
+        )
+        raise TypeError(msg)
+    if weights.ndim != 1:
+        msg = (
+            f"weights has shape {weights.shape}; give a vector: flatten and "
+            "concatenate all parameters, for instance weights.ravel()"
+        )
+        raise ValueError(msg)
+    if not weights.size:
+        msg = "weights is empty; give at least one weight"
+        raise ValueError(msg)
+    if weights.dtype.kind != "f" or weights.dtype.itemsize > 8:
+        msg = (
+            f"weights has dtype {weights.dtype}; give float32 or float64, for instance "
+            "weights.astype(numpy.float64)"
+        )
+        raise TypeError(msg)
+    if weights.dtype == np.float16:
+        warn(
+            "weights has dtype float16, in which a step of epsilon (|w| + 1) does not "
+            "exist; measuring a float32 copy, and loss_fn is called with float32"
+        )
+    bad = ~np.isfinite(weights)
+    if bad.any():
+        first = int(bad.argmax())
+        msg = (
+            f"weights has {int(bad.sum())} non-finite entries, the first is "
+            f"weights[{first}] = {weights[first]}; give the weights of a finite model"
+        )
+        raise ValueError(msg)
+    half = weights.dtype == np.float16
+    native = np.float32 if half else weights.dtype.newbyteorder("=")
+    copied: Array = array_module(weights).array(weights, dtype=native, order="C")
+    return copied
+
+
+def require_callable(name: str, value: Any) -> None:
+    """Raise unless ``value`` can be called."""
+    if not callable(value):
+        msg = (
+            f"{name}={value!r} of type {type(value).__name__} is not callable; give a "
+            "function of the weights that returns the loss, or (loss, gradient)"
+        )
+        raise TypeError(msg)
+
+
+def checked_epsilon(epsilon: Any, weights: Array) -> float:
+    """Return ``epsilon`` as a float if the box fits the range of the dtype."""
+    if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
+        msg = f"epsilon={epsilon!r} is not a number; give one above 0, such as 1e-3"
+        raise TypeError(msg)
+    number = float(epsilon)
+    if not (math.isfinite(number) and number > 0):
+        msg = f"epsilon={epsilon!r}; give a finite number above 0, such as 1e-3"
+        raise ValueError(msg)
+    widest = 2 * (number * (float(np.abs(weights).max()) + 1))  # w + z must fit too
+    limits = np.finfo(weights.dtype)
+    if number < float(limits.tiny) or widest > float(limits.max):
+        msg = (
+            f"epsilon={epsilon!r} makes a box beyond the range of {weights.dtype}; "
+            "give a number such as 1e-3"
+        )
+        raise ValueError(msg)
+    return number
+
+
+def at_least(name: str, value: Any, least: int) -> int:
+    """Return ``value`` as an int if it is a whole number of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        msg = f"{name}={value!r} is not a whole number; give one of at least {least}"
+        raise TypeError(msg)
+    if int(value) < least:
+        msg = f"{name}={value!r}; give a whole number of at least {least}"
+        raise ValueError(msg)
+    return int(value)
+
+
+def checked_seed(seed: Any) -> int:
+    """Return ``seed`` as an int if the random numbers have a place for it."""
+    number = at_least("seed", seed, 0)
+    if number >= 1 << 64:
+        msg = f"seed={seed!r}; give one below 2**64"
+        raise ValueError(msg)
+    return number
+
+
+def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
+    """Raise unless ``value`` is one of the ``known`` names."""
+    if value not in known:
+        msg = f"{name}={value!r}; give one of {', '.join(map(repr, known))}"
+        raise ValueError(msg)

@@ -1,0 +1,28 @@
+"""The words in which signatures speak of arrays and callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+"""A NumPy array, or an array of CuPy, which has the same methods."""
+
+Vector = NDArray[np.float64]
+Matrix = NDArray[np.float64]
+"""What has the size of a basis lives on the host, in float64."""
+
+XpArray = Any
+"""An array of a library that is chosen at run time: CuPy, PyTorch or JAX."""
+
+LossFn = Callable[[Any], Any]
+"""``w -> loss``, or ``w -> (loss, gradient)``."""
+
+Hvp = Callable[[Any, Any], Any]
+"""``(w, v) -> H(w) v``."""
+
+Report = Callable[[int, float], None]
+"""``(work done, value so far)``: how an algorithm tells of its progress."""

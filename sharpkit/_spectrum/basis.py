@@ -1,0 +1,111 @@
+"""A growing orthonormal basis of n-vectors."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sharpkit._inputs.types import Array, Matrix
+from sharpkit._vectors.space import Space
+from sharpkit._vectors.streams import Stream
+
+SLAB_BYTES = 1 << 24  # of a buffer through which a basis is rotated in place
+
+
+class Basis:
+    """Orthonormal rows ``block[:count]`` in a block of ``capacity`` rows.
+
+    Memory: ``capacity`` vectors.
+    """
+
+    def __init__(self, space: Space, capacity: int) -> None:
+        self.space = space
+        self.block = space.empty(capacity)
+        self.count = 0
+        self.rounding = float(np.finfo(space.dtype).eps)
+
+    def extend(self) -> tuple[Matrix, float]:
+        """Make the row after the last one orthonormal to all before, and count it in.
+
+        Classical Gram-Schmidt, twice (Giraud, Langou, Rozloznik, van den Eshof 2005).
+
+        Returns
+        -------
+        coefficients : (count,) float64
+        norm : float
+            ``row as given = coefficients @ block[:count] + norm * row as it is now``.
+            A norm of 0 says that the row depended on those before it: it is then not
+            counted in.
+
+        Raises
+        ------
+        ValueError
+            If the row is not finite.
+        """
+        done, row = self.count, self.block[self.count : self.count + 1]
+        total = np.zeros(done)
+        given = left = norm_of(self.space, row)
+        for _ in range(2):
+            found = self.space.gram(self.block[:done], row)[:, 0]
+            self.space.combine(-found[None], self.block[:done], row, beta=1.0)
+            total += found
+            left = norm_of(self.space, row)
+        if left <= 4 * self.rounding * given:
+            return total, 0.0
+        # The sum of squares of a tiny row may underflow; its direction is there.
+        scale(self.space, row, 1 / left)
+        scale(self.space, row, 1 / norm_of(self.space, row))
+        self.count += 1
+        return total, left
+
+    def draw(self, seed: int, stream: int) -> bool:
+        """Append a random row orthogonal to all others; return whether one was left."""
+        for attempt in range(3):
+            if self.count == min(self.space.size, len(self.block)):
+                return False
+            row = self.block[self.count]
+            self.space.fill_normal(row, seed, Stream.BASIS + 3 * stream + attempt)
+            if self.extend()[1]:
+                return True
+        return False
+
+    def rotate(self, mix: Matrix, first: int) -> None:
+        """``block[first : first + p] = mix.T @ block[first : first + m]``, in place.
+
+        ``mix`` is (m, p) with orthonormal columns. The rows from ``first + p`` on are
+        then free: `count` follows.
+        """
+        m, p = mix.shape
+        rows = self.block[first : first + m]
+        width = max(SLAB_BYTES // (self.space.dtype.itemsize * (m + p)), 1 << 10)
+        width = min(width, self.space.n)
+        for begin in range(0, self.space.n, max(width, 1)):
+            piece = rows[:, begin : begin + width].copy()
+            turned = self.space.kernels.empty((p, piece.shape[1]), self.space.dtype)
+            self.space.combine(mix.T, piece, turned)
+            rows[:p, begin : begin + width] = turned
+        self.count = first + p
+
+
+def norm_of(space: Space, row: Array) -> float:
+    """Return the norm of a (1, n) row, over all ranks.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite.
+    """
+    square = float(space.gram(row, row)[0, 0])
+    if not math.isfinite(square):
+        msg = (
+            "a product with the operator is not finite; check the weights, and hvp or "
+            "loss_fn near them"
+        )
+        raise ValueError(msg)
+    return math.sqrt(square)
+
+
+def scale(space: Space, row: Array, factor: float) -> None:
+    """Multiply a (1, n) row by a number, in place."""
+    space.combine(np.empty((1, 0)), row[:0], row, beta=factor)

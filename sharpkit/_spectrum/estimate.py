@@ -1,0 +1,63 @@
+"""What an estimate of the spectrum is, and how it ended."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from sharpkit._inputs.types import Array
+
+History = tuple[tuple[int, float, float], ...]
+
+
+class SpectrumStatus(enum.Enum):
+    """How an estimate of the spectrum ended; each value is advice to the user."""
+
+    CONVERGED = "converged: every value asked for is within the tolerance"
+    BUDGET = (
+        "budget: the products ran out first; what is marked converged is, for the "
+        "rest allow more products"
+    )
+    UNVERIFIED = (
+        "unverified: every pair has converged, but the products ran out before it was "
+        "shown that none was passed over; raise max_products"
+    )
+    COMPLETE = "complete: all products asked for were done; see the error"
+    EXACT = (
+        "exact: the operator's range was spanned before the products ran out; only "
+        "rounding is left"
+    )
+    PRODUCT_ERROR = (
+        "product error: the products themselves are less exact than the tolerance; "
+        "give hvp=, use float64, or raise tol"
+    )
+    ASYMMETRIC = (
+        "asymmetric: the products are not those of a symmetric operator; check hvp: "
+        "u.Hv must equal v.Hu"
+    )
+
+
+class TraceEstimate(NamedTuple):
+    """What an estimator of the trace finds.
+
+    value, stderr : float
+    degrees : float
+        Degrees of freedom of the error; infinite where it is no sample's.
+    status : SpectrumStatus
+    history : tuple of (products, value, stderr)
+    """
+
+    value: float
+    stderr: float
+    degrees: float
+    status: SpectrumStatus
+    history: History
+
+
+class DiagonalEstimate(NamedTuple):
+    """What an estimator of the diagonal finds: as `TraceEstimate`, for each entry."""
+
+    values: Array
+    stderr: Array
+    degrees: float
+    status: SpectrumStatus

@@ -1,0 +1,171 @@
+"""Hutchinson's estimators of trace and diagonal: independent sign probes, averaged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import Array, Report
+from sharpkit._spectrum.basis import norm_of
+from sharpkit._spectrum.estimate import DiagonalEstimate, SpectrumStatus, TraceEstimate
+from sharpkit._spectrum.operators import Operator
+from sharpkit._spectrum.sampling import error_of_products, looks
+from sharpkit._vectors.streams import Stream
+
+LEAST_PRODUCTS = 2  # one has no spread
+SLAB = 1 << 18  # entries whose float64 sums are brought up to date at a time
+
+
+def trace(
+    operator: Operator,
+    products: int,
+    *,
+    seed: int,
+    rtol: float | None,
+    report: Report,
+) -> TraceEstimate:
+    r"""Estimate the trace by the mean of ``w_i^T A w_i`` over m random sign vectors.
+
+    Unbiased; the standard error is ``std / sqrt(m)``. The diagonal of A is seen without
+    error, the rest of it is all error: the variance of a sample is twice the sum of the
+    squares off the diagonal. Where few eigenvalues dominate the samples are skewed, and
+    95 % intervals from few of them cover less: 93 % with 20, 94 % with 60 in the tests'
+    hardest cases, and 90 % where they stop early.
+
+    Parameters
+    ----------
+    operator
+    products
+        m at most, at least 2.
+    seed
+        Of the probes.
+    rtol
+        Stop as soon as the standard error is at most rtol times the value, looked at
+        after 20, 28, 40, 57, ... products only; None does all products.
+    report
+        Called with (products done, value so far).
+
+    Raises
+    ------
+    ValueError
+        If a product is not finite.
+
+    Notes
+    -----
+    Memory: two vectors.
+
+    References
+    ----------
+    Girard 1989, *A fast Monte-Carlo cross-validation procedure for large least squares
+    problems with noisy data*; Hutchinson 1990, *A stochastic estimator of the trace of
+    the influence matrix for Laplacian smoothing splines*.
+    """
+    space = operator.space
+    probe, product = space.empty(2)
+
+    samples: list[float] = []
+    squares: list[float] = []
+    history: list[tuple[int, float, float]] = []
+    status = SpectrumStatus.COMPLETE if rtol is None else SpectrumStatus.BUDGET
+    for count in looks(products):
+        while len(samples) < count:
+            space.fill_signs(probe, seed, Stream.PROBES + len(samples))
+            operator.apply(probe, product)
+            squares.append(norm_of(space, product[None]) ** 2)
+            samples.append(space.dot(probe, product))
+            report(operator.products, float(np.mean(samples)))
+        value, norm = float(np.mean(samples)), math.sqrt(float(np.mean(squares)))
+        rounding = float(np.finfo(space.dtype).eps)
+        error = error_of_products(operator.error, space.size, norm, rounding)
+        stderr = math.hypot(float(np.std(samples, ddof=1)) / math.sqrt(count), error)
+        history.append((operator.products, value, stderr))
+        if rtol is not None and stderr <= rtol * abs(value):
+            status = SpectrumStatus.CONVERGED
+            break
+    degrees = len(samples) - 1.0
+    return TraceEstimate(value, stderr, degrees, status, tuple(history))
+
+
+def diagonal(
+    operator: Operator, products: int, *, seed: int, report: Report
+) -> DiagonalEstimate:
+    r"""Estimate the diagonal by the mean of ``w_i * A w_i`` over random sign vectors.
+
+    Entry by entry; unbiased, with the standard error ``std / sqrt(m)``. The variance of
+    a sample is the sum of the squares of the row off the diagonal.
+
+    Parameters
+    ----------
+    operator
+    products
+        m, at least 2.
+    seed
+        Of the probes.
+    report
+        Called with (products done, the trace so far).
+
+    Returns
+    -------
+    DiagonalEstimate
+        (n,) values and standard errors, of the space's dtype.
+
+    Raises
+    ------
+    ValueError
+        If a product is not finite.
+
+    Notes
+    -----
+    Memory: two vectors, which become the result, and two of float64 for the running
+    mean and sum of squares (Welford 1962), which in float32 would lose the spread of
+    entries that are nearly the same in each sample.
+
+    References
+    ----------
+    Bekas, Kokiopoulou, Saad, *An estimator for the diagonal of a matrix*, Applied
+    Numerical Mathematics 57 (2007), with ``w * w = 1``.
+    """
+    space = operator.space
+    probe, product = space.empty(2)
+    mean, squares = space.kernels.empty((2, space.n), np.float64)
+    mean.fill(0)
+    squares.fill(0)
+    total = 0.0
+    for index in range(products):
+        space.fill_signs(probe, seed, Stream.PROBES + index)
+        operator.apply(probe, product)
+        norm_of(space, product[None])  # raises unless finite
+        total += space.dot(probe, product)
+        for part in _parts(space.n):
+            sample = probe[part].astype(np.float64) * product[part]
+            away = sample - mean[part]
+            mean[part] += away / (index + 1)
+            squares[part] += away * (sample - mean[part])
+        report(operator.products, total / (index + 1))
+    _to_errors(operator, mean, squares, products)
+    values, stderr = probe, product  # no longer needed
+    values[...] = mean
+    stderr[...] = squares
+    degrees, status = products - 1.0, SpectrumStatus.COMPLETE
+    return DiagonalEstimate(values, stderr, degrees, status)
+
+
+def _to_errors(operator: Operator, mean: Array, squares: Array, count: int) -> None:
+    """Make standard errors of the sums of squares, in place.
+
+    With the products' own error, and four roundings of an entry's usual size.
+    """
+    rounding = 4 * float(np.finfo(operator.space.dtype).eps)
+    for part in _parts(len(mean)):
+        size = squares[part] / count + mean[part] ** 2
+        sampled = squares[part] / (count * (count - 1))
+        inexact = operator.error**2 + rounding**2 * size
+        squares[part] = array_module(mean).sqrt(sampled + inexact)
+
+
+def _parts(n: int) -> Iterator[slice]:
+    for begin in range(0, n, SLAB):
+        yield slice(begin, min(begin + SLAB, n))

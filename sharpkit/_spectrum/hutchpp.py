@@ -1,0 +1,198 @@
+"""Hutch++: the trace on a sketch of the range exactly, and of the rest by sampling."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sharpkit._inputs.types import Array, Matrix, Report
+from sharpkit._spectrum.basis import Basis, norm_of
+from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
+from sharpkit._spectrum.operators import Operator
+from sharpkit._spectrum.sampling import (
+    error_of_products,
+    looks,
+    looks_asymmetric,
+)
+from sharpkit._vectors.streams import Stream
+
+LEAST_PRODUCTS = 4  # one for the sketch, one for its trace, two samples of the rest
+FEWEST = 10  # samples of the rest before it is looked at whether their error is small
+
+
+def estimate(
+    operator: Operator,
+    products: int,
+    *,
+    seed: int,
+    rtol: float | None,
+    report: Report,
+) -> TraceEstimate:
+    r"""Estimate the trace of a symmetric operator with an error bar.
+
+    ``tr(Q^T A Q) + mean_i w_i^T (I - Q Q^T) A (I - Q Q^T) w_i``: a third of the
+    products makes Q, an orthonormal basis of A times normal probes, a third goes into
+    ``Q^T A Q``, and the rest into m sign probes w_i. Given Q these are independent, so
+    that the standard error is that of their mean, ``std / sqrt(m)``. Where the sketch
+    spans the operator's range before it is complete, the value is ``tr(Q^T A Q)``,
+    exact but for rounding.
+
+    Parameters
+    ----------
+    operator
+    products
+        That may be done, at least 4.
+    seed
+        Of the probes.
+    rtol
+        Stop as soon as the standard error is at most rtol times the value, looked at
+        after 20, 28, 40, 57, ... products only, and ten samples of the rest; None does
+        all products.
+    report
+        Called with (products done, value so far).
+
+    Raises
+    ------
+    ValueError
+        If a product is not finite.
+
+    Notes
+    -----
+    Where large eigenvalues are left in the rest its samples are skewed, and few of them
+    cover less than their t interval promises: 89 % instead of 95 % with 20 products, 8
+    samples, in the tests' hardest case.
+
+    Memory: ``products / 3 + 2`` vectors.
+
+    References
+    ----------
+    Meyer, Musco, Musco, Woodruff, *Hutch++: Optimal stochastic trace estimation*, SOSA
+    2021, arXiv 2010.09649, Algorithm 1.
+    """
+    space = operator.space
+    third = min(products // 3, space.size)
+    basis, vectors = Basis(space, third), space.empty(2)
+    norm, missed = _sketch(operator, basis, seed, vectors, report)
+    h = _compression(operator, basis, vectors[1], report)
+    trace, size = float(np.trace(h)), space.size
+    error = error_of_products(operator.error, size, norm, basis.rounding)
+    if basis.count == third < size:
+        rest = _Rest(operator, basis, seed, vectors, report, trace)
+        found = _sampled(rest, products, rtol, error)
+    else:
+        stderr, status = math.hypot(missed, error), SpectrumStatus.EXACT
+        history = ((operator.products, trace, stderr),)
+        found = TraceEstimate(trace, stderr, math.inf, status, history)
+    if looks_asymmetric(h, operator.error):
+        found = found._replace(status=SpectrumStatus.ASYMMETRIC)
+    return found
+
+
+def _sampled(
+    rest: _Rest, products: int, rtol: float | None, error: float
+) -> TraceEstimate:
+    """Sample what the sketch has left, until the error is small if that is asked."""
+    history: list[tuple[int, float, float]] = []
+    status = SpectrumStatus.COMPLETE if rtol is None else SpectrumStatus.BUDGET
+    for spent in looks(products):
+        count = spent - 2 * rest.sketched
+        if spent < products and count < FEWEST:
+            continue
+        samples = rest.grow(count)
+        value = rest.trace + float(samples.mean())
+        spread = float(samples.std(ddof=1)) / math.sqrt(count)
+        history.append((rest.products, value, math.hypot(spread, error)))
+        if rtol is not None and history[-1][2] <= rtol * abs(value):
+            status = SpectrumStatus.CONVERGED
+            break
+    _, value, stderr = history[-1]
+    return TraceEstimate(value, stderr, count - 1.0, status, tuple(history))
+
+
+def _sketch(
+    operator: Operator, basis: Basis, seed: int, vectors: Array, report: Report
+) -> tuple[float, float]:
+    """Fill the basis with A times normal probes, until it spans the operator's range.
+
+    Return the root mean square of the products' norms, and what of the trace the last
+    probe saw outside of a basis that spans the range, else 0.
+    """
+    space, squares, seen = operator.space, [], []
+    while basis.count < len(basis.block):
+        index, probe = basis.count, vectors[0]
+        row = basis.block[index]
+        space.fill_normal(probe, seed, Stream.PROBES + index)
+        operator.apply(probe, row)
+        squares.append(norm_of(space, row[None]) ** 2)
+        seen.append(space.dot(probe, row))
+        report(operator.products, float(np.mean(seen)))
+        basis.extend()
+        if basis.count == index:  # the row holds what of the product is not in Q
+            return math.sqrt(float(np.mean(squares))), space.dot(probe, row)
+    return math.sqrt(float(np.mean(squares))), 0.0
+
+
+def _compression(
+    operator: Operator, basis: Basis, product: Array, report: Report
+) -> Matrix:
+    """Return ``Q^T A Q``."""
+    rows = basis.block[: basis.count]
+    h = np.zeros((basis.count, basis.count))
+    for index, row in enumerate(rows):
+        operator.apply(row, product)
+        norm_of(operator.space, product[None])  # raises unless finite
+        h[:, index] = operator.space.gram(rows, product[None])[:, 0]
+        report(operator.products, float(np.trace(h)))
+    return h
+
+
+class _Rest:
+    """Samples ``w^T (I - Q Q^T) A (I - Q Q^T) w`` of sign probes w.
+
+    sketched
+        Rows of Q, the sketch.
+    trace
+        ``tr(Q^T A Q)``.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        basis: Basis,
+        seed: int,
+        vectors: Array,
+        report: Report,
+        trace: float,
+    ) -> None:
+        self._operator, self._basis, self._seed = operator, basis, seed
+        self._vectors, self._report = vectors, report
+        self.sketched, self.trace = basis.count, trace
+        self._samples: list[float] = []
+
+    @property
+    def products(self) -> int:
+        """Products done in all."""
+        return self._operator.products
+
+    def grow(self, count: int) -> Matrix:
+        """Return so many samples, those from before included."""
+        while len(self._samples) < count:
+            self._samples.append(self._next(len(self._samples)))
+            value = self.trace + float(np.mean(self._samples))
+            self._report(self.products, value)
+        return np.array(self._samples)
+
+    def _next(self, index: int) -> float:
+        space, basis = self._operator.space, self._basis
+        probe, product = self._vectors
+        space.fill_signs(probe, self._seed, Stream.PROBES + self.sketched + index)
+        given = norm_of(space, probe[None])
+        inside = space.gram(basis.block, probe[None])
+        space.combine(-inside.T, basis.block, probe[None], beta=1.0)
+        # In few dimensions a probe may lie in Q: it then sees nothing of the rest.
+        if norm_of(space, probe[None]) <= 4 * basis.rounding * given:
+            return 0.0
+        self._operator.apply(probe, product)
+        norm_of(space, product[None])  # raises unless finite
+        return space.dot(probe, product)

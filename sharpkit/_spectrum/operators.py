@@ -1,0 +1,275 @@
+"""A symmetric operator known by its products with vectors: the Hessian of a loss.
+
+Either the user's own product, or central differences of the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from sharpkit._inputs.objective import Objective, ReturnedVector
+from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._vectors.space import Space
+from sharpkit._vectors.streams import Stream
+
+LADDER = 4.0  # neighbouring steps differ by this factor
+RUNGS = 8  # steps tried at most, up or down
+# An operator whose products differ so much from symmetric ones, beyond what their
+# error explains, is not a Hessian.
+ASYMMETRY = 1e-3
+
+
+class Operator(Protocol):
+    """What estimators see: products, what they cost, and how wrong they may be.
+
+    space
+        Of the vectors.
+    products, calls, seconds
+        Products done, calls of the callback, and seconds inside it.
+    error
+        An estimate of ``||computed - A v||`` for unit v; 0 where nothing is known but
+        rounding.
+    source
+        How products are obtained, in words.
+    """
+
+    space: Space
+    products: int
+    error: float
+    source: str
+
+    @property
+    def calls(self) -> int:
+        """Calls of the callback."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """Seconds inside the callback."""
+        ...
+
+    def apply(self, v: Array, out: Array) -> None:
+        """``out = A v``, both (n,); v is not the zero vector."""
+        ...
+
+    def error_along(self, v: Array) -> float:
+        """Return an estimate of ``||computed - A v||`` for this very unit v."""
+        ...
+
+
+class Given:
+    """The user's product ``hvp(w, v)``, checked at every call.
+
+    Parameters
+    ----------
+    space
+    weights : (n,)
+    hvp
+        Exact, symmetric and linear in v; its result may be a buffer of its own.
+    """
+
+    error = 0.0
+    source = "hvp"
+
+    def __init__(self, space: Space, weights: Array, hvp: Hvp) -> None:
+        self.space, self._weights, self._hvp = space, weights, hvp
+        self._returned = ReturnedVector("hvp", "product", weights)
+        self.products, self.seconds = 0, 0.0
+
+    @property
+    def calls(self) -> int:
+        """Calls of ``hvp``."""
+        return self.products
+
+    def apply(self, v: Array, out: Array) -> None:
+        """``out = hvp(w, v)``."""
+        before = v.copy() if not self.products else None
+        began = time.perf_counter()
+        try:
+            value = self._hvp(self._weights, v)
+        finally:
+            self.seconds += time.perf_counter() - began
+        self.products += 1
+        if before is not None and not bool((before == v).all()):
+            msg = "hvp wrote into the vector it was given; work on a copy: v = v.copy()"
+            raise ValueError(msg)
+        self.space.copy(self._returned.checked(value), out)
+
+    def error_along(self, v: Array) -> float:
+        """Return 0: nothing is known but rounding."""
+        return self.error
+
+
+class Differences:
+    r"""Central differences of the gradient along v: ``(g(w + h u) - g(w - h u)) / 2h``.
+
+    u is v of norm 1, and the product is multiplied by the norm of v again. Too long a
+    step is wrong by ``h^2 / 6`` times the third derivative of the gradient along u, too
+    short a one by the gradient's rounding over h. The step is therefore looked for: on
+    a ladder of steps, the one whose product differs least from that of the next rung.
+    That difference is the estimate of the error.
+
+    Parameters
+    ----------
+    space
+    weights : (n,)
+    loss_fn
+        ``w -> (loss, gradient)``.
+    seed
+        Of the direction in which the step is chosen: a random one, multiplied by the
+        operator once, so that the large eigenvalues count.
+    preparing
+        Called after each difference while the step is chosen.
+
+    Raises
+    ------
+    ValueError
+        If the callback returns no gradient, or none that is finite near the weights.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        weights: Array,
+        loss_fn: LossFn,
+        *,
+        seed: int,
+        preparing: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.space, self._weights, self._preparing = space, weights, preparing
+        self._objective = Objective(loss_fn, weights)
+        _, gradient, _ = self._objective.centre(weights)
+        if gradient is None:
+            msg = (
+                "loss_fn returns no gradient, and a product needs one: return (loss, "
+                "gradient), or give hvp="
+            )
+            raise ValueError(msg)
+        del gradient
+        self._x, self.products = space.empty(), 0
+        self._step, self.error = self._chosen(seed)
+        self.source = f"central differences of the gradient, step {self._step:.2g}"
+
+    @property
+    def calls(self) -> int:
+        """Calls of the callback."""
+        return self._objective.calls
+
+    @property
+    def seconds(self) -> float:
+        """Seconds inside the callback."""
+        return self._objective.seconds
+
+    def apply(self, v: Array, out: Array) -> None:
+        """``out`` = the product with v, to about `error` times the norm of v."""
+        self._difference(v, self._step, out)
+        self.products += 1
+
+    def error_along(self, v: Array) -> float:
+        """Return the error of the product with v, by that of half the step."""
+        whole, half = self.space.empty(), self.space.empty()
+        self._difference(v, self._step, whole)
+        self._difference(v, self._step / 2, half)
+        return max(self.error, self._distance(whole, half))
+
+    def _difference(self, v: Array, step: float, out: Array) -> None:
+        norm = math.sqrt(self.space.dot(v, v))
+        for sign in (1.0, -1.0):
+            self.space.copy(self._weights, self._x)
+            shift = [[sign * step / norm]]
+            self.space.combine(shift, v[None], self._x[None], beta=1.0)
+            _, gradient = self._objective(self._x)
+            assert gradient is not None  # the first call decided, and it is enforced
+            factor = [[sign * norm / (2 * step)]]
+            keep = 0.0 if sign > 0 else 1.0
+            self.space.combine(factor, gradient[None], out[None], beta=keep)
+
+    def _chosen(self, seed: int) -> tuple[float, float]:
+        """Return the best step and the error there."""
+        rounding = float(np.finfo(self.space.dtype).eps)
+        size = math.sqrt(self.space.dot(self._weights, self._weights))
+        start = rounding ** (1 / 3) * (1 + size) / LADDER
+        u = self._direction(seed, start)
+        shorter, longer = (self._walk(u, start, by) for by in (1 / LADDER, LADDER))
+        # A longer step must be clearly better: far out a loss may be flat.
+        error, step = shorter if shorter[0] <= 2 * longer[0] else longer
+        if not np.isfinite(error):
+            msg = (
+                "the gradients that loss_fn returns near the given weights are not "
+                "finite; check the weights, or give hvp="
+            )
+            raise ValueError(msg)
+        return step, error
+
+    def _direction(self, seed: int, step: float) -> Array:
+        """Return a unit vector in which large eigenvalues count."""
+        u, product = self.space.empty(), self.space.empty()
+        self.space.fill_normal(u, seed, Stream.STEP)
+        self._difference(u, step, product)
+        self._preparing()
+        size = self.space.dot(product, product)
+        chosen = product if np.isfinite(size) and size > 0 else u
+        norm = math.sqrt(self.space.dot(chosen, chosen))
+        out = self.space.empty()
+        self.space.combine([[1 / norm]], chosen[None], out[None])
+        return out
+
+    def _walk(self, u: Array, step: float, factor: float) -> tuple[float, float]:
+        """Return error and step of the best rung when walking one way on the ladder."""
+        here, there = self.space.empty(), self.space.empty()
+        self._difference(u, step, here)
+        best = (math.inf, step)
+        for _ in range(RUNGS):
+            self._difference(u, step * factor, there)
+            self._preparing()
+            found = (self._distance(here, there), max(step, step * factor))
+            if found[0] >= best[0] and np.isfinite(best[0]):
+                break
+            best = min(best, found)
+            step, here, there = step * factor, there, here
+        return best
+
+    def _distance(self, one: Array, other: Array) -> float:
+        gap = one.copy()
+        self.space.combine([[-1.0]], other[None], gap[None], beta=1.0)
+        distance = math.sqrt(self.space.dot(gap, gap))
+        return distance if np.isfinite(distance) else math.inf
+
+
+def is_asymmetric(gap: float, size: float, dimensions: int, error: float) -> bool:
+    """Return whether an operator is further from a symmetric one than errors explain.
+
+    Parameters
+    ----------
+    gap, size
+        ``||H - H^T||`` and ``||H||``, Frobenius, of the operator on some subspace.
+    dimensions
+        Of that subspace.
+    error
+        Of a product with a unit vector.
+    """
+    return gap > ASYMMETRY * size + 4 * math.sqrt(dimensions) * error
+
+
+def operator_for(
+    space: Space,
+    weights: Array,
+    loss_fn: LossFn | None,
+    hvp: Hvp | None,
+    *,
+    seed: int,
+    preparing: Callable[[], None] = lambda: None,
+) -> Operator:
+    """Return the exact product if there is one, else differences of the gradient.
+
+    ``preparing`` is called while the step of the differences is chosen.
+    """
+    if hvp is not None:
+        return Given(space, weights, hvp)
+    assert loss_fn is not None  # checked with the other arguments
+    return Differences(space, weights, loss_fn, seed=seed, preparing=preparing)

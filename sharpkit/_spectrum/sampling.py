@@ -1,0 +1,115 @@
+"""What the stochastic estimators share: when they look, and what an error bar holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import solve_triangular
+from scipy.special import stdtrit
+
+from sharpkit._inputs.types import Matrix
+from sharpkit._spectrum.operators import is_asymmetric
+
+FIRST_LOOK = 20  # products; fewer say too little about their own spread
+LOOKS_PER_DOUBLING = 2
+LEVEL = 0.95  # of the intervals
+ROUNDINGS = 4.0  # of ||A||_F, in a trace
+PARALLEL = 1e-5  # squared sine of an angle below which its inverse squared is rounding
+
+
+def looks(most: int) -> Iterator[int]:
+    """Yield the numbers of products to make an estimate at: 20, 28, 40, 57, ... most.
+
+    Fixed beforehand and few: who looks after each probe and stops where the error bar
+    is small stops where it is too small.
+    """
+    step = 0
+    while (products := round(FIRST_LOOK * 2 ** (step / LOOKS_PER_DOUBLING))) < most:
+        yield products
+        step += 1
+    yield most
+
+
+def quantile(degrees: float) -> float:
+    """Return how many standard errors a 95 % interval is wide to each side.
+
+    Student's t; infinitely many degrees of freedom are the normal law.
+    """
+    return float(stdtrit(degrees, (1 + LEVEL) / 2))
+
+
+def error_of_products(error: float, size: int, norm: float, rounding: float) -> float:
+    r"""Return what inexact products do to a trace.
+
+    ``sqrt(n error^2 + (4 eps ||A||_F)^2)``: the error of a product is taken for
+    a vector that points anywhere: it then changes ``v.Av`` of a probe,
+    ``||v||^2 = n``, by about ``error sqrt(n)``. No average over the probes is taken,
+    because their errors may be alike.
+
+    Parameters
+    ----------
+    error
+        Of a product with a unit vector, beside rounding.
+    size
+        n.
+    norm
+        An estimate of ``||A||_F``: the root mean square of ``||A v||`` over probes.
+    rounding
+        The machine epsilon of the vectors.
+    """
+    return math.hypot(math.sqrt(size) * error, ROUNDINGS * rounding * norm)
+
+
+def looks_asymmetric(h: Matrix, error: float) -> bool:
+    """Return whether ``H = Q^T A Q``, Q orthonormal, tells that A is not symmetric.
+
+    ``error`` is that of a product with a unit vector.
+    """
+    gap, size = float(np.linalg.norm(h - h.T)), float(np.linalg.norm(h))
+    return is_asymmetric(gap, size, len(h), error)
+
+
+class Directions(NamedTuple):
+    """What each probe alone contributes to the basis Q of ``Y = Q R``.
+
+    s : (p, p) float64
+        Column i has norm 1, and ``Q s_i`` is orthogonal to all columns of Y but the
+        i-th: without it Q is a basis of the others.
+    own : (p,) float64
+        ``s_i . r_i``, the i-th column's part along it.
+    cosines : (p, p) float64
+        ``S^T S``.
+    inverse_sines : (p, p) float64
+        ``1 / (1 - cosines^2)``, and 0 on the diagonal and for pairs so nearly parallel
+        that leaving out both says nothing.
+    """
+
+    s: Matrix
+    own: Matrix
+    cosines: Matrix
+    inverse_sines: Matrix
+
+
+def directions(r: Matrix, rounding: float) -> Directions:
+    """Return the directions that are lost when a probe, or a pair, is left out.
+
+    ``s_i = R^{-T} e_i``, normalised (Epperly, Tropp, Webber 2024, section 2.1).
+
+    Parameters
+    ----------
+    r : (p, p) float64
+        Upper triangular, and not singular.
+    rounding
+        The machine epsilon of the vectors.
+    """
+    s = solve_triangular(r, np.eye(len(r)), trans="T")
+    s /= np.linalg.norm(s, axis=0)
+    cosines = s.T @ s
+    sines = 1 - cosines**2
+    clear = sines > max(PARALLEL, math.sqrt(rounding))
+    np.fill_diagonal(clear, val=False)
+    inverse = np.where(clear, 1 / np.where(clear, sines, 1.0), 0.0)
+    return Directions(s, (s * r).sum(axis=0), cosines, inverse)

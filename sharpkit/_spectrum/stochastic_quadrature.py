@@ -1,0 +1,120 @@
+"""Stochastic Lanczos quadrature: nodes and weights of the spectrum of an operator.
+
+Golub and Welsch (1969); Ubaru, Chen and Saad, "Fast estimation of tr(f(A)) via
+stochastic Lanczos quadrature", SIAM J. Matrix Anal. Appl. 38 (2017).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from sharpkit._inputs.types import Matrix, Report
+from sharpkit._spectrum.basis import norm_of, scale
+from sharpkit._spectrum.lanczos import Lanczos
+from sharpkit._spectrum.operators import Operator, is_asymmetric
+from sharpkit._vectors.streams import Stream
+
+
+class Quadrature(NamedTuple):
+    """Nodes and weights, (probes, steps), ascending; and whether A looked asymmetric.
+
+    A probe whose Krylov space was closed early has weights 0 at the end.
+    """
+
+    nodes: Matrix
+    weights: Matrix
+    asymmetric: bool
+
+
+def quadrature(
+    operator: Operator,
+    *,
+    steps: int,
+    probes: int,
+    reorthogonalize: bool,
+    seed: int,
+    report: Report,
+) -> Quadrature:
+    """Run ``steps`` steps of Lanczos from each of ``probes`` random directions.
+
+    Memory: ``steps + 1`` vectors; 3 without re-orthogonalisation, where eigenvalues
+    that have converged come again as further nodes and share their weight.
+    """
+    process = (
+        _Kept(operator, steps, seed) if reorthogonalize else _Short(operator, seed)
+    )
+    nodes, weights = np.zeros((probes, steps)), np.zeros((probes, steps))
+    asymmetric = False
+    for probe in range(probes):
+        matrix = process.run(probe, steps, report)
+        asymmetric |= process.asymmetric
+        found, mix = np.linalg.eigh((matrix + matrix.T) / 2)
+        nodes[probe] = found[-1]
+        nodes[probe, : len(found)] = found
+        weights[probe, : len(found)] = mix[0] ** 2
+    return Quadrature(nodes, weights, asymmetric)
+
+
+class _Kept:
+    """Lanczos on an orthonormal basis."""
+
+    def __init__(self, operator: Operator, steps: int, seed: int) -> None:
+        rows = min(steps, operator.space.size)
+        self._operator, self._lanczos = operator, Lanczos(operator, rows, seed=seed)
+
+    @property
+    def asymmetric(self) -> bool:
+        """Whether the last run showed products that are not symmetric."""
+        return self._lanczos.asymmetric
+
+    def run(self, probe: int, steps: int, report: Report) -> Matrix:
+        """Return the operator restricted to the Krylov space of a probe."""
+        lanczos = self._lanczos
+        lanczos.begin()
+        while lanczos.columns < lanczos.rows and not lanczos.closed:
+            lanczos.step()
+            report(self._operator.products, float(probe + 1))
+        return lanczos.projected[: lanczos.columns, : lanczos.columns].copy()
+
+
+class _Short:
+    """The three-term recurrence, with nothing but three vectors."""
+
+    def __init__(self, operator: Operator, seed: int) -> None:
+        self._operator, self._seed = operator, seed
+        self.asymmetric = False
+        self._rows = [operator.space.empty(1) for _ in range(3)]
+
+    def run(self, probe: int, steps: int, report: Report) -> Matrix:
+        """Return the tridiagonal matrix of a probe."""
+        space, (before, here, image) = self._operator.space, self._rows
+        space.fill_normal(here[0], self._seed, Stream.RECURRENCE + probe)
+        scale(space, here, 1 / norm_of(space, here))
+        before.fill(0)
+        diagonal: list[float] = []
+        beside = [0.0]
+        back: list[float] = []  # what symmetry makes equal to `beside`
+        rounding = float(np.finfo(space.dtype).eps)
+        while len(diagonal) < min(steps, space.size):
+            self._operator.apply(here[0], image[0])
+            size = norm_of(space, image)
+            back.append(space.dot(before[0], image[0]))
+            space.combine([[-beside[-1]]], before, image, beta=1.0)
+            diagonal.append(space.dot(here[0], image[0]))
+            space.combine([[-diagonal[-1]]], here, image, beta=1.0)
+            report(self._operator.products, float(probe + 1))
+            left = norm_of(space, image)
+            if left <= 8 * rounding * size:
+                break
+            beside.append(left)
+            scale(space, image, 1 / left)
+            before, here, image = here, image, before
+        upper = np.array(beside[1 : len(diagonal)])
+        found = np.diag(diagonal) + np.diag(upper, 1) + np.diag(upper, -1)
+        gap = math.sqrt(2) * float(np.linalg.norm(upper - back[1:]))
+        norm, error = float(np.linalg.norm(found)), self._operator.error
+        self.asymmetric = is_asymmetric(gap, norm, len(found), error)
+        return found

@@ -1,0 +1,1 @@
+"""The vector space: kernels on every backend, and their reduction over ranks."""

@@ -1,0 +1,307 @@
+"""The kernels on a CUDA device, for CuPy arrays.
+
+What each does is written in `reference`. The CUDA source is compiled when a kernel of
+its dtype is first called; CuPy keeps the result on disk. Work is queued on CuPy's
+current stream of the current device, where the arrays must be; a function that returns
+numbers waits for them.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit._inputs.types import XpArray
+
+try:
+    import cupy
+except ImportError as error:
+    msg = f"{error}; CuPy comes with pip install 'sharpkit[cuda]'"
+    raise ImportError(msg) from error
+try:
+    cupy.cuda.runtime.getDeviceCount()  # an error if there are none
+except cupy.cuda.runtime.CUDARuntimeError as error:
+    msg = f"CuPy finds no CUDA device: {error}"
+    raise ImportError(msg) from error
+
+
+THREADS = 128  # as in sums.cuh
+# Numbers per row in a chunk, at least, and the largest number of chunks: enough blocks
+# to fill a GPU, few enough to add up in one more block. The sums depend on them, so
+# they never vary. Many pairs of rows bring blocks of their own and need fewer chunks.
+LENGTH, CHUNKS, FEWEST, PARTIAL = 2048, 1024, 64, 1 << 22
+REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
+FILES = ("elementwise.h", "sums.cuh", "kernels.cu")
+
+_int, _long = np.int32, np.uint64
+empty = cupy.empty  # what the callers' arrays are made with
+
+
+def gram(A: XpArray, B: XpArray) -> NDArray[np.float64]:
+    """Return A Bᵀ, (ka, kb) float64; see `reference.gram`."""
+    n = _common_length((), (A, B))
+    ka, kb = len(A), len(B)
+    if ka == 1 < kb:
+        return gram(B, A).T
+    if ka == kb == 1:
+        return _sums("gram_single", n, 1, (1, 1), A, A, B)
+    if kb == 1:
+        return _sums("gram_column", n, -(-ka // 8), (ka, 1), A, A, _int(ka), B)
+    same = A is B
+    down, across = -(-ka // 4), -(-kb // 4)
+    tiles = down * (down + 1) // 2 if same else down * across
+    args = A, _int(ka), B, _int(kb), _int(same)
+    return _sums("gram_square", n, tiles, (ka, kb), A, *args, symmetric=same)
+
+
+def combine(C: XpArray, B: XpArray, out: XpArray, beta: float = 0.0) -> None:
+    """Overwrite out with beta out + C B; see `reference.combine`."""
+    n = _common_length((), (B, out))
+    C = np.asarray(C, dtype=np.float64)
+    k, kb = len(out), len(B)
+    if C.shape != (k, kb):
+        msg = f"C has shape {C.shape}; give {(k, kb)}"
+        raise ValueError(msg)
+    rows, width = (1, 4) if k == 1 else (8, 2)
+    tiles = -(-k // rows)
+    padded = np.zeros((kb, tiles * rows))
+    padded[:, :k] = C.T
+    blocks = tiles * -(-n // (width * THREADS))
+    size = (_int(kb),) if k == 1 else (_int(k), _int(kb))
+    args = cupy.asarray(padded), B, *size, np.float64(beta), out
+    _launch("combine_one" if k == 1 else "combine_many", out, blocks, _long(n), *args)
+
+
+def box_radius(w: XpArray, eps: float, out: XpArray) -> None:
+    """Write eps (|w| + 1); see `reference.box_radius`."""
+    n = _common_length((w, out))
+    _launch("box_radius", w, _blocks(n), _long(n), w, _real(w, eps), out)
+
+
+def box_step(
+    w: XpArray,
+    eps: float,
+    z: XpArray,
+    d: XpArray,
+    t: float,
+    z_out: XpArray | None,
+    x_out: XpArray | None,
+) -> None:
+    """Write clip(z + t d, -r, r) and w plus that; see `reference.box_step`."""
+    _move("box_step", w, eps, z, d, _real(w, t), z_out, x_out)
+
+
+def box_toward(
+    w: XpArray,
+    eps: float,
+    z: XpArray,
+    d: XpArray,
+    share: float,
+    z_out: XpArray | None,
+    x_out: XpArray | None,
+) -> None:
+    """Go a share of the way to a corner of the box; see `reference.box_toward`."""
+    _move("box_toward", w, eps, z, d, np.float64(share), z_out, x_out)
+
+
+def box_free(w: XpArray, eps: float, z: XpArray, v: XpArray, out: XpArray) -> None:
+    """Keep v where z is strictly inside the box; see `reference.box_free`."""
+    n = _common_length((w, z, v, out))
+    _launch("box_free", w, _blocks(n), _long(n), w, _real(w, eps), z, v, out)
+
+
+def box_residual(w: XpArray, eps: float, z: XpArray, g: XpArray) -> float:
+    """Return max |clip(z + g, -r, r) - z|; see `reference.box_residual`."""
+    return _extreme("box_residual", "finish_largest", 0.0, w, eps, z, g)
+
+
+def box_reach(w: XpArray, eps: float, z: XpArray, d: XpArray) -> float:
+    """Return the longest step that stays in the box; see `reference.box_reach`."""
+    return _extreme("box_reach", "finish_smallest", math.inf, w, eps, z, d)
+
+
+def path_gram(
+    A: XpArray,
+    w: XpArray,
+    eps: float,
+    z: XpArray,
+    g: XpArray,
+    ts: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return the dot products along the projected path; see `reference.path_gram`."""
+    n = _common_length((w, z, g), (A,))
+    k, steps = len(A), len(ts)
+    tiles = -(-(k + 1) // 4) * -(-2 * steps // 4)
+    lengths = cupy.asarray(_real(w, ts))
+    args = A, _int(k), w, _real(w, eps), z, g, lengths, _int(steps)
+    total = _sums("path_gram", n, tiles, (k + 1, 2 * steps), w, *args)
+    pairs = total.reshape(k + 1, steps, 2).transpose(1, 0, 2)
+    return np.ascontiguousarray(pairs)
+
+
+def free_gram(A: XpArray, w: XpArray, eps: float, z: XpArray) -> NDArray[np.float64]:
+    """Return the dot products over the free coordinates; see `reference.free_gram`."""
+    n = _common_length((w, z), (A,))
+    k = len(A)
+    down = -(-k // 4)
+    args = A, _int(k), w, _real(w, eps), z
+    tiles = down * (down + 1) // 2
+    return _sums("free_gram", n, tiles, (k, k), w, *args, symmetric=True)
+
+
+def fill_signs(out: XpArray, seed: int, stream: int, offset: int) -> None:
+    """Write random signs; see `reference.fill_signs`."""
+    _fill("fill_signs", 128, out, seed, stream, offset)
+
+
+def fill_normal(out: XpArray, seed: int, stream: int, offset: int) -> None:
+    """Write standard normals, with the bits of `cpu.fill_normal`."""
+    _fill("fill_normal", 4, out, seed, stream, offset)
+
+
+def _move(
+    name: str,
+    w: XpArray,
+    eps: float,
+    z: XpArray,
+    d: XpArray,
+    amount: np.floating,
+    z_out: XpArray | None,
+    x_out: XpArray | None,
+) -> None:
+    outs = [out for out in (z_out, x_out) if out is not None]
+    n = _common_length((w, z, d, *outs))
+    null = [0 if out is None else out for out in (z_out, x_out)]
+    _launch(name, w, _blocks(n), _long(n), w, _real(w, eps), z, d, amount, *null)
+
+
+def _extreme(
+    name: str,
+    finish: str,
+    start: float,
+    w: XpArray,
+    eps: float,
+    z: XpArray,
+    d: XpArray,
+) -> float:
+    n = _common_length((w, z, d))
+    if n == 0:
+        return start
+    length, chunks = _cut(n, 1)
+    partial, result = cupy.empty(chunks), cupy.empty(1)
+    args = w, _real(w, eps), z, d, partial
+    _launch(name, w, chunks, _long(n), _long(length), *args)
+    _launch(finish, w, 1, partial, _int(chunks), result)
+    return float(result.get()[0])
+
+
+def _sums(
+    name: str,
+    n: int,
+    tiles: int,
+    shape: tuple[int, int],
+    like: XpArray,
+    *args: XpArray | np.generic,
+    symmetric: bool = False,
+) -> NDArray[np.float64]:
+    """Return sums over n numbers: per chunk by the kernel, then over the chunks."""
+    pairs = math.prod(shape)
+    if n == 0 or pairs == 0:
+        return np.zeros(shape)
+    length, chunks = _cut(n, pairs)
+    partial, total = cupy.empty(pairs * chunks), cupy.empty(pairs)
+    _launch(name, like, tiles * chunks, _long(n), _long(length), *args, partial)
+    rows = _int(shape[0] if symmetric else 0)
+    _launch("finish_sum", like, pairs, partial, _int(chunks), rows, total)
+    result: NDArray[np.float64] = total.get().reshape(shape)
+    return result
+
+
+def _cut(n: int, pairs: int) -> tuple[int, int]:
+    """Return length and number of the chunks for the sums of some pairs of rows."""
+    most = max(FEWEST, min(CHUNKS, PARTIAL // pairs))
+    length = max(LENGTH, -(-n // (most * THREADS)) * THREADS)
+    return length, -(-n // length)
+
+
+def _fill(
+    name: str, per_block: int, out: XpArray, seed: int, stream: int, offset: int
+) -> None:
+    n = _common_length((out,))
+    # The first random block may lie partly before the offset.
+    blocks = _blocks(-(-(n + offset % per_block) // per_block)) if n else 0
+    _launch(name, out, blocks, _long(n), out, *map(_long, (seed, stream, offset)))
+
+
+def _blocks(n: int) -> int:
+    return -(-n // THREADS)
+
+
+def _real(like: XpArray, value: float | NDArray[np.float64]) -> Any:
+    """Return a number or numbers in the vectors' dtype; infinite beyond its range."""
+    with np.errstate(over="ignore"):
+        return np.asarray(value, dtype=np.float64).astype(like.dtype)[()]
+
+
+def _common_length(vectors: Sequence[XpArray], blocks: Sequence[XpArray] = ()) -> int:
+    """Check what compiled code takes on trust; return the common length."""
+    arrays = [*vectors, *blocks]
+    for a in arrays:
+        if not isinstance(a, cupy.ndarray):
+            msg = f"got {type(a)}; give CuPy arrays"
+            raise TypeError(msg)
+        if a.dtype not in REALS:
+            msg = f"the arrays have dtype {a.dtype}; give float32 or float64"
+            raise TypeError(msg)
+        if not a.flags.c_contiguous:
+            msg = f"an array of shape {a.shape} is not C-contiguous"
+            raise ValueError(msg)
+    for ndim, group in ((1, vectors), (2, blocks)):
+        for a in group:
+            if a.ndim != ndim:
+                msg = f"an array has shape {a.shape}; give {ndim} dimension(s)"
+                raise ValueError(msg)
+    if len({(a.dtype, a.shape[-1]) for a in arrays}) > 1:
+        found = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
+        msg = f"the arrays differ in dtype or length: {found}"
+        raise ValueError(msg)
+    current = cupy.cuda.runtime.getDevice()
+    if any(a.device.id != current for a in arrays):
+        where = sorted({a.device.id for a in arrays})
+        msg = f"the arrays are on device {where}; the current one is {current}"
+        raise ValueError(msg)
+    n: int = arrays[0].shape[-1]
+    return n
+
+
+def _launch(name: str, like: XpArray, blocks: int, *args: XpArray | np.generic) -> None:
+    if blocks:
+        real = REALS[like.dtype]
+        kernel = _module(real).get_function(f"{name}_{real}")
+        kernel((blocks,), (THREADS,), args)
+
+
+@functools.cache
+def _module(real: str) -> Any:
+    """Return the kernels of a dtype, compiled for each device when they are first used.
+
+    The files go into one string: CuPy's disk cache does not see what is included.
+    """
+    text = "".join((_folder() / name).read_text() for name in FILES)
+    for name in FILES:
+        text = text.replace(f'#include "{name}"\n', "")
+    options = ("-std=c++17", "--fmad=false", f"-DSK_REAL={real}")
+    return cupy.RawModule(code=text.replace("#pragma once\n", ""), options=options)
+
+
+def _folder() -> Path:
+    """Return where the sources are: in the package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    inside = package / "csrc"
+    return inside if inside.is_dir() else package.parent / "csrc"

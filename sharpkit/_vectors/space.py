@@ -1,0 +1,193 @@
+"""`Space`: kernels and a reduction hook, all that an algorithm sees of its vectors."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sharpkit._inputs.types import Array
+from sharpkit._vectors.comm import Comm, Serial
+
+
+@dataclass
+class Count:
+    """Calls of one kernel, bytes it moved at least, and seconds."""
+
+    calls: int = 0
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+class Space:
+    """Vectors of one length and dtype, and the few verbs on them.
+
+    Blocks are (k, n), C-contiguous; whatever has size k lives on the host in float64.
+    Algorithms must never branch on a number that has not been reduced over the ranks.
+
+    Parameters
+    ----------
+    kernels
+        A backend module of `sharpkit._vectors.kernels`.
+    n
+        Local length of the vectors; `size` is the length over all ranks.
+    dtype
+        float32 or float64.
+    comm
+        Reductions over ranks; default: this process holds everything.
+    """
+
+    def __init__(
+        self, kernels: ModuleType, n: int, dtype: Any, comm: Comm | None = None
+    ) -> None:
+        self.kernels, self.n, self.dtype = kernels, n, np.dtype(dtype)
+        self.comm: Comm = comm or Serial()
+        self.size = int(self.comm.sum(np.array([float(n)]))[0])
+        self.counts: defaultdict[str, Count] = defaultdict(Count)
+
+    def empty(self, rows: int | None = None) -> Array:
+        """Return an uninitialised vector (n,), or block (rows, n), on the device."""
+        shape = (self.n,) if rows is None else (rows, self.n)
+        out: Array = self.kernels.empty(shape, self.dtype)
+        return out
+
+    def zeros(self) -> Array:
+        """Return a zero vector (n,)."""
+        out = self.empty()
+        out.fill(0)
+        return out
+
+    def copy(self, source: Array, out: Array) -> None:
+        """``out = source``, vectors."""
+        self.combine([[1.0]], source[None], out[None])
+
+    def gram(self, a: Array, b: Array) -> NDArray[np.float64]:
+        """Return the inner products ``a @ b.T`` over all ranks, (ka, kb)."""
+        return self.gram_sum([(a, b)])
+
+    def gram_sum(self, pieces: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
+        """Return the sum of ``a @ b.T`` over pieces (a, b), and over all ranks.
+
+        Every rank gives at least one piece, but not all equally many.
+        """
+        total: Any = 0.0
+        for a, b in pieces:
+            with self._counted("gram", a.nbytes + (0 if b is a else b.nbytes)):
+                total = total + self.kernels.gram(a, b)
+        return self.comm.sum(total)
+
+    def dot(self, a: Array, b: Array) -> float:
+        """Return the inner product of two vectors over all ranks."""
+        return float(self.gram(a[None], b[None])[0, 0])
+
+    def combine(self, c: Any, b: Array, out: Array, beta: float = 0.0) -> None:
+        """``out = beta out + c @ b`` for a small (k, kb) host matrix ``c``."""
+        moved = b.nbytes + out.nbytes * (2 if beta else 1)
+        with self._counted("combine", moved):
+            self.kernels.combine(np.asarray(c, np.float64), b, out, beta)
+
+    def box_radius(self, w: Array, eps: float, out: Array) -> None:
+        """``out = eps (|w| + 1)``, the half widths r of the box around w."""
+        with self._counted("box_radius", w.nbytes + out.nbytes):
+            self.kernels.box_radius(w, eps, out)
+
+    def box_step(
+        self,
+        w: Array,
+        eps: float,
+        z: Array,
+        d: Array,
+        t: float,
+        z_out: Array | None,
+        x_out: Array | None,
+    ) -> None:
+        """``z_out = clip(z + t d, -r, r)`` and ``x_out = w + z_out``, in one pass."""
+        with self._counted("box_step", _moved(w, z, d, z_out, x_out)):
+            self.kernels.box_step(w, eps, z, d, t, z_out, x_out)
+
+    def box_toward(
+        self,
+        w: Array,
+        eps: float,
+        z: Array,
+        d: Array,
+        share: float,
+        z_out: Array | None,
+        x_out: Array | None,
+    ) -> None:
+        """``z_out = (1 - share) z + share r sign(d)`` and ``x_out = w + z_out``."""
+        with self._counted("box_toward", _moved(w, z, d, z_out, x_out)):
+            self.kernels.box_toward(w, eps, z, d, share, z_out, x_out)
+
+    def box_free(self, w: Array, eps: float, z: Array, v: Array, out: Array) -> None:
+        """``out = v`` where ``|z| < r``, else 0."""
+        with self._counted("box_free", _moved(w, z, v, out)):
+            self.kernels.box_free(w, eps, z, v, out)
+
+    def box_residual(self, w: Array, eps: float, z: Array, g: Array) -> float:
+        """Return ``max |clip(z + g, -r, r) - z|`` over all ranks."""
+        with self._counted("box_residual", _moved(w, z, g)):
+            local = self.kernels.box_residual(w, eps, z, g)
+        return float(self.comm.max(np.array([local]))[0])
+
+    def box_reach(self, w: Array, eps: float, z: Array, d: Array) -> float:
+        """Return the largest t with ``|z + t d| <= r``, over all ranks."""
+        with self._counted("box_reach", _moved(w, z, d)):
+            local = self.kernels.box_reach(w, eps, z, d)
+        return -float(self.comm.max(np.array([-local]))[0])
+
+    def path_gram(
+        self, a: Array, w: Array, eps: float, z: Array, g: Array, ts: Any
+    ) -> NDArray[np.float64]:
+        """Return ``[a; g] v`` and ``[a; g] u`` at each t, (T, k + 1, 2).
+
+        ``u = clip(z + t g, -r, r) - z``; v is g where that path still moves, else 0.
+        """
+        with self._counted("path_gram", _moved(a, w, z, g)):
+            local = self.kernels.path_gram(a, w, eps, z, g, np.asarray(ts, np.float64))
+        return self.comm.sum(local)
+
+    def free_gram(
+        self, a: Array, w: Array, eps: float, z: Array
+    ) -> NDArray[np.float64]:
+        """Return ``a F a.T`` over all ranks, F = 1 where ``|z| < r``, else 0."""
+        with self._counted("free_gram", _moved(a, w, z)):
+            local = self.kernels.free_gram(a, w, eps, z)
+        return self.comm.sum(local)
+
+    def fill_signs(self, out: Array, seed: int, stream: int, begin: int = 0) -> None:
+        """Fill with random signs, a hash of (seed, stream, global index).
+
+        ``out`` holds the local coordinates from ``begin`` on.
+        """
+        with self._counted("fill_signs", out.nbytes):
+            self.kernels.fill_signs(out, seed, stream, self.comm.offset + begin)
+
+    def fill_normal(self, out: Array, seed: int, stream: int, begin: int = 0) -> None:
+        """Fill with standard normals, a hash of (seed, stream, global index).
+
+        ``out`` holds the local coordinates from ``begin`` on.
+        """
+        with self._counted("fill_normal", out.nbytes):
+            self.kernels.fill_normal(out, seed, stream, self.comm.offset + begin)
+
+    @contextmanager
+    def _counted(self, name: str, moved: int) -> Iterator[None]:
+        began = time.perf_counter()
+        yield
+        count = self.counts[name]
+        count.calls += 1
+        count.bytes += moved
+        count.seconds += time.perf_counter() - began
+
+
+def _moved(*arrays: Array | None) -> int:
+    """Return the bytes that one pass over these arrays moves at least."""
+    return sum(array.nbytes for array in arrays if array is not None)

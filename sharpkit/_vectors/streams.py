@@ -1,0 +1,28 @@
+"""The streams of random numbers: one for each purpose, so that no two correlate."""
+
+from __future__ import annotations
+
+import enum
+
+
+@enum.unique
+class Stream(enum.IntEnum):
+    """Where the random vectors of a purpose begin; a vector adds its index to that.
+
+    The numbers are part of every measurement: another number means other bits.
+    """
+
+    SUBSPACE = 1 << 32
+    """The columns of a random subspace."""
+    CORNERS = 1 << 33
+    """Corners of the box from which the ascent starts."""
+    BASIS = 1 << 34
+    """Vectors with which a basis begins, or goes on where a space is closed."""
+    PROBES = 1 << 35
+    """Probes of the stochastic estimators."""
+    RECURRENCE = 1 << 36
+    """Probes of the Lanczos recurrence that keeps no basis."""
+    STEP = 1 << 37
+    """The direction in which the step of a difference is chosen."""
+    CHECK = 1 << 38
+    """The directions in which a loss is checked."""

@@ -1,1 +1,0 @@
-"""One algorithm per file, each written once, on `Space` and `Box` alone."""

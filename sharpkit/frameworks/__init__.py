@@ -1,1 +1,0 @@
-"""Models of other libraries: flat weights and a loss with exact products."""

@@ -1,0 +1,6 @@
+"""JAX: a pure loss and a pytree become flat weights and a loss with exact products."""
+
+from sharpkit.jax.build import problem
+from sharpkit.jax.callback import Problem
+
+__all__ = ["Problem", "problem"]

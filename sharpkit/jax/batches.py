@@ -1,0 +1,162 @@
+"""The data as an iterable of batches, cut into pieces that fit the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.tree_util import (
+    all_leaves,
+    keystr,
+    tree_flatten_with_path,
+    tree_leaves,
+    tree_map,
+    tree_map_with_path,
+)
+
+from sharpkit.jax.layout import as_array
+
+Batch = Any  # a pytree of arrays
+
+
+class Batches:
+    """Pairs of a batch and its number of rows, again at every pass.
+
+    The number is that of the arrays' common first dimension, None if they have none.
+
+    Parameters
+    ----------
+    data
+        A pytree of arrays, or an iterable of pytrees; see `frameworks.jax.problem`.
+    micro_batch
+        The most rows at once; None: each batch as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``data`` can only be passed over once, or is neither kind.
+    """
+
+    def __init__(self, data: Any, micro_batch: int | None) -> None:
+        self._micro_batch = micro_batch
+        self._batches: Iterable[Batch] = data
+        if not isinstance(data, list) and _is_pytree(data):
+            whole = _converted("data", data)
+            _require_rows(whole)
+            if micro_batch is None:  # on the device once and for all
+                whole = tree_map(jnp.asarray, whole)
+            self._batches = [whole]
+        else:
+            _require_iterable(data)
+        if isinstance(data, list):
+            _require_batches(data)
+
+    def __iter__(self) -> Iterator[tuple[Batch, int | None]]:
+        for index, each in enumerate(self._batches):
+            batch = _converted(f"batch {index} of data", each)
+            rows = _rows(batch)
+            if self._micro_batch is None:
+                yield batch, rows
+            elif rows is None:
+                msg = (
+                    f"micro_batch={self._micro_batch}, but the arrays of batch {index} "
+                    f"of data have shapes {_shapes(batch)}, of no common first "
+                    "dimension to cut; give micro_batch=None and smaller batches"
+                )
+                raise ValueError(msg)
+            else:
+                for start in range(0, rows, self._micro_batch):
+                    size = min(self._micro_batch, rows - start)
+                    yield _cut(batch, start, size), size
+
+
+def _is_pytree(data: Any) -> bool:
+    """Return whether ``data`` is arrays, or a container that JAX looks into."""
+    return hasattr(data, "__array__") or not all_leaves([data])
+
+
+def _converted(name: str, batch: Batch) -> Batch:
+    def converted(path: Any, leaf: Any) -> Any:
+        if isinstance(leaf, bool | int | float | complex):
+            return leaf
+        return as_array(f"{name}{keystr(path)}", leaf)
+
+    return tree_map_with_path(converted, batch)
+
+
+def _rows(batch: Batch) -> int | None:
+    sizes = {shape[0] for shape in _shapes(batch) if shape}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def _shapes(batch: Batch) -> list[tuple[int, ...]]:
+    return [tuple(getattr(leaf, "shape", ())) for leaf in tree_leaves(batch)]
+
+
+def _cut(batch: Batch, start: int, size: int) -> Batch:
+    def rows(leaf: Any) -> Any:
+        if not getattr(leaf, "shape", ()):
+            return leaf
+        if isinstance(leaf, jax.Array):  # with the start as an operand: compiled once
+            return jax.lax.dynamic_slice_in_dim(leaf, start, size)
+        return leaf[start : start + size]
+
+    return batch if _rows(batch) == size else tree_map(rows, batch)
+
+
+def _require_rows(data: Any) -> None:
+    leaves = tree_flatten_with_path(data)[0]
+    rows: int | None = None
+    for path, leaf in leaves:
+        shape = tuple(getattr(leaf, "shape", ()))
+        if not shape:
+            msg = (
+                f"data{keystr(path)} is a single number; each array of data has one "
+                "row per sample: let the loss close over constants"
+            )
+            raise ValueError(msg)
+        rows = shape[0] if rows is None else rows
+        if shape[0] != rows:
+            msg = (
+                f"data{keystr(path)} has {shape[0]} rows, the array before it {rows}; "
+                "give one row per sample everywhere, or batches as a list"
+            )
+            raise ValueError(msg)
+    if not rows:
+        msg = "data has no rows; give at least one sample"
+        raise ValueError(msg)
+
+
+def _require_iterable(data: Any) -> None:
+    name = type(data).__name__
+    if not isinstance(data, Iterable):
+        msg = (
+            f"data is of type {name}; give arrays (one, or a tuple or dict of them), "
+            "or an iterable of batches"
+        )
+        raise TypeError(msg)
+    if isinstance(data, Iterator):
+        msg = (
+            f"data is an iterator ({name}), exhausted after one pass, and a "
+            "measurement takes many; give a list of the batches, or an object that "
+            "starts anew in __iter__"
+        )
+        raise TypeError(msg)
+
+
+def _require_batches(data: list[Any]) -> None:
+    # A list of x and y is a slip: it would be taken for two batches.
+    if not data:
+        msg = "data is an empty list; give at least one batch"
+        raise ValueError(msg)
+    bare = [each for each in data if hasattr(each, "__array__")]
+    kinds = {(tuple(each.shape[1:]), str(each.dtype)) for each in bare}
+    if len(kinds) > 1:
+        shapes = ", ".join(str(tuple(each.shape)) for each in bare[:4])
+        msg = (
+            f"data is a list of bare arrays of shapes {shapes}; a list holds batches: "
+            "give a tuple (inputs, targets) of arrays, or a list of such tuples"
+        )
+        raise ValueError(msg)

@@ -1,0 +1,6 @@
+"""A PyTorch module, its loss and its data as a problem that every measure takes."""
+
+from sharpkit.torch.making import problem
+from sharpkit.torch.problems import Problem
+
+__all__ = ["Problem", "problem"]

@@ -1,0 +1,199 @@
+"""The data, batch by batch, as often as they are asked for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from operator import length_hint
+from typing import Any
+
+import torch
+from torch.nn.utils.rnn import PackedSequence
+
+from sharpkit._inputs.checks import at_least
+
+
+class Batches:
+    """Batches on the parameters' device, floating tensors in their dtype.
+
+    Parameters
+    ----------
+    data
+        ``(inputs, targets)``, a tensor, or a mapping of tensors, all of as many rows;
+        or an iterable of batches.
+    micro_batch
+        Rows at a time, of tensors; None: all.
+    pairs
+        Whether batches are pairs ``(inputs, targets)``: a list of two tensors is then
+        one of them, otherwise it is two batches.
+
+    Attributes
+    ----------
+    count
+        Batches of one pass; None as long as that is not known.
+    """
+
+    def __init__(
+        self, data: Any, micro_batch: Any, device: Any, dtype: Any, *, pairs: bool
+    ) -> None:
+        self._data, self._device, self._dtype = data, device, dtype
+        batches = isinstance(data, list) and not pairs
+        self._rows = _common_rows(data) if _is_rows(data) and not batches else None
+        self.count: int | None = None
+        if self._rows is None:
+            _require_iterable(data, micro_batch)
+            return
+        self._step = self._rows
+        if micro_batch is not None:
+            self._step = at_least("micro_batch", micro_batch, 1)
+        self.count = -(-self._rows // self._step)
+
+    def __iter__(self) -> Iterator[Any]:
+        count = 0
+        for batch in self._pieces():
+            yield _moved(batch, self._device, self._dtype)
+            count += 1
+        if not count:
+            msg = "data gave no batch; give at least one, at every pass"
+            raise ValueError(msg)
+        self.count = count
+
+    def _pieces(self) -> Iterator[Any]:
+        if self._rows is None:
+            yield from self._data
+            return
+        for start in range(0, self._rows, self._step):
+            yield _cut(self._data, slice(start, start + self._step))
+
+
+def rows(batch: Any) -> int:
+    """Return the samples of a batch: of its targets, else of its first tensor.
+
+    Raises
+    ------
+    TypeError
+        If they cannot be counted.
+    """
+    nested = batch[::-1] if is_pair(batch) else batch
+    first = next(tensors(nested), None)
+    if first is None or not first.dim():
+        what = "no tensor" if first is None else "a tensor of no dimension"
+        msg = (
+            f"a batch is of type {type(batch).__name__} and has {what} to count its "
+            "samples by; give tensors whose first dimension counts them, or a "
+            "loss(model, batch) that returns (mean loss, weight)"
+        )
+        raise TypeError(msg)
+    return int(first.shape[0])
+
+
+def is_pair(batch: Any) -> bool:
+    """Return whether a batch looks like ``(inputs, targets)``."""
+    return isinstance(batch, (tuple, list)) and len(batch) == 2
+
+
+def tensors(value: Any) -> Iterator[Any]:
+    """Yield the tensors of nested tuples, lists and mappings."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from tensors(part)
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from tensors(part)
+
+
+def _is_rows(data: Any) -> bool:
+    """Return whether data are tensors to be cut, rather than batches."""
+    if is_pair(data):
+        inputs, targets = data
+        nested = isinstance(inputs, (tuple, list)) and all(
+            isinstance(part, torch.Tensor) for part in inputs
+        )
+        single = isinstance(inputs, (torch.Tensor, Mapping))
+        return isinstance(targets, torch.Tensor) and (single or nested)
+    return isinstance(data, (torch.Tensor, Mapping))
+
+
+def _common_rows(data: Any) -> int:
+    shapes = [tuple(tensor.shape) for tensor in tensors(data)]
+    counts = {shape[:1] for shape in shapes}
+    if len(counts) != 1 or counts == {()}:
+        msg = (
+            f"data has tensors of shapes {', '.join(map(str, shapes)) or 'none'}; give "
+            "tensors with one first dimension, the samples"
+        )
+        raise ValueError(msg)
+    count = int(shapes[0][0])
+    if not count:
+        msg = "data is empty; give at least one sample"
+        raise ValueError(msg)
+    return count
+
+
+def _require_iterable(data: Any, micro_batch: Any) -> None:
+    plain = isinstance(data, tuple) and data
+    if plain and all(isinstance(part, torch.Tensor) for part in data):
+        msg = (
+            f"data is a tuple of {len(data)} tensors; give (inputs, targets), where "
+            "inputs may be a tuple, or a list of batches"
+        )
+        raise TypeError(msg)
+    per_sample = isinstance(data, torch.utils.data.Dataset) and not isinstance(
+        data, torch.utils.data.IterableDataset
+    )
+    if per_sample or not isinstance(data, Iterable):
+        msg = (
+            f"data is of type {type(data).__name__}; give (inputs, targets), a "
+            "torch.utils.data.DataLoader, or another iterable of batches"
+        )
+        raise TypeError(msg)
+    if isinstance(data, Iterator):
+        msg = (
+            f"data is a {type(data).__name__}, which is empty after one pass; give "
+            "what can be passed over again, such as list(data)"
+        )
+        raise TypeError(msg)
+    if micro_batch is not None:
+        msg = (
+            f"micro_batch={micro_batch!r} cuts tensors, and data comes in batches "
+            "already; set the size of those instead"
+        )
+        raise ValueError(msg)
+    if not length_hint(data, 1):
+        msg = "data is empty; give at least one batch"
+        raise ValueError(msg)
+
+
+def _cut(value: Any, part: slice) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value[part]
+    if isinstance(value, Mapping):
+        return {key: _cut(item, part) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return tuple(_cut(item, part) for item in value)
+    return value
+
+
+def _moved(value: Any, device: Any, dtype: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        # autograd keeps none that were made in inference mode
+        own = value.clone() if value.is_inference() else value
+        kind = dtype if own.is_floating_point() else own.dtype
+        return own.to(device=device, dtype=kind)
+    if isinstance(value, PackedSequence):
+        return value.to(device, dtype)
+    if isinstance(value, MutableMapping):
+        moved = copy.copy(value)
+        for key, item in value.items():
+            moved[key] = _moved(item, device, dtype)
+        return moved
+    if isinstance(value, Mapping):
+        return {key: _moved(item, device, dtype) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        items = [_moved(item, device, dtype) for item in value]
+        if hasattr(value, "_fields"):  # a named tuple
+            return type(value)(*items)
+        return items if isinstance(value, list) else tuple(items)
+    return value

@@ -1,0 +1,219 @@
+"""Exact products with the Hessian and the Gauss-Newton matrix of the mean loss."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from sharpkit.torch.evaluation import Evaluation
+
+grad = torch.autograd.grad
+
+# (vector, whether the graph must last) -> product
+Apply = Callable[[Any, bool], Any]
+# (evaluation, flat leaf, batch) -> product at the leaf, and the batch's weight
+Build = Callable[[Evaluation, Any, Any], tuple[Apply, float] | None]
+
+# What torch says, in one operator or another, where it has no second derivative.
+MISSING = re.compile(
+    r"derivative for .* not implemented|double[ -]?backward|differentiate twice",
+    re.IGNORECASE,
+)
+ASYMMETRY = 1e-3  # as in sharpkit._spectrum.operators
+ONCE = "torch::autograd::Error"  # a node that once_differentiable leaves in a graph
+
+
+class Products:
+    """Double backward passes: one retained graph for one batch, else batch by batch.
+
+    Parameters
+    ----------
+    evaluation
+    """
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+        self._plain = False  # whether only kernels that torch can differentiate twice
+        self._retained: tuple[Build, Any, Apply] | None = None
+
+    def hessian(self, w: Any, v: Any) -> Any:
+        """Return ``H(w) v``."""
+        return self._product(_hessian, w, v)
+
+    def gauss_newton(self, w: Any, v: Any) -> Any:
+        """Return ``J^T H_loss J v``."""
+        return self._product(_gauss_newton, w, v)
+
+    @cached_property
+    def lacking(self) -> str | None:
+        """What torch says if it has no second derivative; tried on the first batch.
+
+        Kernels without one are left out from then on if that is enough.
+        """
+        reason = None
+        for plain in (False, True):
+            self._plain = plain
+            try:
+                self._try()
+            except RuntimeError as error:
+                reason = str(error).strip().split("\n")[0]
+                if not MISSING.search(reason):
+                    raise
+            else:
+                return None
+        return reason
+
+    def release(self) -> None:
+        """Drop the retained graph."""
+        self._retained = None
+
+    def release_unless(self, w: Any) -> None:
+        """Drop the retained graph if it is one of other weights."""
+        if self._retained is not None and not torch.equal(w, self._retained[1]):
+            self._retained = None
+
+    def _product(self, build: Build, w: Any, v: Any) -> Any:
+        self.release_unless(w)
+        if self._retained is not None and self._retained[0] is not build:
+            self._retained = None
+        evaluation = self._evaluation
+        with evaluation.running(), self._kernels():
+            if self._retained is None and evaluation.batches.count == 1:
+                self._retain(build, w)
+            if self._retained is not None:
+                _, leaf, apply = self._retained
+                evaluation.put(leaf)  # for layers that run again in a backward pass
+                return apply(v, True)
+            product, weights = torch.zeros_like(w), 0.0
+            for batch in evaluation.batches:
+                weights += self._add(build, w, batch, v, product)
+            return product.div_(checked_total(weights))
+
+    def _retain(self, build: Build, w: Any) -> None:
+        leaf = w.clone().requires_grad_()
+        for batch in self._evaluation.batches:
+            built = build(self._evaluation, leaf, batch)
+            checked_total(built[1] if built else 0.0)
+            if built:
+                self._retained = build, leaf, built[0]
+
+    def _add(self, build: Build, w: Any, batch: Any, v: Any, out: Any) -> float:
+        built = build(self._evaluation, w.detach().requires_grad_(), batch)
+        if built is None:
+            return 0.0
+        apply, weight = built
+        out.add_(apply(v, False), alpha=weight)
+        return weight
+
+    def _try(self) -> None:
+        evaluation = self._evaluation
+        with evaluation.running(), self._kernels():
+            leaf = evaluation.values.weights.clone().requires_grad_()
+            for batch in evaluation.batches:
+                found = evaluation.loss(leaf, batch)
+                if found is None:
+                    continue
+                # What differentiates once must see that a second time may come.
+                one = torch.ones_like(found[0], requires_grad=True)
+                (gradient,) = grad(found[0], leaf, one, create_graph=True)
+                if any(node.name() == ONCE for node in _nodes(gradient)):
+                    msg = "an autograd.Function does not differentiate twice"
+                    raise RuntimeError(msg)
+                _require_symmetric(gradient, leaf)
+                return
+
+    @contextmanager
+    def _kernels(self) -> Iterator[None]:
+        """Use kernels that can be differentiated twice: fused attention cannot."""
+        switches = torch.backends.cudnn, torch.backends.mkldnn
+        before = [switch.enabled for switch in switches]
+        try:
+            if self._plain:
+                for switch in switches:
+                    switch.enabled = False
+            with sdpa_kernel(SDPBackend.MATH):
+                yield
+        finally:
+            for switch, enabled in zip(switches, before, strict=True):
+                switch.enabled = enabled
+
+
+def _hessian(
+    evaluation: Evaluation, leaf: Any, batch: Any
+) -> tuple[Apply, float] | None:
+    found = evaluation.loss(leaf, batch)
+    if found is None:
+        return None
+    loss, weight = found
+    (gradient,) = grad(loss, leaf, create_graph=True)
+    return lambda v, keep: _derivative(gradient, leaf, v, keep), weight
+
+
+def _gauss_newton(
+    evaluation: Evaluation, leaf: Any, batch: Any
+) -> tuple[Apply, float] | None:
+    found = evaluation.output_loss(leaf, batch)
+    if found is None:
+        return None
+    output, point, loss, weight = found
+    # J v is the derivative of J^T u times v by u: no forward mode is needed.
+    dual = torch.zeros_like(output, requires_grad=True)
+    (back,) = grad(output, leaf, dual, create_graph=True)
+    (slope,) = grad(loss, point, create_graph=True)
+
+    def apply(v: Any, keep: bool) -> Any:
+        moved = _derivative(back, dual, v, keep)
+        bent = _derivative(slope, point, moved, keep)
+        return _derivative(output, leaf, bent, keep)
+
+    return apply, weight
+
+
+def checked_total(weight: float) -> float:
+    """Return the weight of all batches; raise if nothing counts."""
+    if not weight > 0:
+        msg = (
+            "no target of the data counts: all are ignored, or of weight 0; give data "
+            "with targets"
+        )
+        raise ValueError(msg)
+    return weight
+
+
+def _require_symmetric(gradient: Any, leaf: Any) -> None:
+    """Raise if some operator's second derivative is wrong: torch has such ones."""
+    draw = torch.Generator().manual_seed(0)
+    u, v = torch.randn(2, leaf.numel(), generator=draw).to(leaf)
+    hu = _derivative(gradient, leaf, u, True)
+    hv = _derivative(gradient, leaf, v, False)
+    # of normal vectors: the norms of H - H^T and of H, about
+    if (u @ hv - v @ hu).abs() > ASYMMETRY * (hu.norm() + hv.norm()):
+        msg = "double backward is not symmetric: an operator's second derivative is off"
+        raise RuntimeError(msg)
+
+
+def _derivative(of: Any, by: Any, along: Any, keep: bool) -> Any:
+    """Return the derivative of ``of`` by ``by``, times ``along``; 0 for a constant."""
+    if not of.requires_grad:
+        return torch.zeros_like(by)
+    (found,) = grad(
+        of, by, along, retain_graph=keep, allow_unused=True, materialize_grads=True
+    )
+    return found.detach()
+
+
+def _nodes(tensor: Any) -> Iterator[Any]:
+    """Yield the nodes of a tensor's graph."""
+    seen, left = set(), [tensor.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            left += [below for below, _ in node.next_functions]
+            yield node

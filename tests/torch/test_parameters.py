@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import copy
+
+import pytest
+from torch_cases import case, direction, truth
+from torch_required import torch
+
+from sharpkit import SharpkitWarning
+from sharpkit.torch import Problem, problem
+
+nn = torch.nn
+
+
+def flat(model, names):
+    named = dict(model.named_parameters())
+    return torch.cat([named[name].detach().reshape(-1) for name in names])
+
+
+def test_layers(watch):
+    own = case("frozen_and_unused")
+    p = problem(watch(own.model), own.loss, own.data)
+    assert isinstance(p, Problem)
+    sizes = {"scale": 1, "first": 25, "unused": 12, "last": 18}
+    assert {name: part.stop - part.start for name, part in p.layers.items()} == sizes
+    assert [part.start for part in p.layers.values()] == [0, 1, 26, 38]
+    w = p.weights
+    for name, part in p.layers.items():
+        names = [x for x, _ in own.model.named_parameters() if x.startswith(name)]
+        assert torch.equal(w[part], flat(own.model, names))
+    gradient, product = p(w)[1], p.hvp(w, direction(w.numel()))
+    for vector in (gradient, product):
+        assert not vector[p.layers["unused"]].any()
+        assert all(vector[p.layers[name]].any() for name in ("scale", "first", "last"))
+    assert repr(p) == (
+        "Problem(n=56, 4 layers, torch.float64, cpu, batch_norm='running')"
+    )
+
+
+def test_tied_parameters_count_once(watch):
+    own = case("tied_language")
+    p = problem(watch(own.model), own.loss, own.data)
+    assert "head" not in p.layers
+    assert p.layers["embed"] == slice(0, 24)
+    by_other = problem(own.model, own.loss, own.data, parameters="head.*")
+    assert by_other.layers == {"embed": slice(0, 24)}
+    assert torch.equal(by_other.weights, p.weights[:24])
+    assert torch.allclose(by_other(by_other.weights)[1], p(p.weights)[1][:24])
+
+
+CHOICES = {
+    "a pattern": ("first.*", ["first.weight", "first.bias"]),
+    "a name": (["last.bias"], ["last.bias"]),
+    "a frozen one": (["second.weight"], ["second.weight"]),
+    "several": (["last.*", "first.bias"], ["first.bias", "last.weight", "last.bias"]),
+    "biases": ("*.bias", ["first.bias", "second.bias", "unused.bias", "last.bias"]),
+    "a function": (
+        lambda name: name in ("scale", "second.bias"),
+        ["scale", "second.bias"],
+    ),
+}
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("micro_batch", [None, 4])
+def test_choice(watch, choice, micro_batch):
+    own = case("frozen_and_unused")
+    chosen, names = CHOICES[choice]
+    p = problem(
+        watch(own.model), own.loss, own.data, parameters=chosen, micro_batch=micro_batch
+    )
+    assert torch.equal(p.weights, flat(own.model, names))
+    w = p.weights + 0.1
+    model = copy.deepcopy(own.model).eval()
+    tensors = [dict(model.named_parameters())[name] for name in names]
+    for tensor in tensors:
+        tensor.requires_grad_()
+    nn.utils.vector_to_parameters(w.clone(), tensors)
+    loss = own.loss(model(own.inputs), own.targets)
+    slope = torch.autograd.grad(
+        loss, tensors, allow_unused=True, materialize_grads=True
+    )
+    found, gradient = p(w)
+    assert found == pytest.approx(float(loss.detach()), rel=1e-12)
+    assert torch.allclose(gradient, torch.cat([part.reshape(-1) for part in slope]))
+    v, h = direction(w.numel()), 1e-6
+    difference = (p(w + h * v)[1] - p(w - h * v)[1]) / (2 * h)
+    assert torch.allclose(p.hvp(w, v), difference, rtol=1e-5, atol=1e-8)
+
+
+BAD = [
+    ("frist.*", ValueError, r"'frist\.\*' matches no parameter; there are: scale, fi"),
+    (["first.*", "x"], ValueError, "parameters='x' matches no parameter; there are"),
+    (lambda name: False, ValueError, "returned False for every name; choose some of"),
+    ([], TypeError, r"parameters=\[\]; give names or patterns"),
+    ([3], TypeError, r"parameters=\[3\]; give names or patterns"),
+]
+
+
+@pytest.mark.parametrize(("choice", "error", "match"), BAD)
+def test_choices_that_cannot_be_used(watch, choice, error, match):
+    own = case("frozen_and_unused")
+    with pytest.raises(error, match=match):
+        problem(watch(own.model), own.loss, own.data, parameters=choice)
+
+
+def test_many_names_are_shortened(watch):
+    model = watch(nn.Sequential(*[nn.Linear(1, 1) for _ in range(9)]))
+    with pytest.raises(ValueError, match=r"0\.weight, .* 3\.bias and 10 more$"):
+        problem(model, nn.MSELoss(), (torch.ones(2, 1),) * 2, parameters="x")
+
+
+def complex_model():
+    model = nn.Linear(2, 1)
+    model.weight = nn.Parameter(model.weight.detach() * 1j)
+    return model
+
+
+MODELS = [
+    (lambda: nn.Tanh(), ValueError, "no parameter .* requires a gradient; .*none at"),
+    (
+        lambda: nn.Linear(2, 1).requires_grad_(False),
+        ValueError,
+        "no parameter of the model requires a gradient; .* of: weight, bias",
+    ),
+    (complex_model, TypeError, r"parameter weight is torch\.complex64; only real flo"),
+    (lambda: nn.LazyLinear(1), ValueError, "weight has no values yet; run the model"),
+    (lambda: nn.Linear(2, 1, device="meta"), ValueError, "weight has no values yet"),
+    (lambda: torch.tanh, TypeError, "model is of type .*; give a torch.nn.Module"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "match"), MODELS)
+def test_models_that_cannot_be_used(make, error, match):
+    with pytest.raises(error, match=match):
+        problem(make(), nn.MSELoss(), (torch.ones(3, 2), torch.ones(3, 1)))
+
+
+def test_scripted_models_are_refused():
+    class Scripted(torch.jit.ScriptModule):
+        pass
+
+    model = nn.Sequential(nn.Linear(2, 1), Scripted())
+    with pytest.raises(TypeError, match=r"scripted module; give the torch\.nn\.Module"):
+        problem(model, nn.MSELoss(), (torch.ones(3, 2), torch.ones(3, 1)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ["layer_norm_mlp", "conv_batch_norm", "lstm"])
+def test_half_precision_is_measured_wider(watch, name, dtype):
+    own = case(name, dtype=dtype)
+    watch(own.model)
+    with pytest.warns(SharpkitWarning, match=rf"parameters of {dtype}, in which") as w:
+        p = problem(own.model, own.loss, own.data)
+    assert len(w) == 1
+    assert p.weights.dtype == torch.float32
+    wide = case(name, dtype=dtype)
+    wide.model.double()
+    expected, slope = problem(wide.model, wide.loss, wide.data)(p.weights.double())
+    loss, gradient = p(p.weights)
+    assert loss == pytest.approx(expected, rel=1e-5)
+    scale = float(slope.abs().max())
+    assert torch.allclose(gradient.double(), slope, rtol=1e-4, atol=1e-5 * scale)
+    assert p.hvp(p.weights, p.weights).dtype == torch.float32
+    quiet = problem(own.model, own.loss, own.data, dtype=torch.float32)
+    assert quiet(p.weights)[0] == loss
+
+
+@pytest.mark.filterwarnings("ignore::sharpkit.SharpkitWarning")
+def test_load_rounds_to_half():
+    own = case("regression", dtype=torch.bfloat16)
+    p = problem(own.model, own.loss, own.data)
+    w = p.weights + 0.001
+    p.load(w)
+    found = torch.cat([x.detach().reshape(-1) for x in own.model.parameters()])
+    assert torch.equal(found, w.bfloat16())
+
+
+def test_the_widest_precision(watch):
+    model = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2).double())
+    data = torch.ones(5, 4), torch.ones(5, 2)
+    p = problem(watch(model), nn.MSELoss(), data)
+    assert p.weights.dtype == torch.float64
+    assert p(p.weights)[1].dtype == torch.float64
+    p = problem(model, nn.MSELoss(), data, parameters="0.*")
+    assert p.weights.dtype == torch.float32
+    assert p(p.weights)[1].dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, "float32", int])
+def test_dtypes_that_cannot_be_used(watch, dtype):
+    own = case("regression")
+    with pytest.raises(ValueError, match=r"dtype=.*; give torch\.float32, torch\.fl"):
+        problem(watch(own.model), own.loss, own.data, dtype=dtype)
+
+
+@pytest.mark.filterwarnings("ignore:.*script_method.*:DeprecationWarning")
+def test_wrapped_models(watch):
+    own, known = case("regression"), truth("regression")
+    wrapped = nn.DataParallel(own.model), torch.compile(own.model)
+    watch(own.model)
+    for model in wrapped:
+        p = problem(model, own.loss, own.data)
+        assert p(p.weights)[0] == pytest.approx(known.at(known.weights)[0], rel=1e-12)
+        assert list(p.layers) == ["0", "2"]
