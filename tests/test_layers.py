@@ -48,7 +48,9 @@ def allowed(module, name, in_function):
     below = ROOMS[here].split()
     if in_function:
         below += LAZY.get(here, "").split()
-    if "PUBLIC" in below and (there == "sharpkit" or there in dir(sharpkit)):
+    if "PUBLIC" in below and not (
+        room(name).startswith("_") or room(name) in ("lab", "cli")
+    ):
         return True
     return any(f"{there}.".startswith(f"{each}.") for each in below)
 

@@ -23,6 +23,7 @@ from rich.text import Text
 import sharpkit
 from sharpkit._inputs.files import replacing
 from sharpkit.cli.app import INTERRUPTED, app
+from sharpkit.reports.checkpoints import load
 
 RESULTS, FIGURE = "compare.json", "compare.png"
 _PACKAGE = str(Path(__file__).parents[1]) + os.sep
@@ -63,8 +64,8 @@ def compare(
     kept = Kept(out, {"sharpkit": sharpkit.__version__, "origin": origin})
     with _reported(Console(), kept):
         sharpkit.compare(
-            a,
-            b,
+            load(a),
+            load(b),
             problem_from(problem),
             names=(a.stem, b.stem) if a.stem != b.stem else ("A", "B"),
             epsilon=epsilon,
