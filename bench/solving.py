@@ -190,7 +190,7 @@ def profile(method: str, weights: Array, loss: Loss) -> dict[str, Any]:
     if method == AUTO:
         ascent.maximise(box, seed=0)
     else:
-        lbfgsb.maximise(box, max_iter=ITERATIONS, scaled=True)
+        lbfgsb.maximise(box, max_iter=ITERATIONS, rescale=True)
     return {
         "method": method,
         "n": weights.size,

@@ -18,7 +18,7 @@ from sharpkit._inputs.types import Array
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
-Law = Literal["normal", "sign"]
+Distribution = Literal["normal", "rademacher"]
 
 MEMORY = 1 << 30  # bytes, by default
 SLAB_BYTES = 1 << 27
@@ -30,22 +30,31 @@ class RandomColumns:
     Parameters
     ----------
     space
-        The space of the columns.
+        The space that the columns are vectors of.
     count
-        p.
-    law
-        ``"normal"`` or ``"sign"``.
+        The number of columns, p.
+    distribution : {"normal", "rademacher"}
+        The distribution of the entries: standard normal, or 1 and -1 alike.
     seed
+        The seed of the entries; the same seed gives the same bits.
     memory
-        Bytes that all columns together may take; if they would take more, only one slab
-        of `SLAB_BYTES` is held.
+        The bytes that all columns together may take; if they would take more, only one
+        slab of `SLAB_BYTES` is held.
     """
 
     def __init__(
-        self, space: Space, count: int, *, law: str, seed: int, memory: int = MEMORY
+        self,
+        space: Space,
+        count: int,
+        *,
+        distribution: Distribution,
+        seed: int,
+        memory: int = MEMORY,
     ) -> None:
         self._space, self._count, self._seed = space, count, seed
-        self._fill = space.fill_normal if law == "normal" else space.fill_signs
+        self._fill = {"normal": space.fill_normal, "rademacher": space.fill_signs}[
+            distribution
+        ]
         bytes_per_row = count * space.dtype.itemsize
         # Whole multiples of 2^15, the unit in which kernels share work among threads.
         width = max(SLAB_BYTES // bytes_per_row >> 15 << 15, 1 << 10)

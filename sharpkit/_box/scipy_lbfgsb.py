@@ -21,21 +21,21 @@ class _BudgetSpent(Exception):
     pass
 
 
-def maximise(box: Box, *, max_iter: int, scaled: bool) -> tuple[Point, bool]:
+def maximise(box: Box, *, max_iter: int, rescale: bool) -> tuple[Point, bool]:
     """Return the best point of L-BFGS-B, and whether SciPy stopped by itself.
 
     Parameters
     ----------
     max_iter
-        Iterations; the box's budget of evaluations holds too.
-    scaled
-        False: minimise ``-f(z)`` as it is, as published scripts do; near a minimum the
-        first step is then of the size of the gradient, and SciPy may stop at once.
-        True: minimise ``-c f(z)`` with `Box.first_step_scale`, and no tolerances.
+        The largest number of iterations; the box's budget of evaluations holds too.
+    rescale
+        Whether ``-c f(z)`` with `Box.first_step_scale` is minimised, without
+        tolerances, and not ``-f(z)`` as it is, as published scripts do; near a minimum
+        the first step is then of the size of the gradient, and SciPy may stop at once.
     """
     centre, radius = box.centre, to_host(box.radius()).astype(np.float64)
     best = Point(centre.z.copy(), centre.loss, centre.gradient.copy())
-    scale = box.first_step_scale() if scaled else 1.0
+    scale = box.first_step_scale() if rescale else 1.0
     place = box.space.empty()
     known: list[tuple[Array, float, Array]] = [
         (np.zeros_like(radius), centre.loss, centre.gradient)
@@ -56,7 +56,7 @@ def maximise(box: Box, *, max_iter: int, scaled: bool) -> tuple[Point, bool]:
         return -scale * loss, -scale * to_host(gradient).astype(np.float64)
 
     options: dict[str, Any] = {"maxiter": max_iter}
-    if scaled:
+    if rescale:
         options |= {"ftol": 0.0, "gtol": 0.0}
     try:
         done = minimize(

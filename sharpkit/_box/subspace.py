@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
-from sharpkit._box.columns import MEMORY, Law, RandomColumns
+from sharpkit._box.columns import MEMORY, Distribution, RandomColumns
+from sharpkit._inputs.checks import at_least, one_of
 from sharpkit._inputs.types import Array
 from sharpkit._vectors.kernels import reference
 from sharpkit._vectors.space import Space
@@ -16,6 +18,83 @@ from sharpkit._vectors.space import Space
 Scale = Literal["entries", "columns", "orthonormal"]
 
 MOST_COLUMNS = 1 << 15  # their Gram matrix takes 8 GiB
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """A random subspace ``w + A y`` to search in, and how its matrix A is drawn.
+
+    The half widths of its box, ``epsilon (|(A^+ w)_i| + 1)``, depend on how A is
+    scaled. The paper leaves that open; unscaled entries fit its numbers.
+
+    Attributes
+    ----------
+    columns : int
+        The number of random directions, which are the columns of A; the paper has 100.
+    distribution : {"normal", "rademacher"}
+        The distribution of the entries of A, independent with mean 0 and variance 1:
+        standard normal, or 1 and -1 with equal probability.
+    scale : {"entries", "columns", "orthonormal"}
+        What is done to A once it is drawn: nothing, each column is divided by its norm,
+        or all columns are made orthonormal, ``A (A^T A)^(-1/2)``, by Cholesky.
+    memory : int
+        The bytes that A may take, 1 GiB by default. Where it would take more it is
+        drawn again for each product, which gives the same bits and takes about 2 ns for
+        each entry.
+    """
+
+    columns: int
+    distribution: Distribution = "normal"
+    scale: Scale = "entries"
+    memory: int = MEMORY
+
+    def __post_init__(self) -> None:
+        # The object is frozen, and a whole number of NumPy's becomes a plain one.
+        object.__setattr__(self, "columns", at_least("columns", self.columns, 1))
+        object.__setattr__(self, "memory", at_least("memory", self.memory, 0))
+        one_of("distribution", self.distribution, get_args(Distribution))
+        one_of("scale", self.scale, get_args(Scale))
+        if self.columns > MOST_COLUMNS:
+            msg = (
+                f"{self.columns} random directions need a {self.columns} x "
+                f"{self.columns} matrix of {self.columns**2 / 2**27:.0f} GiB; give at "
+                f"most {MOST_COLUMNS}"
+            )
+            raise ValueError(msg)
+
+
+def subspace_from(subspace: Any, n: int) -> Subspace | None:
+    """Return the subspace of ``n`` weights that is meant; None is the full space.
+
+    Takes no time: nothing is drawn yet.
+
+    Parameters
+    ----------
+    subspace
+        The number of random directions, a `Subspace`, or None.
+    n
+        The number of weights, which bounds that of the directions.
+
+    Raises
+    ------
+    TypeError
+        If it is none of the three.
+    ValueError
+        If there cannot be so many directions.
+    """
+    if subspace is None:
+        return None
+    if isinstance(subspace, Subspace):
+        drawn = subspace
+    else:
+        drawn = Subspace(at_least("subspace", subspace, 1))
+    if drawn.columns > n:
+        msg = (
+            f"subspace={subspace}: give the number of random directions, 1 to {n} (the "
+            "number of weights), or None for the full space"
+        )
+        raise ValueError(msg)
+    return drawn
 
 
 class FullSpace:
@@ -61,58 +140,54 @@ class FullSpace:
 class RandomSubspace:
     """The search space ``y -> w + A y`` of ``p`` random columns (paper, Eq. 3).
 
-    The box is ``|y_i| <= eps (|(A^+ w)_i| + 1)``. Its size depends on how A is scaled,
-    which the paper leaves open; both law and scale are therefore named and recorded.
-    Vectors of the search space are float64 and on the host.
+    The box is ``|y_i| <= eps (|(A^+ w)_i| + 1)``. Vectors of the search space are
+    float64 and on the host. With orthonormal columns the projected Hessian has the Ritz
+    values of the subspace.
 
     Parameters
     ----------
     space
         The space of the weights.
-    weights : (n,)
-    columns
-        p, at most n.
+    weights
+        The weights, the centre of the box.
+    subspace
+        The number of columns, and how they are drawn.
     epsilon
-    law
-        ``"normal"`` or ``"sign"``: independent entries of mean 0 and variance 1.
-    scale
-        ``"entries"``: as drawn. ``"columns"``: each column divided by its 2-norm.
-        ``"orthonormal"``: ``A (A^T A)^(-1/2)`` by Cholesky; then the projected Hessian
-        has the Ritz values of the subspace.
+        The size of the box relative to the coordinates of the centre.
     seed
-    memory
-        Bytes that the columns may take; where they would take more they are drawn again
-        for each product. The values are the same.
+        The seed of the columns; the same seed gives the same bits.
 
     Raises
     ------
     ValueError
-        If `check_subspace` refuses the options, or the columns are linearly dependent
-        (random signs in few dimensions).
+        If the columns are linearly dependent, as random signs in few dimensions may be.
     """
 
     def __init__(
         self,
         space: Space,
         weights: Array,
-        columns: int,
+        subspace: Subspace,
         epsilon: float,
         *,
-        law: str,
-        scale: str,
         seed: int,
-        memory: int = MEMORY,
     ) -> None:
-        check_subspace(space, columns, law, scale)
         self._space, self._weights, self._x = space, weights, space.empty()
-        self._columns = RandomColumns(space, columns, law=law, seed=seed, memory=memory)
+        self._columns = RandomColumns(
+            space,
+            subspace.columns,
+            distribution=subspace.distribution,
+            seed=seed,
+            memory=subspace.memory,
+        )
         gram = self._columns.gram()
-        _require_independent(gram, law, seed)
-        self._mix = _mixing(gram, scale)  # A = (columns as drawn)^T @ mix
+        _require_independent(gram, subspace, seed)
+        self._mix = _mixing(gram, subspace.scale)  # A = (columns as drawn)^T @ mix
         # A^+ w = (mix^T G mix)^-1 mix^T (drawn^T w) = mix^-1 G^-1 (drawn^T w)
         solved = np.linalg.solve(gram, self._columns.dot(weights))
         self.anchor = np.linalg.solve(self._mix, solved)
-        self.search, self.epsilon = Space(reference, columns, np.float64), epsilon
+        self.search = Space(reference, subspace.columns, np.float64)
+        self.epsilon = epsilon
         self._y = self.search.empty()
 
     def step(self, z: Array, d: Array, t: float, out: Array | None) -> Array:
@@ -149,16 +224,19 @@ class RandomSubspace:
         return self._y
 
 
-def _require_independent(gram: NDArray[np.float64], law: str, seed: int) -> None:
+def _require_independent(
+    gram: NDArray[np.float64], subspace: Subspace, seed: int
+) -> None:
     if np.linalg.cond(gram) * len(gram) * np.finfo(np.float64).eps > 1:
         msg = (
-            f"subspace={len(gram)} with subspace_law={law!r} and seed={seed} drew "
-            "linearly dependent directions; ask for fewer, or take another law or seed"
+            f"subspace={subspace.columns} with distribution="
+            f"{subspace.distribution!r} and seed={seed} drew linearly dependent "
+            "directions; ask for fewer, or take another distribution or seed"
         )
         raise ValueError(msg)
 
 
-def _mixing(gram: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+def _mixing(gram: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
     if scale == "entries":
         return np.eye(len(gram))
     if scale == "columns":
@@ -167,29 +245,3 @@ def _mixing(gram: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     return np.asarray(
         solve_triangular(lower, np.eye(len(gram)), lower=True).T, np.float64
     )
-
-
-def check_subspace(space: Space, columns: int, law: str, scale: str) -> None:
-    """Raise a ValueError where the options of a `RandomSubspace` cannot be had.
-
-    That is: law or scale is unknown, or p is not in 1..n or above `MOST_COLUMNS`. Takes
-    no time, unlike drawing A.
-    """
-    if law not in get_args(Law):
-        msg = f"subspace_law={law!r} is none of {get_args(Law)}"
-        raise ValueError(msg)
-    if scale not in get_args(Scale):
-        msg = f"subspace_scale={scale!r} is none of {get_args(Scale)}"
-        raise ValueError(msg)
-    if not 1 <= columns <= space.size:
-        msg = (
-            f"subspace={columns}: give the number of random directions, 1 to "
-            f"{space.size} (the number of weights), or None for the full space"
-        )
-        raise ValueError(msg)
-    if columns > MOST_COLUMNS:
-        msg = (
-            f"subspace={columns} needs a {columns} x {columns} matrix of "
-            f"{columns**2 / 2**27:.0f} GiB; give at most {MOST_COLUMNS}"
-        )
-        raise ValueError(msg)

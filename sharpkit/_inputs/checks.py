@@ -109,6 +109,14 @@ def checked_seed(seed: Any) -> int:
     return number
 
 
+def true_or_false(name: str, value: Any) -> bool:
+    """Return ``value`` as a bool if it is one."""
+    if not isinstance(value, bool | np.bool_):
+        msg = f"{name}={value!r} is of type {type(value).__name__}; give True or False"
+        raise TypeError(msg)
+    return bool(value)
+
+
 def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
     """Raise unless ``value`` is one of the ``known`` names."""
     if value not in known:

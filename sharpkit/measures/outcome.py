@@ -30,11 +30,3 @@ def status_of(
     if gap <= CONVERGED_GAP:
         return Status.CONVERGED
     return Status.STALLED if stopped else Status.BUDGET
-
-
-def solver_name(solver: str, max_iter: int, scaled: bool) -> str:
-    """Return the solver and what it was asked for, in words."""
-    if solver == "auto":
-        return "auto"
-    name = "L-BFGS-B" if solver == "lbfgsb" else "scipy L-BFGS-B"
-    return f"{name}, {max_iter} iterations{', scaled' if scaled else ''}"

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
-from sharpkit._box import ascent, lbfgsb, scipy_lbfgsb
-from sharpkit._box.box import NUMERICAL_LIMIT, Box, Point
-from sharpkit._box.columns import MEMORY, Law
-from sharpkit._box.subspace import FullSpace, RandomSubspace, Scale, check_subspace
+from sharpkit._box.box import NUMERICAL_LIMIT, Box
+from sharpkit._box.columns import MEMORY, Distribution
+from sharpkit._box.solvers import LBFGSB, Auto, ScipyLBFGSB, solver_from
+from sharpkit._box.subspace import (
+    FullSpace,
+    RandomSubspace,
+    Scale,
+    Subspace as Drawn,
+    subspace_from,
+)
 from sharpkit._inputs.checks import (
     at_least,
     checked_epsilon,
     checked_seed,
     checked_weights,
-    one_of,
     require_callable,
 )
 from sharpkit._inputs.foreign import native, native_loss
@@ -26,12 +32,12 @@ from sharpkit._inputs.types import Array, LossFn
 from sharpkit._vectors.backends import kernels_for
 from sharpkit._vectors.space import Space
 from sharpkit.measures.groups import groupable
-from sharpkit.measures.outcome import relative_gap, solver_name, status_of
+from sharpkit.measures.outcome import relative_gap, status_of
 from sharpkit.results import SharpnessResult, Subspace
 
 Solver = Literal["auto", "lbfgsb", "scipy"]
 
-DEFAULT_EVALUATIONS = 25
+DEFAULT_EVALUATIONS = Auto.default_evaluations
 CENTRE_EVALUATIONS = 2  # the loss at the weights, and again to see its noise
 
 
@@ -43,7 +49,7 @@ def sharpness(
     groups: None = None,
     epsilon: float = 1e-3,
     subspace: int | None = None,
-    subspace_law: Law = "normal",
+    subspace_law: Distribution = "normal",
     subspace_scale: Scale = "entries",
     subspace_memory: int = MEMORY,
     solver: Solver = "auto",
@@ -79,7 +85,7 @@ def sharpness(
     subspace
         Number of random directions (the paper: 100); None is the full space. The boxes
         of subspaces have many basins: look at `SharpnessResult.starts`.
-    subspace_law : {"normal", "sign"}
+    subspace_law : {"normal", "rademacher"}
         Law of the entries of A, which have mean 0 and variance 1.
     subspace_scale : {"entries", "columns", "orthonormal"}
         A as drawn; with columns of norm 1; with orthonormal columns. The paper leaves
@@ -149,17 +155,30 @@ def sharpness(
     weights, kind = native(weights)
     weights = checked_weights(weights)
     epsilon = checked_epsilon(epsilon, weights)
-    max_iter, seed = at_least("max_iter", max_iter, 1), checked_seed(seed)
-    memory = at_least("subspace_memory", subspace_memory, 0)
-    budget = _budget(solver, max_evaluations, scaled)
+    seed = checked_seed(seed)
+    chosen = _solver(solver, max_iter, scaled)
+    budget: int | None = chosen.default_evaluations
+    if max_evaluations is not None:
+        budget = at_least("max_evaluations", max_evaluations, CENTRE_EVALUATIONS + 1)
     name, kernels = kernels_for(backend, weights)
     space = Space(kernels, weights.size, weights.dtype)
-    drawn = _checked_subspace(space, subspace, subspace_law, subspace_scale)
+    drawn = subspace_from(subspace, weights.size)
+    if drawn is not None:
+        drawn = replace(
+            drawn,
+            distribution=subspace_law,
+            scale=subspace_scale,
+            memory=subspace_memory,
+        )
     objective = Objective(native_loss(loss_fn, kind), weights)
     dimensions = weights.size if drawn is None else drawn.columns
     loss, gradient, loss_noise = _centre(objective, weights, dimensions)
     # Only now, with arguments and callback checked, what takes time: drawing A.
-    where = _search_space(space, weights, epsilon, drawn, seed, memory)
+    where: FullSpace | RandomSubspace
+    if drawn is None:
+        where = FullSpace(space, weights, epsilon)
+    else:
+        where = RandomSubspace(space, weights, drawn, epsilon, seed=seed)
 
     def per_cent(rise: Any) -> Any:  # Eq. 4
         return 100 * rise / (1 + loss)
@@ -181,7 +200,7 @@ def sharpness(
             report=lambda evaluations, best: report(evaluations, per_cent(best - loss)),
         )
         del gradient  # in a subspace only its projection is needed
-        best, reached, stopped = _maximise(box, solver, max_iter, scaled, seed)
+        best, reached, stopped = chosen.maximise(box, seed=seed)
     value, gap = float(per_cent(best.loss - loss)), relative_gap(box, best)
     noise = float(per_cent(loss_noise))
     return SharpnessResult(
@@ -199,8 +218,8 @@ def sharpness(
         noise=noise,
         status=status_of(box, value, noise, gap, stopped),
         epsilon=epsilon,
-        subspace=drawn,
-        solver=solver_name(solver, max_iter, scaled),
+        subspace=_record(drawn),
+        solver=chosen.name,
         backend=name,
         dtype=str(weights.dtype),
         seed=seed,
@@ -209,65 +228,23 @@ def sharpness(
     )
 
 
-def _checked_subspace(
-    space: Space, columns: int | None, law: str, scale: str
-) -> Subspace | None:
-    if columns is None:
-        return None
-    columns = at_least("subspace", columns, 1)
-    check_subspace(space, columns, law, scale)
-    return Subspace(columns, law, scale)
-
-
-def _maximise(
-    box: Box, solver: Solver, max_iter: int, scaled: bool, seed: int
-) -> tuple[Point, tuple[float, ...], bool]:
-    """Return the best point, what each start reached, and whether the solver stopped.
-
-    Stopped by itself, that is, with evaluations or iterations left.
-    """
-    if solver == "auto":
-        best, reached = ascent.maximise(box, seed=seed)
-        return best, reached, False
-    method = lbfgsb if solver == "lbfgsb" else scipy_lbfgsb
-    best, stopped = method.maximise(box, max_iter=max_iter, scaled=scaled)
-    return best, (best.loss,), stopped
-
-
-def _search_space(
-    space: Space,
-    weights: Array,
-    epsilon: float,
-    drawn: Subspace | None,
-    seed: int,
-    memory: int,
-) -> FullSpace | RandomSubspace:
+def _record(drawn: Drawn | None) -> Subspace | None:
     if drawn is None:
-        return FullSpace(space, weights, epsilon)
-    return RandomSubspace(
-        space,
-        weights,
-        drawn.columns,
-        epsilon,
-        law=drawn.law,
-        scale=drawn.scale,
-        seed=seed,
-        memory=memory,
-    )
+        return None
+    return Subspace(drawn.columns, drawn.distribution, drawn.scale)
 
 
-def _budget(solver: str, max_evaluations: Any, scaled: bool) -> int | None:
-    """Return the evaluations that may be spent; None is no limit."""
-    one_of("solver", solver, get_args(Solver))
-    if scaled and solver == "auto":
+def _solver(solver: Solver, max_iter: int, scaled: bool) -> Auto | LBFGSB | ScipyLBFGSB:
+    chosen = solver_from(solver)
+    if not isinstance(chosen, Auto):
+        return replace(chosen, max_iter=max_iter, rescale=scaled)
+    if scaled:
         msg = (
             "scaled=True belongs to solver='lbfgsb' and 'scipy', not to "
             f"solver={solver!r}, which needs no scaling; drop it"
         )
         raise ValueError(msg)
-    if max_evaluations is None:
-        return DEFAULT_EVALUATIONS if solver == "auto" else None
-    return at_least("max_evaluations", max_evaluations, CENTRE_EVALUATIONS + 1)
+    return chosen
 
 
 def _centre(

@@ -5,7 +5,7 @@ import pytest
 from problems import Recorded, Separable, without_gradient
 
 from sharpkit._box.box import Box
-from sharpkit._box.subspace import FullSpace, RandomSubspace
+from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace
 from sharpkit._inputs.objective import Objective
 from sharpkit._vectors.kernels import cpu
 from sharpkit._vectors.space import Space
@@ -19,9 +19,8 @@ def make(loss_fn=LOSS, *, dtype=np.float64, budget=10, columns=None, **options):
     space = Space(cpu, N, dtype)
     where = FullSpace(space, w, 0.1)
     if columns:
-        where = RandomSubspace(
-            space, w, columns, 0.1, law="normal", scale="columns", seed=0
-        )
+        drawn = Subspace(columns, scale="columns")
+        where = RandomSubspace(space, w, drawn, 0.1, seed=0)
     objective = Objective(loss_fn, w)
     loss, gradient = objective(w)
     gradient = None if gradient is None else gradient.copy()

@@ -27,22 +27,24 @@ def small_slabs(monkeypatch):
     monkeypatch.setattr(module, "SLAB_BYTES", 1)
 
 
-def drawn(n, dtype, law):
+def drawn(n, dtype, distribution):
     out = np.empty((P, n), dtype)
     for index, row in enumerate(out):
-        fill = reference.fill_normal if law == "normal" else reference.fill_signs
+        fill = (
+            reference.fill_normal if distribution == "normal" else reference.fill_signs
+        )
         fill(row, 3, Stream.SUBSPACE + index, 0)
     return out
 
 
 @pytest.mark.usefixtures("small_slabs")
-@pytest.mark.parametrize("law", ["normal", "sign"])
+@pytest.mark.parametrize("distribution", ["normal", "rademacher"])
 @pytest.mark.parametrize("n", [0, 1, 1023, 1024, 1025, 5000])
 @pytest.mark.parametrize("keep", [0, 1 << 30])
-def test_products_equal_those_of_the_matrix(kernels, dtype, law, n, keep):
+def test_products_equal_those_of_the_matrix(kernels, dtype, distribution, n, keep):
     space = Space(kernels, n, dtype)
-    columns = RandomColumns(space, P, law=law, seed=3, memory=keep)
-    A = drawn(n, dtype, law).astype(float)
+    columns = RandomColumns(space, P, distribution=distribution, seed=3, memory=keep)
+    A = drawn(n, dtype, distribution).astype(float)
     rng = np.random.default_rng(0)
     g, out = (rng.standard_normal(n).astype(dtype) for _ in range(2))
     factors = rng.standard_normal(P)
@@ -56,12 +58,14 @@ def test_products_equal_those_of_the_matrix(kernels, dtype, law, n, keep):
 
 
 @pytest.mark.usefixtures("small_slabs")
-@pytest.mark.parametrize("law", ["normal", "sign"])
-def test_kept_and_redrawn_columns_give_the_same_bits(dtype, law):
+@pytest.mark.parametrize("distribution", ["normal", "rademacher"])
+def test_kept_and_redrawn_columns_give_the_same_bits(dtype, distribution):
     n, results = 3333, []
     for keep in (0, 1 << 30):
         space = Space(cpu, n, dtype)
-        columns = RandomColumns(space, P, law=law, seed=3, memory=keep)
+        columns = RandomColumns(
+            space, P, distribution=distribution, seed=3, memory=keep
+        )
         assert (columns._kept is None) == (keep == 0)
         out = np.ones(n, dtype)
         columns.add(np.linspace(-1, 1, P), out)
@@ -80,13 +84,13 @@ def test_shards_hold_pieces_of_the_same_columns(dtype, lengths):
     def rank(comm, piece):
         mine = g[piece].copy()
         columns = RandomColumns(
-            Space(cpu, mine.size, dtype, comm), P, law="normal", seed=3
+            Space(cpu, mine.size, dtype, comm), P, distribution="normal", seed=3
         )
         products = columns.gram(), columns.dot(mine)
         columns.add(np.ones(P), mine)
         return products, mine
 
-    whole = RandomColumns(Space(cpu, n, dtype), P, law="normal", seed=3)
+    whole = RandomColumns(Space(cpu, n, dtype), P, distribution="normal", seed=3)
     pieces = run_ranks(lengths, rank)
     for (gram, dot), _ in pieces:
         np.testing.assert_allclose(gram, whole.gram(), rtol=1e-12, atol=1e-10)
@@ -99,7 +103,7 @@ def test_shards_hold_pieces_of_the_same_columns(dtype, lengths):
 @pytest.mark.parametrize("count", [1, 3, 100, 999, 10_000])
 def test_slabs_are_bounded_and_whole_chunks(dtype, count):
     space = Space(cpu, 10**9, dtype)  # nothing is drawn before it is needed
-    columns = RandomColumns(space, count, law="sign", seed=0, memory=0)
+    columns = RandomColumns(space, count, distribution="rademacher", seed=0, memory=0)
     assert columns._width * count * dtype.itemsize <= module.SLAB_BYTES
     assert columns._width % 1024 == 0
     assert columns._width % cpu.CHUNK == 0 or columns._width < cpu.CHUNK

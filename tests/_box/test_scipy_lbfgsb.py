@@ -12,13 +12,13 @@ from sharpkit._vectors.kernels import cpu
 from sharpkit._vectors.space import Space
 
 
-def search(loss_fn, w, *, epsilon=0.1, budget=None, max_iter=10, scaled=True):
+def search(loss_fn, w, *, epsilon=0.1, budget=None, max_iter=10, rescale=True):
     recorded = Recorded(loss_fn)
     where = FullSpace(Space(cpu, w.size, w.dtype), w, epsilon)
     objective = Objective(recorded, w)
     loss, gradient, _ = objective.centre(w)
     box = Box(objective, where, loss, gradient, budget=budget, spent=2)
-    best, stopped = scipy_lbfgsb.maximise(box, max_iter=max_iter, scaled=scaled)
+    best, stopped = scipy_lbfgsb.maximise(box, max_iter=max_iter, rescale=rescale)
     return best, stopped, box, recorded
 
 
@@ -28,15 +28,15 @@ def wavy(w):
     return w.size + float(np.sin(x).sum()), np.linspace(3, 9, w.size) * np.cos(x)
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-def test_the_best_point_is_the_best_seen(dtype, scaled):
+@pytest.mark.parametrize("rescale", [False, True])
+def test_the_best_point_is_the_best_seen(dtype, rescale):
     w = np.linspace(-1, 1, 20).astype(dtype)
 
     def loss_fn(x):
         loss, g = wavy(x.astype(np.float64))
         return loss, g.astype(dtype)
 
-    best, _, box, recorded = search(loss_fn, w, epsilon=0.9, scaled=scaled)
+    best, _, box, recorded = search(loss_fn, w, epsilon=0.9, rescale=rescale)
     assert best.loss == max(recorded.losses) == box.history[-1] > recorded.losses[0]
     assert best.z.dtype == dtype
     loss, gradient = loss_fn(w + best.z)
@@ -70,21 +70,21 @@ def test_iterations_end_it():
     assert many.loss > few.loss
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-def test_a_stationary_centre_stops_it(scaled):
+@pytest.mark.parametrize("rescale", [False, True])
+def test_a_stationary_centre_stops_it(rescale):
     for loss_fn in (flat, Separable(np.ones(3), np.zeros(3))):
-        best, stopped, box, _ = search(loss_fn, np.zeros(3), scaled=scaled)
+        best, stopped, box, _ = search(loss_fn, np.zeros(3), rescale=rescale)
         assert stopped
         assert best.loss == box.history[0]
         assert not best.z.any()
         assert len(box.history) == 2
 
 
-def test_scaled_first_step_is_of_the_size_of_the_box():
+def test_rescale_first_step_is_of_the_size_of_the_box():
     loss_fn = rotated(np.random.default_rng(0), 20)
     loss_fn.H *= 1e-3
     w = loss_fn.m + 0.01
-    for scaled in (False, True):
-        _, _, box, recorded = search(loss_fn, w, scaled=scaled)
+    for rescale in (False, True):
+        _, _, box, recorded = search(loss_fn, w, rescale=rescale)
         steps = [np.abs((x - w) / box.radius()).max() for x in recorded.seen[2:]]
-        assert (steps[0] > 0.5) == scaled
+        assert (steps[0] > 0.5) == rescale

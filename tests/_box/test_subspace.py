@@ -5,13 +5,13 @@ import importlib
 import numpy as np
 import pytest
 
-from sharpkit._box.subspace import FullSpace, RandomSubspace
+from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace_from
 from sharpkit._vectors.backends import MODULES
 from sharpkit._vectors.kernels import cpu, reference
 from sharpkit._vectors.space import Space
 
 N, P = 50, 6
-LAWS, SCALES = ["normal", "sign"], ["entries", "columns", "orthonormal"]
+DISTRIBUTIONS, SCALES = ["normal", "rademacher"], ["entries", "columns", "orthonormal"]
 
 
 @pytest.fixture
@@ -23,9 +23,10 @@ def weights(dtype):
     return np.random.default_rng(0).standard_normal(N).astype(dtype)
 
 
-def subspace(kernels, w, law="normal", scale="entries", *, columns=P, seed=5):
+def subspace(kernels, w, distribution="normal", scale="entries", *, columns=P, seed=5):
     space = Space(kernels, w.size, w.dtype)
-    return RandomSubspace(space, w, columns, 0.01, law=law, scale=scale, seed=seed)
+    drawn = Subspace(columns, distribution, scale)
+    return RandomSubspace(space, w, drawn, 0.01, seed=seed)
 
 
 def radius(where):
@@ -59,16 +60,18 @@ def test_the_full_space(kernels, dtype):
     assert where.scratch().shape == (N,)
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize("scale", SCALES)
-def test_the_matrix_is_that_of_the_fills(kernels, dtype, law, scale):
-    A = matrix(subspace(kernels, weights(dtype), law, scale))
+def test_the_matrix_is_that_of_the_fills(kernels, dtype, distribution, scale):
+    A = matrix(subspace(kernels, weights(dtype), distribution, scale))
     assert A.shape == (N, P)
     drawn = np.empty((P, N))
     for i, row in enumerate(drawn):
-        fill = reference.fill_normal if law == "normal" else reference.fill_signs
+        fill = (
+            reference.fill_normal if distribution == "normal" else reference.fill_signs
+        )
         fill(row, 5, (1 << 32) + i, 0)
-    rtol = 1e-5 if law == "normal" else 1e-12  # normals: to float32 roundings
+    rtol = 1e-5 if distribution == "normal" else 1e-12  # normals: to float32 roundings
     if scale == "entries":
         np.testing.assert_allclose(A, drawn.T, rtol=rtol, atol=1e-6)
     elif scale == "columns":
@@ -81,16 +84,16 @@ def test_the_matrix_is_that_of_the_fills(kernels, dtype, law, scale):
         np.testing.assert_allclose(A @ (A.T @ drawn.T), drawn.T, atol=3e-6)
 
 
-@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 @pytest.mark.parametrize("scale", SCALES)
 @pytest.mark.parametrize("columns", [1, P, N])
-def test_the_box_is_that_of_the_pseudo_inverse(kernels, law, scale, columns):
+def test_the_box_is_that_of_the_pseudo_inverse(kernels, distribution, scale, columns):
     w = weights(np.float64)
-    where = subspace(kernels, w, law, scale, columns=columns)
+    where = subspace(kernels, w, distribution, scale, columns=columns)
     A = matrix(where)
     want = 0.01 * (np.abs(np.linalg.pinv(A) @ w) + 1)
     # The Gram matrix of the columns as drawn is solved with: its condition counts.
-    drawn = matrix(subspace(kernels, w, law, columns=columns))
+    drawn = matrix(subspace(kernels, w, distribution, columns=columns))
     rtol = 1e-15 * columns * np.linalg.cond(drawn) ** 2 + 1e-14
     np.testing.assert_allclose(radius(where), want, rtol=rtol)
     assert where.anchor.dtype == where.search.dtype == np.float64
@@ -144,6 +147,58 @@ def test_dependent_columns(scale):
     w = np.ones(2)
     with pytest.raises(
         ValueError,
-        match="subspace=2 with subspace_law='sign' and seed=0 drew linearly dependent",
+        match="subspace=2 with distribution='rademacher' and seed=0 drew linearly "
+        "dependent directions; ask for fewer, or take another distribution or seed",
     ):
-        subspace(cpu, w, "sign", scale, columns=2, seed=0)
+        subspace(cpu, w, "rademacher", scale, columns=2, seed=0)
+
+
+def test_a_number_is_a_subspace_of_so_many_columns():
+    assert subspace_from(None, 5) is None
+    assert subspace_from(np.int64(5), 5) == Subspace(5, "normal", "entries", 1 << 30)
+    drawn = Subspace(columns=3, distribution="rademacher", scale="columns", memory=0)
+    assert subspace_from(drawn, 3) is drawn
+    assert type(Subspace(np.int64(5), memory=np.int64(7)).columns) is int
+    assert hash(drawn) != hash(Subspace(3))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"columns": 0}, ValueError, "columns=0; give a whole number of at least 1"),
+        ({"columns": 1.5}, TypeError, r"columns=1\.5 is not a whole number; give one"),
+        ({"columns": True}, TypeError, "columns=True is not a whole number; give one"),
+        ({"memory": -1}, ValueError, "memory=-1; give a whole number of at least 0"),
+        ({"memory": 1e9}, TypeError, r"memory=1000000000\.0 is not a whole number"),
+        ({"distribution": "sign"}, ValueError, "='sign'; give one of 'normal', 'rade"),
+        (
+            {"scale": "rows"},
+            ValueError,
+            "scale='rows'; give one of 'entries', 'columns",
+        ),
+        ({"columns": 32769}, ValueError, "32769 x 32769 .* GiB; give at most 32768"),
+    ],
+)
+def test_options_that_cannot_be_had(options, error, match):
+    with pytest.raises(error, match=match):
+        Subspace(**({"columns": 2} | options))
+    assert Subspace(32768).columns == 32768
+
+
+@pytest.mark.parametrize(
+    ("subspace", "error", "match"),
+    [
+        (0, ValueError, "subspace=0; give a whole number of at least 1"),
+        (True, TypeError, "subspace=True is not a whole number; give one of at least"),
+        ("full", TypeError, "subspace='full' is not a whole number; give one of at"),
+        (5, ValueError, "subspace=5: give .* 1 to 4 .* or None for the full space"),
+        (
+            Subspace(5),
+            ValueError,
+            r"subspace=Subspace\(columns=5, .*\): give .* 1 to 4",
+        ),
+    ],
+)
+def test_subspaces_that_there_are_not(subspace, error, match):
+    with pytest.raises(error, match=match):
+        subspace_from(subspace, 4)

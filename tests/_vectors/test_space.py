@@ -8,7 +8,7 @@ from thread_comm import run_ranks
 
 from sharpkit._box import ascent
 from sharpkit._box.box import Box
-from sharpkit._box.subspace import FullSpace, RandomSubspace
+from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace
 from sharpkit._inputs.objective import Objective
 from sharpkit._vectors.backends import MODULES
 from sharpkit._vectors.comm import Serial
@@ -160,7 +160,7 @@ def climb(space, weights, loss_fn, columns=None):
         FullSpace(space, weights, 0.01)
         if columns is None
         else RandomSubspace(
-            space, weights, columns, 0.01, law="normal", scale="columns", seed=1
+            space, weights, Subspace(columns, scale="columns"), 0.01, seed=1
         )
     )
     seen = []

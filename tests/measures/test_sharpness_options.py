@@ -59,7 +59,7 @@ def test_a_loss_alone_in_a_large_space():
 def dense(w, columns, law, scale, seed):
     """A as an array, from the specification of the fills."""
     reference = importlib.import_module(MODULES["reference"])
-    fill = {"normal": reference.fill_normal, "sign": reference.fill_signs}[law]
+    fill = {"normal": reference.fill_normal, "rademacher": reference.fill_signs}[law]
     rows = np.empty((columns, w.size))
     for i, row in enumerate(rows):
         fill(row, seed, (1 << 32) + i, 0)
@@ -72,7 +72,7 @@ def dense(w, columns, law, scale, seed):
     return A
 
 
-@pytest.mark.parametrize("law", ["normal", "sign"])
+@pytest.mark.parametrize("law", ["normal", "rademacher"])
 @pytest.mark.parametrize("scale", ["entries", "columns", "orthonormal"])
 def test_the_value_in_a_subspace(dtype, law, scale):
     rng = np.random.default_rng(0)
@@ -113,11 +113,11 @@ def test_as_many_directions_as_weights():
 
 def test_dependent_directions():
     loss_fn, w = separable(4, 2)
-    options = {"subspace": 2, "subspace_law": "sign"}
+    options = {"subspace": 2, "subspace_law": "rademacher"}
     assert sharpness(w, loss_fn, seed=1, **options).value > 0
     with pytest.raises(
         ValueError,
-        match="subspace=2 with subspace_law='sign' and seed=0 drew linearly dependent",
+        match="subspace=2 with distribution='rademacher' and seed=0 drew linearly depe",
     ):
         sharpness(w, loss_fn, seed=0, **options)
 

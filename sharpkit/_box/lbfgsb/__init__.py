@@ -22,7 +22,7 @@ DECREASE, GRADIENT = 2.220446049250313e-09, 1e-5
 
 
 def maximise(
-    box: Box, *, max_iter: int, scaled: bool, memory: int = MEMORY
+    box: Box, *, max_iter: int, rescale: bool, memory: int = MEMORY
 ) -> tuple[Point, bool]:
     """Return the best point, and whether the method stopped by itself.
 
@@ -32,15 +32,15 @@ def maximise(
     Parameters
     ----------
     max_iter
-        Iterations; the box's budget of evaluations holds too.
-    scaled
-        False: minimise ``-f(z)`` as it is, with SciPy's tolerances.
-        True: minimise ``-c f(z)`` with `Box.first_step_scale`, and no tolerances.
+        The largest number of iterations; the box's budget of evaluations holds too.
+    rescale
+        Whether ``-c f(z)`` with `Box.first_step_scale` is minimised, without
+        tolerances, and not ``-f(z)`` as it is, with SciPy's tolerances.
     memory
-        Pairs that are kept.
+        The number of pairs that are kept.
     """
-    run = Run(box, scale=box.first_step_scale() if scaled else 1.0, memory=memory)
-    tolerances = (0.0, 0.0) if scaled else (DECREASE, GRADIENT)
+    run = Run(box, scale=box.first_step_scale() if rescale else 1.0, memory=memory)
+    tolerances = (0.0, 0.0) if rescale else (DECREASE, GRADIENT)
     iterations = 0
     for _ in run.iterates(*tolerances):
         iterations += 1

@@ -122,11 +122,11 @@ def network(seed):
 
 
 @pytest.mark.parametrize("epsilon", [1e-3, 5e-4])
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("rescale", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_box_of_a_trained_network(epsilon, scaled, seed):
+def test_the_box_of_a_trained_network(epsilon, rescale, seed):
     loss_fn, w = network(seed)
-    scale = make_box(loss_fn, w, epsilon).first_step_scale() if scaled else 1.0
+    scale = make_box(loss_fn, w, epsilon).first_step_scale() if rescale else 1.0
     got = ours(loss_fn, w, epsilon, scale=scale)
     want = scipys(loss_fn, w, epsilon, scale=scale)
     assert len(got) == len(want) == 10
@@ -134,18 +134,18 @@ def test_the_box_of_a_trained_network(epsilon, scaled, seed):
 
 
 @pytest.mark.parametrize("scale", ["entries", "orthonormal"])
-@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("rescale", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_random_subspace_of_a_trained_network(scale, scaled, seed):
+def test_the_random_subspace_of_a_trained_network(scale, rescale, seed):
     loss_fn, w = network(seed)
-    options = {"subspace": 50, "subspace_scale": scale, "scaled": scaled}
+    options = {"subspace": 50, "subspace_scale": scale, "scaled": rescale}
     got, want = (
         sharpness(w, loss_fn, solver=solver, **options)
         for solver in ("lbfgsb", "scipy")
     )
     # With the recipe's tolerances both stop at the same place; without them rounding
     # decides at a maximum.
-    assert scaled or got.evaluations == want.evaluations
+    assert rescale or got.evaluations == want.evaluations
     both = min(got.evaluations, want.evaluations)
     assert both > 3
     np.testing.assert_allclose(got.history[:both], want.history[:both], rtol=1e-6)
@@ -157,7 +157,7 @@ def test_every_point_is_inside_the_box_exactly(dtype):
     recorded = Recorded(lambda x: (loss_fn(x)[0], loss_fn(x)[1].astype(dtype)))
     w = w.astype(dtype)
     box = make_box(recorded, w, 0.2)
-    best, _ = lbfgsb.maximise(box, max_iter=30, scaled=True)
+    best, _ = lbfgsb.maximise(box, max_iter=30, rescale=True)
     low, high = w - box.radius(), w + box.radius()
     assert len(recorded.seen) > 10
     for x in recorded.seen:
@@ -193,7 +193,7 @@ def test_the_best_point_belongs_to_its_loss(dtype):
     loss_fn, w = concave(30, 100, seed=3)
     recorded = Recorded(lambda x: (loss_fn(x)[0], loss_fn(x)[1].astype(dtype)))
     box = make_box(recorded, w.astype(dtype), 0.3)
-    best, stopped = lbfgsb.maximise(box, max_iter=8, scaled=True)
+    best, stopped = lbfgsb.maximise(box, max_iter=8, rescale=True)
     assert not stopped
     assert best.loss == max(recorded.losses) == box.history[-1]
     x = w.astype(dtype) + best.z
@@ -208,17 +208,17 @@ def test_the_budget_ends_it_with_the_best_seen(budget, seed):
     w = np.random.default_rng(seed).uniform(-1, 1, 20)
     recorded = Recorded(negative_rosenbrock)
     box = make_box(recorded, w, 1.0, budget=budget)
-    best, stopped = lbfgsb.maximise(box, max_iter=500, scaled=False)
+    best, stopped = lbfgsb.maximise(box, max_iter=500, rescale=False)
     assert len(recorded.seen) == budget
     assert not stopped
     assert best.loss == max(recorded.losses) == negative_rosenbrock(w + best.z)[0]
 
 
-@pytest.mark.parametrize("scaled", [False, True])
-def test_a_stationary_centre_stops_it(scaled):
+@pytest.mark.parametrize("rescale", [False, True])
+def test_a_stationary_centre_stops_it(rescale):
     for loss_fn in (flat, Separable(np.ones(3), np.zeros(3))):
         box = make_box(loss_fn, np.zeros(3), 0.1)
-        best, stopped = lbfgsb.maximise(box, max_iter=10, scaled=scaled)
+        best, stopped = lbfgsb.maximise(box, max_iter=10, rescale=rescale)
         assert stopped
         assert best.loss == box.history[0]
         assert not best.z.any()
@@ -229,7 +229,7 @@ def test_a_stationary_centre_stops_it(scaled):
 def test_it_comes_back_from_where_the_loss_is_not_finite(beyond):
     loss_fn = Recorded(Bounded(0.03, beyond))
     box = make_box(loss_fn, np.ones(5), 0.05)
-    best, _ = lbfgsb.maximise(box, max_iter=10, scaled=True)
+    best, _ = lbfgsb.maximise(box, max_iter=10, rescale=True)
     assert box.non_finite
     assert best.loss == np.nanmax(np.where(np.isinf(loss_fn.losses), 0, loss_fn.losses))
     assert best.loss > loss_fn.losses[0]
@@ -237,7 +237,7 @@ def test_it_comes_back_from_where_the_loss_is_not_finite(beyond):
 
 def test_a_wrong_gradient_stops_it():
     box = make_box(lambda x: (-float(x @ x) - 1, 2 * x + 1), np.ones(4), 0.1)
-    best, stopped = lbfgsb.maximise(box, max_iter=10, scaled=True)
+    best, stopped = lbfgsb.maximise(box, max_iter=10, rescale=True)
     assert stopped
     assert best.loss == box.history[-1]
 
@@ -252,7 +252,7 @@ def test_memory_in_vectors(monkeypatch):
         cpu, "empty", lambda shape, dtype: asked.append(shape) or empty(shape, dtype)
     )
     box = make_box(loss_fn, w, 0.2)
-    lbfgsb.maximise(box, max_iter=12, scaled=True)
+    lbfgsb.maximise(box, max_iter=12, rescale=True)
     vectors = sum(1 if len(shape) == 1 else shape[0] for shape in asked)
     # The gradient at the centre is the callback's, and taken over.
     assert vectors + 1 + 1 == 27
