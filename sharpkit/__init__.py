@@ -17,6 +17,8 @@ if TYPE_CHECKING:
         jax as jax,
         torch as torch,
     )
+    from sharpkit._box.solvers import LBFGSB as LBFGSB, ScipyLBFGSB as ScipyLBFGSB
+    from sharpkit._box.subspace import Subspace as Subspace
     from sharpkit._inputs.warn import SharpkitWarning as SharpkitWarning
     from sharpkit._spectrum.estimate import SpectrumStatus as SpectrumStatus
     from sharpkit._vectors.backends import backends as backends
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
         get_num_threads as get_num_threads,
         set_num_threads as set_num_threads,
     )
+    from sharpkit.measures.by_group import by_group as by_group
     from sharpkit.measures.check import check as check
     from sharpkit.measures.diagonal import diagonal as diagonal
     from sharpkit.measures.eigenvalues import eigenvalues as eigenvalues
@@ -43,17 +46,19 @@ if TYPE_CHECKING:
         Report as Report,
         SharpnessResult as SharpnessResult,
         Status as Status,
-        Subspace as Subspace,
         TraceResult as TraceResult,
     )
 
 __version__ = "0.1.0"
 
 _PLACES = {
+    "_box.solvers": ["LBFGSB", "ScipyLBFGSB"],
+    "_box.subspace": ["Subspace"],
     "_inputs.warn": ["SharpkitWarning"],
     "_spectrum.estimate": ["SpectrumStatus"],
     "_vectors.backends": ["backends"],
     "_vectors.parallel": ["get_num_threads", "set_num_threads"],
+    "measures.by_group": ["by_group"],
     "measures.check": ["check"],
     "measures.diagonal": ["diagonal"],
     "measures.eigenvalues": ["eigenvalues"],
@@ -73,7 +78,6 @@ _PLACES = {
         "Report",
         "SharpnessResult",
         "Status",
-        "Subspace",
         "TraceResult",
     ],
 }

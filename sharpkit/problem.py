@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,28 +16,91 @@ from numpy.typing import NDArray
 from sharpkit._inputs.arrays import array_module, to_host
 from sharpkit._inputs.checks import at_least, checked_weights, require_callable
 from sharpkit._inputs.foreign import native
+from sharpkit._inputs.models import model_message
 from sharpkit._inputs.types import XpArray
 
 Product = Callable[[XpArray, XpArray], XpArray]
+
+
+class ProblemLike(Protocol):
+    """What every measure takes: weights, a loss, and what else is known of both.
+
+    `Problem`, `sharpkit.torch.Problem` and `sharpkit.jax.Problem` are such. Members
+    that a problem has nothing for are None.
+    """
+
+    @property
+    def weights(self) -> XpArray:
+        """The weights, (n,), flattened."""
+        ...
+
+    @property
+    def hvp(self) -> Product | None:
+        """The exact product with the Hessian, ``hvp(w, v) -> H v``."""
+        ...
+
+    @property
+    def gauss_newton(self) -> Product | None:
+        """The exact product with the Gauss-Newton matrix."""
+        ...
+
+    @property
+    def layers(self) -> Mapping[str, slice] | None:
+        """Which weights belong to which layer."""
+        ...
+
+    @property
+    def accuracy(self) -> Callable[[XpArray], float | None] | None:
+        """The share of right answers at some weights, from 0 to 1."""
+        ...
+
+    @property
+    def samples(self) -> int | None:
+        """The number of samples that the loss and the accuracy are means of."""
+        ...
+
+    def __call__(self, w: XpArray) -> Any:
+        """Return the loss at ``w``, or the loss and its gradient."""
+        ...
+
+    def at(self, named: Mapping[str, XpArray]) -> ProblemLike:
+        """Return the same problem at the weights of a checkpoint."""
+        ...
+
+    def on_line(self) -> ProblemLike:
+        """Return the problem with which straight lines are evaluated."""
+        ...
+
+    def release(self) -> None:
+        """Free what is kept for further products at the same weights."""
+        ...
+
+
+MEMBERS = (
+    *("hvp", "gauss_newton", "layers", "accuracy", "samples"),
+    *("at", "on_line", "release"),
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Problem:
     """Weights and a loss as a bare function; called like ``loss_fn``.
 
+    Attributes
+    ----------
     weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
-        A copy is kept.
-    loss_fn
-        ``loss_fn(w) -> (loss, gradient)``, the mean loss over the samples.
-    hvp, gauss_newton
-        ``hvp(w, v) -> H v``, exact products with the Hessian and with the Gauss-Newton
-        matrix, where there are any.
-    layers : mapping of str to slice
+        The weights, of which a copy is kept.
+    loss_fn : callable
+        The mean loss over the samples, ``loss_fn(w) -> (loss, gradient)``.
+    hvp, gauss_newton : callable or None
+        The exact products with the Hessian and with the Gauss-Newton matrix, where
+        there are any: ``hvp(w, v) -> H v``.
+    layers : mapping of str to slice, or None
         Which weights belong to which layer.
-    accuracy
-        ``accuracy(w) -> float``, the share of right answers, from 0 to 1.
-    samples : int
-        How many samples the loss and the accuracy are means of.
+    accuracy : callable or None
+        The share of right answers, from 0 to 1: ``accuracy(w) -> float``.
+    samples : int or None
+        The number of samples that the loss and the accuracy are means of.
 
     Raises
     ------
@@ -120,6 +183,9 @@ class Problem:
         """Return the problem to evaluate straight lines with: itself."""
         return self
 
+    def release(self) -> None:
+        """Do nothing: a bare function keeps nothing that could be freed."""
+
     def _slices(self, named: Mapping[str, XpArray]) -> dict[str, slice]:
         """Return where each entry belongs."""
         _require_mapping("named", named, "arrays, such as {'weights': vector}")
@@ -147,6 +213,57 @@ class Problem:
                 "together they must have each weight once: give {'weights': vector}"
             )
             raise ValueError(msg)
+
+
+def is_problem(value: Any) -> bool:
+    """Return whether ``value`` is a loss function that has its weights with it."""
+    own = callable(value) and hasattr(value, "weights")
+    return own and model_message(value) is None  # a module may call a layer "weights"
+
+
+def as_problem(name: str, value: Any) -> ProblemLike:
+    """Return ``value`` as a problem with all its members.
+
+    A loss function with an attribute ``weights`` is enough: what else it lacks is
+    added.
+
+    Parameters
+    ----------
+    name
+        The name of the argument.
+    value
+        What was given for it.
+
+    Raises
+    ------
+    TypeError
+        If it is no problem; the message says how to make one.
+    """
+    if not is_problem(value):
+        msg = model_message(value) or (
+            f"{name} is of type {type(value).__name__}; give "
+            "sharpkit.torch.problem(model, loss, data), sharpkit.jax.problem(...) or "
+            "sharpkit.Problem(weights, loss_fn); or flat weights and loss_fn="
+        )
+        raise TypeError(msg)
+    if all(hasattr(type(value), member) for member in MEMBERS):
+        problem: ProblemLike = value
+        return problem
+    return cast("ProblemLike", _Completed(value))
+
+
+class _Completed:
+    """A loss function with weights, with the members of a problem that it lacks."""
+
+    def __init__(self, given: Any) -> None:
+        self._given, self._plain = given, Problem(given.weights, given)
+
+    def __call__(self, w: XpArray) -> Any:
+        return self._given(w)
+
+    def __getattr__(self, name: str) -> Any:
+        own = getattr(self._given, name, None)
+        return getattr(self._plain, name) if own is None else own
 
 
 def _require_mapping(name: str, value: Any, what: str) -> None:

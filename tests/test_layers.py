@@ -20,7 +20,7 @@ ROOMS = {
     "_box": "_inputs _vectors",
     "_spectrum": "_inputs _vectors",
     "plot": "_inputs _spectrum",
-    "results": "_inputs _spectrum",
+    "results": "_inputs _box _spectrum",
     "_diagnosis": "_inputs _vectors _spectrum results",
     "problem": "_inputs",
     "torch": "_inputs",

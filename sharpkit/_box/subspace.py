@@ -62,6 +62,14 @@ class Subspace:
             )
             raise ValueError(msg)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the values depend on, ready for JSON: all but the memory."""
+        return {
+            "columns": self.columns,
+            "distribution": self.distribution,
+            "scale": self.scale,
+        }
+
 
 def subspace_from(subspace: Any, n: int) -> Subspace | None:
     """Return the subspace of ``n`` weights that is meant; None is the full space.

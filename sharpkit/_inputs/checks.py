@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sharpkit._inputs.arrays import array_module, is_array
+from sharpkit._inputs.models import model_message
 from sharpkit._inputs.types import Array
 from sharpkit._inputs.warn import warn
 
@@ -20,7 +21,7 @@ def checked_weights(weights: Any) -> Array:
     ``weights`` is a view of.
     """
     if not is_array(weights):
-        msg = (
+        msg = model_message(weights) or (
             f"weights is of type {type(weights).__name__}; give a flat NumPy, CuPy, "
             "torch or JAX vector, for instance numpy.asarray(weights).ravel()"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from typing import Any
 
@@ -99,6 +100,12 @@ class Objective:
         self._gradient = ReturnedVector("loss_fn", "gradient", weights)
         self.calls, self.seconds = 0, 0.0
         self.has_gradient: bool | None = None
+
+    def fresh(self) -> Objective:
+        """Return the same callback with all counts at 0."""
+        again = copy.copy(self)
+        again.calls, again.seconds = 0, 0.0
+        return again
 
     def __call__(self, x: Array) -> tuple[float, Array | None]:
         """Return the loss at ``x`` and its gradient, (n,) of the weights' dtype."""

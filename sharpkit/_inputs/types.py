@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -26,3 +27,6 @@ Hvp = Callable[[Any, Any], Any]
 
 Report = Callable[[int, float], None]
 """``(work done, value so far)``: how an algorithm tells of its progress."""
+
+Path = str | os.PathLike[str]
+"""A file."""

@@ -5,6 +5,7 @@ Either the user's own product, or central differences of the gradient.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -61,6 +62,10 @@ class Operator(Protocol):
         """Return an estimate of ``||computed - A v||`` for this very unit v."""
         ...
 
+    def fresh(self) -> Operator:
+        """Return the same operator with all counts at 0."""
+        ...
+
 
 class Given:
     """The user's product ``hvp(w, v)``, checked at every call.
@@ -103,6 +108,10 @@ class Given:
     def error_along(self, v: Array) -> float:
         """Return 0: nothing is known but rounding."""
         return self.error
+
+    def fresh(self) -> Given:
+        """Return the same operator with all counts at 0."""
+        return Given(self.space, self._weights, self._hvp)
 
 
 class Differences:
@@ -176,6 +185,12 @@ class Differences:
         self._difference(v, self._step, whole)
         self._difference(v, self._step / 2, half)
         return max(self.error, self._distance(whole, half))
+
+    def fresh(self) -> Differences:
+        """Return the same operator, its step chosen, with all counts at 0."""
+        again = copy.copy(self)
+        again._objective, again.products = self._objective.fresh(), 0
+        return again
 
     def _difference(self, v: Array, step: float, out: Array) -> None:
         norm = math.sqrt(self.space.dot(v, v))
@@ -254,22 +269,3 @@ def is_asymmetric(gap: float, size: float, dimensions: int, error: float) -> boo
         Of a product with a unit vector.
     """
     return gap > ASYMMETRY * size + 4 * math.sqrt(dimensions) * error
-
-
-def operator_for(
-    space: Space,
-    weights: Array,
-    loss_fn: LossFn | None,
-    hvp: Hvp | None,
-    *,
-    seed: int,
-    preparing: Callable[[], None] = lambda: None,
-) -> Operator:
-    """Return the exact product if there is one, else differences of the gradient.
-
-    ``preparing`` is called while the step of the differences is chosen.
-    """
-    if hvp is not None:
-        return Given(space, weights, hvp)
-    assert loss_fn is not None  # checked with the other arguments
-    return Differences(space, weights, loss_fn, seed=seed, preparing=preparing)

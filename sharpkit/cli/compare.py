@@ -43,7 +43,7 @@ def compare(
     epsilon: Annotated[float, typer.Option(help="Size of the box.")] = 1e-3,
     measures: Annotated[
         str, typer.Option(help="Which, separated by commas.")
-    ] = "sharpness,eigenvalues,trace,density",
+    ] = "sharpness,eigenvalues,trace,spectral_density",
     repeats: Annotated[
         int, typer.Option(min=1, help="Searches for the sharpness.")
     ] = 3,
@@ -167,14 +167,8 @@ class Kept:
 
     def draw(self) -> None:
         """Write ``compare.png`` of what there is."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-
         assert self.comparison is not None  # there is nothing to draw before
-        figure = Figure(layout="constrained")
-        FigureCanvasAgg(figure)
-        self.comparison.plot(figure)
-        figure.savefig(self.folder / FIGURE, dpi=150)
+        self.comparison.plot(self.folder / FIGURE)
 
 
 def table(comparison: sharpkit.Comparison) -> RenderableType:

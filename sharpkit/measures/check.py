@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,18 +13,12 @@ from sharpkit._box.box import NUMERICAL_LIMIT
 from sharpkit._diagnosis.answers import gradient_answer, noise_answer, product_answer
 from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._diagnosis.trial import Trial
-from sharpkit._inputs.checks import (
-    at_least,
-    checked_seed,
-    checked_weights,
-    require_callable,
-)
-from sharpkit._inputs.foreign import native, native_hvp, native_loss
+from sharpkit._inputs.checks import at_least, checked_seed
 from sharpkit._inputs.progress import Progress, reporter
-from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._inputs.warn import SharpkitWarning
-from sharpkit._vectors.backends import kernels_for
-from sharpkit._vectors.space import Space
+from sharpkit.measures._point import Point
+from sharpkit.measures._texts import documented
 from sharpkit.measures.diagonal import diagonal
 from sharpkit.measures.eigenvalues import basis_rows
 from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS
@@ -34,9 +27,10 @@ from sharpkit.measures.trace import trace
 from sharpkit.results.check import CheckResult
 
 
+@documented
 def check(
-    weights: Array,
-    loss_fn: LossFn,
+    problem: Any,
+    loss_fn: LossFn | None = None,
     *,
     hvp: Hvp | None = None,
     directions: int = 3,
@@ -59,33 +53,32 @@ def check(
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
-        All weights, flattened; never written to. float16 is checked on a float32 copy.
+    problem
+        $problem
     loss_fn
-        ``loss_fn(w) -> loss`` or ``(loss, gradient)``; without a gradient what is left
-        is checked. Its method ``hvp(w, v)``, if it has one, is checked too.
+        $loss_fn
+        Without a gradient what is left is checked. Its method ``hvp(w, v)``, if it has
+        one, is checked too.
     hvp
-        ``hvp(w, v) -> H v``, (n,).
+        The product to check in place of the problem's own, ``hvp(w, v) -> H v``, (n,).
     directions
-        Random lines on which the gradient is checked, beside its own.
+        The number of random lines on which the gradient is checked, beside its own.
     seed
-        Fixes the directions; the same seed gives the same bits.
-    backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live. ``"cuda"`` needs weights on a CUDA device, and
-        callbacks that take and return arrays there.
+        $seed
+    backend
+        $backend
     progress
-        True, False, a callable ``progress(evaluations, None, 0.0)``, or None: a line on
-        stderr if that is a terminal and the check takes over two seconds.
+        $progress
 
     Returns
     -------
     CheckResult
+        The answers, with what was measured for each.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument or a value that a callback returns cannot be used. The message
-        names it and the fix. Exceptions of callbacks come through unchanged.
+        $raises
 
     Warns
     -----
@@ -110,38 +103,27 @@ def check(
     >>> result.ok, result.gradient, round(result.gradient_error, 4)
     (False, 'wrong', 0.0099)
     """
-    began = time.perf_counter()
-    require_callable("loss_fn", loss_fn)
-    if hvp is not None:
-        require_callable("hvp", hvp)
-    own = getattr(loss_fn, "hvp", None) if hvp is None else hvp
-    weights, kind = native(weights)
-    weights = checked_weights(weights)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    began = point.begin()
+    loss_fn = point.required_loss()
     directions, seed = at_least("directions", directions, 1), checked_seed(seed)
-    name, kernels = kernels_for(backend, weights)
-    space = Space(kernels, weights.size, weights.dtype)
     with (
         _quiet_about_noise(),
         reporter(progress, None, title="check", unit="evaluations", value="") as report,
     ):
         trial = Trial(
-            space,
-            weights,
-            native_loss(loss_fn, kind),
+            point.space,
+            point.weights,
+            loss_fn,
             seed,
             lambda calls: report(calls, 0.0),
         )
-        exact = None if own is None else native_hvp(own, kind)
-        answers = _answers(trial, exact, directions)
+        answers = _answers(trial, point.hvp, directions)
+    products, source = answers.pop("products"), answers["product_source"]
     return CheckResult(
         **answers,
-        n=space.size,
         evaluations=trial.calls,
-        backend=name,
-        dtype=str(weights.dtype),
-        seed=seed,
-        seconds=time.perf_counter() - began,
-        callback_seconds=trial.seconds,
+        run=point.run(trial, began, source=source, seed=seed, products=products),
     )
 
 
@@ -185,12 +167,11 @@ def _products(n: int) -> dict[str, int]:
 
     An eigenvalue rarely takes more than one basis.
     """
-    density = _defaults(spectral_density)
     return {
         "eigenvalues": basis_rows(None, 1, n),
-        "trace": _defaults(trace)["products"],
-        "spectral_density": density["steps"] * density["probes"],
-        "diagonal": _defaults(diagonal)["products"],
+        "trace": _defaults(trace)["max_products"],
+        "spectral_density": _defaults(spectral_density)["max_products"],
+        "diagonal": _defaults(diagonal)["max_products"],
     }
 
 

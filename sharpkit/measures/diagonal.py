@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
-from sharpkit._inputs.checks import at_least, one_of
+from sharpkit._inputs.checks import at_least, checked_seed, one_of
 from sharpkit._inputs.progress import Progress, reporter
-from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum import hutchinson, xdiag
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.sampling import quantile
-from sharpkit.measures.setup import Setup
+from sharpkit.measures._point import Point, warn_asymmetric
+from sharpkit.measures._texts import documented
 from sharpkit.results.trace import DiagonalResult
 
 Method = Literal["xdiag", "hutchinson"]
@@ -21,12 +22,13 @@ METHODS = {
 }
 
 
+@documented
 def diagonal(
-    weights: Array,
+    problem: Any,
     loss_fn: LossFn | None = None,
     *,
     hvp: Hvp | None = None,
-    products: int = 60,
+    max_products: int = 60,
     method: Method = "xdiag",
     seed: int = 0,
     backend: str | None = None,
@@ -40,44 +42,40 @@ def diagonal(
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
-        All weights, flattened; never written to. float16 is measured on a float32 copy.
+    problem
+        $problem
     loss_fn
-        ``loss_fn(w) -> (loss, gradient)``. A product is a central difference of the
-        gradient (two calls), unless ``loss_fn`` has a method ``hvp(w, v)``.
+        $gradient_fn
     hvp
-        ``hvp(w, v) -> H v``, (n,): an exact product with the Hessian, or with any
-        symmetric operator. ``loss_fn`` is then not needed.
-    products
-        Products that may be done. At least 4; 2 with ``method="hutchinson"``.
+        $hvp
+    max_products
+        The products that may be done: at least 4, or 2 with ``method="hutchinson"``.
     method : {"xdiag", "hutchinson"}
-        ``"xdiag"``: exact on what the products have found, and sampled only for the
-        rest; ``products + 2`` vectors of memory. ``"hutchinson"``: the plain mean of
-        ``v * H v``; two vectors, and two of float64.
+        The estimator. ``"xdiag"``: exact on what the products have found, and sampled
+        only for the rest; ``max_products + 2`` vectors of memory. ``"hutchinson"``: the
+        plain mean of ``v * H v``; two vectors, and two of float64.
     seed
-        Fixes the random vectors; the same seed gives the same bits.
-    backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live. ``"cuda"`` needs weights on a CUDA device, and
-        callbacks that take and return arrays there.
+        $seed
+    backend
+        $backend
     progress
-        True, False, a callable ``progress(products, budget, trace)``, or None: a line
-        on stderr if that is a terminal and the estimate takes over two seconds.
+        $progress
 
     Returns
     -------
     DiagonalResult
+        The entries, with the standard error of each.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument or a value that a callback returns cannot be used. The message
-        names it and the fix. Exceptions of callbacks come through unchanged.
+        $raises
 
     Warns
     -----
     SharpkitWarning
-        If the products are not those of a symmetric operator (``"hutchinson"`` cannot
-        tell), or a product has another dtype.
+        $asymmetric
+        ``"hutchinson"`` cannot tell an asymmetric operator.
 
     References
     ----------
@@ -96,23 +94,24 @@ def diagonal(
     >>> result.status.name
     'EXACT'
     """
-    setup = Setup(weights, loss_fn, hvp, seed=seed, backend=backend)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    began = point.begin()
     one_of("method", method, get_args(Method))
     estimate, least = METHODS[method]
-    products = at_least("products", products, least)
+    budget = at_least("max_products", max_products, least)
+    seed = checked_seed(seed)
     with reporter(
-        progress, products, title="diagonal", unit="products", value="trace {:.4g}"
+        progress, budget, title="diagonal", unit="products", value="trace {:.4g}"
     ) as report:
-        operator = setup.operator(report)
-        found = estimate(operator, products, seed=setup.seed, report=report)
+        operator = point.operator(seed, report)
+        found = estimate(operator, budget, seed=seed, report=report)
     if found.status is SpectrumStatus.ASYMMETRIC:
-        setup.warn_asymmetric()
+        warn_asymmetric(operator)
     return DiagonalResult(
         values=found.values,
         stderr=found.stderr,
         quantile=quantile(found.degrees),
         status=found.status,
         method=method,
-        n=setup.n,
-        run=setup.run(),
+        run=point.run_of_products(operator, began, seed),
     )

@@ -8,30 +8,30 @@ from typing import Any, get_args
 
 import numpy as np
 
-from sharpkit._inputs.checks import at_least, one_of
+from sharpkit._inputs.checks import at_least, checked_seed, one_of
 from sharpkit._inputs.progress import Progress, reporter
-from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.types import Hvp, LossFn
+from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.thick_restart import Search, Which
-from sharpkit.measures.groups import groupable
-from sharpkit.measures.setup import Setup
-from sharpkit.results import EigenResult, SpectrumStatus
+from sharpkit.measures._point import Point, warn_asymmetric
+from sharpkit.measures._texts import documented
+from sharpkit.results.eigen import EigenResult
 
 MAX_PRODUCTS = 1000
 LEAST_TOL = 32  # roundings
 
 
-@groupable("most extreme eigenvalue")
+@documented
 def eigenvalues(
-    weights: Array,
+    problem: Any,
     loss_fn: LossFn | None = None,
     *,
     hvp: Hvp | None = None,
-    groups: None = None,
     k: int = 1,
     which: Which = "LA",
     tol: float = 1e-3,
     max_products: int = MAX_PRODUCTS,
-    basis: int | None = None,
+    ncv: int | None = None,
     verify: bool = True,
     seed: int = 0,
     backend: str | None = None,
@@ -45,60 +45,56 @@ def eigenvalues(
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
-        The point; never written to.
+    problem
+        $problem
     loss_fn
-        ``loss_fn(w) -> (loss, gradient)``, differentiated by central differences, at
-        two calls per product. If it has a method ``hvp``, that is used. May be None
-        where ``hvp`` is given.
+        $gradient_fn
     hvp
-        ``hvp(w, v) -> A v``, exact: the Hessian, the Gauss-Newton matrix, or any
-        symmetric operator on (n,) vectors.
-    groups : mapping of str to slice, optional
-        Measure each of these ranges of the weights by itself, the others fixed, and
-        return `GroupResults`: ``problem.layers`` tells which layers are sharp. The
-        budget is that of one group; ``progress`` counts groups.
+        $hvp
     k
-        Number of eigenvalues, at most n.
+        The number of eigenvalues, at most n.
     which : {"LA", "SA", "LM"}
-        The largest, the smallest (most negative), or the largest in magnitude.
+        The end of the spectrum: the largest, the smallest (most negative), or the
+        largest in magnitude.
     tol
-        Of the residual, as a share of the largest magnitude of an eigenvalue.
+        The largest residual that counts as converged, as a share of the largest
+        magnitude of an eigenvalue.
     max_products
         The most products; what has not converged by then is returned and marked.
-    basis
-        Vectors kept, which bounds the memory; None: ``max(2 k + 20, 40)``, at most n.
+    ncv
+        The number of Lanczos vectors kept, which bounds the memory; None stands for
+        ``max(2 k + 20, 40)``, at most n.
     verify
-        Go on, once the pairs have converged, until eigenvalues passed over, such as
-        further copies of a multiple one, would have shown with a probability of 99 %,
-        if by more than ``2 tol``: some 5 to 10 products for the Hessian of a network.
+        Whether the search goes on, once the pairs have converged, until eigenvalues
+        passed over, such as further copies of a multiple one, would have shown with a
+        probability of 99 %, if by more than ``2 tol``: some 5 to 10 products for the
+        Hessian of a network.
     seed
-        Fixes the random vectors; the same seed gives the same bits.
-    backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live.
+        $seed
+    backend
+        $backend
     progress
-        True, False, a callable ``progress(products, budget, pairs converged)``, or
-        None: a line on stderr if that is a terminal and it takes over two seconds.
+        $progress
 
     Returns
     -------
     EigenResult
-        With ``groups``, `GroupResults` of them.
+        The eigenpairs, with the residual of each.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument, or what the callback returns, cannot be used.
+        $raises
 
     Warns
     -----
     SharpkitWarning
-        If the products are not those of a symmetric operator.
+        $asymmetric
 
     Notes
     -----
     Memory beside the callback's own, in vectors of the weights' length and dtype:
-    ``basis + k + 2``, and 17 MB at a restart; with differences 5 more while the step is
+    ``ncv + k + 2``, and 17 MB at a restart; with differences 5 more while the step is
     chosen, 1 after.
 
     References
@@ -117,12 +113,12 @@ def eigenvalues(
     >>> found.values.round(6).tolist()
     [99.0, 98.0]
     """
-    setup = Setup(weights, loss_fn, hvp, seed=seed, backend=backend)
-    k = _checked_k(k, setup.n)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    began = point.begin()
+    k, tol = _checked_k(k, point.n), _checked_tol(tol, point.weights.dtype)
     one_of("which", which, get_args(Which))
-    tol = _checked_tol(tol, setup.weights.dtype)
     budget = at_least("max_products", max_products, 1)
-    rows = basis_rows(basis, k, setup.n)
+    rows, seed = basis_rows(ncv, k, point.n), checked_seed(seed)
     with reporter(
         progress,
         budget,
@@ -130,7 +126,7 @@ def eigenvalues(
         unit="products at most",
         value="{:.0f} of " + f"{k} converged",
     ) as report:
-        operator = setup.operator(report)
+        operator = point.operator(seed, report)
         search = Search(
             operator,
             k=k,
@@ -138,21 +134,20 @@ def eigenvalues(
             tol=tol,
             budget=budget,
             rows=rows,
-            seed=setup.seed,
+            seed=seed,
             verify=verify,
             report=report,
         )
         found = search.run()
     if found.status is SpectrumStatus.ASYMMETRIC:
-        setup.warn_asymmetric()
+        warn_asymmetric(operator)
     return EigenResult(
         **found._asdict(),
         size=search.size,
         which=which,
         tol=tol,
         verified=verify and found.status is SpectrumStatus.CONVERGED,
-        n=setup.n,
-        run=setup.run(),
+        run=point.run_of_products(operator, began, seed),
     )
 
 
@@ -178,14 +173,14 @@ def _checked_tol(tol: Any, dtype: Any) -> float:
     return float(tol)
 
 
-def basis_rows(basis: Any, k: int, n: int) -> int:
+def basis_rows(ncv: Any, k: int, n: int) -> int:
     """Return the vectors of the basis: as asked for, or the default for None."""
-    if basis is None:
+    if ncv is None:
         return min(max(2 * k + 20, 40), n)
-    rows = at_least("basis", basis, 1)
+    rows = at_least("ncv", ncv, 1)
     if rows < min(k + 3, n):
         msg = (
-            f"basis={basis} with k={k}; give at least {min(k + 3, n)} vectors, or None "
+            f"ncv={ncv} with k={k}; give at least {min(k + 3, n)} vectors, or None "
             "for the default"
         )
         raise ValueError(msg)

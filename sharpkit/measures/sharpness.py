@@ -2,60 +2,35 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from sharpkit._box.box import NUMERICAL_LIMIT, Box
-from sharpkit._box.columns import MEMORY, Distribution
-from sharpkit._box.solvers import LBFGSB, Auto, ScipyLBFGSB, solver_from
-from sharpkit._box.subspace import (
-    FullSpace,
-    RandomSubspace,
-    Scale,
-    Subspace as Drawn,
-    subspace_from,
-)
-from sharpkit._inputs.checks import (
-    at_least,
-    checked_epsilon,
-    checked_seed,
-    checked_weights,
-    require_callable,
-)
-from sharpkit._inputs.foreign import native, native_loss
+from sharpkit._box.box import NUMERICAL_LIMIT, Box, Point as Place
+from sharpkit._box.solvers import Auto, Solver, solver_from
+from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace_from
+from sharpkit._inputs.checks import at_least, checked_epsilon, checked_seed
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Array, LossFn
-from sharpkit._vectors.backends import kernels_for
-from sharpkit._vectors.space import Space
-from sharpkit.measures.groups import groupable
-from sharpkit.measures.outcome import relative_gap, status_of
-from sharpkit.results import SharpnessResult, Subspace
-
-Solver = Literal["auto", "lbfgsb", "scipy"]
+from sharpkit.measures._point import Point
+from sharpkit.measures._texts import documented
+from sharpkit.results.sharpness import SharpnessResult, Status
 
 DEFAULT_EVALUATIONS = Auto.default_evaluations
 CENTRE_EVALUATIONS = 2  # the loss at the weights, and again to see its noise
+CONVERGED_GAP = 1e-2  # a first-order gain below this share of the rise is none
 
 
-@groupable("sharpness, %")
+@documented
 def sharpness(
-    weights: Array,
-    loss_fn: LossFn,
+    problem: Any,
+    loss_fn: LossFn | None = None,
     *,
-    groups: None = None,
     epsilon: float = 1e-3,
-    subspace: int | None = None,
-    subspace_law: Distribution = "normal",
-    subspace_scale: Scale = "entries",
-    subspace_memory: int = MEMORY,
+    subspace: int | Subspace | None = None,
     solver: Solver = "auto",
     max_evaluations: int | None = None,
-    max_iter: int = 10,
-    scaled: bool = False,
     seed: int = 0,
     backend: str | None = None,
     progress: Progress = None,
@@ -64,71 +39,56 @@ def sharpness(
 
     ``phi = 100 (max_{z in C} f(w + A z) - f(w)) / (1 + f(w))`` with the box
     ``C = {z : |z_i| <= epsilon (|(A^+ w)_i| + 1)}``; A is the identity (full space) or
-    a random matrix of ``subspace`` columns. The maximum is searched, so the value is a
-    lower bound.
+    a random matrix (subspace). The maximum is searched, so the value is a lower bound.
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
-        All weights, flattened; never written to. float16 is measured on a float32 copy.
+    problem
+        $problem
     loss_fn
-        ``loss_fn(w) -> loss`` or ``(loss, gradient)``, the mean loss over the training
-        set. ``w`` is of the kind of the weights, and a buffer that the next call
-        overwrites. A loss alone is differentiated numerically, in search spaces of up
-        to 1000 dimensions.
-    groups : mapping of str to slice, optional
-        Measure each of these ranges of the weights by itself, the others fixed, and
-        return `GroupResults`: ``problem.layers`` tells which layers are sharp. The
-        budget is that of one group; ``progress`` counts groups.
+        $loss_fn
+        It is the mean over the training set. A loss alone is differentiated
+        numerically, in search spaces of up to 1000 dimensions.
     epsilon
-        Size of the box relative to ``|w_i| + 1``; the paper uses 1e-3 and 5e-4.
+        The size of the box relative to ``|w_i| + 1``; the paper uses 1e-3 and 5e-4.
     subspace
-        Number of random directions (the paper: 100); None is the full space. The boxes
-        of subspaces have many basins: look at `SharpnessResult.starts`.
-    subspace_law : {"normal", "rademacher"}
-        Law of the entries of A, which have mean 0 and variance 1.
-    subspace_scale : {"entries", "columns", "orthonormal"}
-        A as drawn; with columns of norm 1; with orthonormal columns. The paper leaves
-        law and scale open; unscaled entries fit its numbers.
-    subspace_memory
-        Bytes that A may take. Where it would take more it is drawn again for each
-        product, which gives the same values and takes about 2 ns per entry.
-    solver : {"auto", "lbfgsb", "scipy"}
-        ``"auto"``: sign steps with restarts. ``"lbfgsb"``: the paper's recipe, L-BFGS-B
-        from the centre with memory 10, on sharpkit's own kernels. ``"scipy"``: the same
-        by SciPy, as a judge: slow, and always on the host.
+        The number of random directions to search (the paper has 100), or a `Subspace`
+        with options of its own; None is the full space. The boxes of subspaces have
+        many basins: look at `SharpnessResult.starts`.
+    solver : {"auto", "lbfgsb", "scipy"}, LBFGSB or ScipyLBFGSB
+        The method of the search. ``"auto"``: sign steps with restarts. ``"lbfgsb"``:
+        the paper's recipe, L-BFGS-B from the centre, on sharpkit's own kernels.
+        ``"scipy"``: the same by SciPy, as a judge: slow, and always on the host.
+        `LBFGSB` and `ScipyLBFGSB` take iterations and scaling as options.
     max_evaluations
-        Evaluations of loss and gradient that may be spent, two of them at the weights.
-        None: 25 for ``"auto"``, no limit for L-BFGS-B.
-    max_iter
-        Iterations of L-BFGS-B; the paper's 10.
-    scaled
-        For L-BFGS-B: scale the loss so that the first step has the size of the box, and
-        use no tolerances. The default is the recipe as published scripts run it.
+        The evaluations of loss and gradient that may be spent, two of them at the
+        weights. None stands for 25 with ``"auto"``, and for no limit with L-BFGS-B.
     seed
-        Fixes the subspace and the restarts; the same seed gives the same bits.
-    backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live. ``"cuda"`` needs weights on a CUDA device, and a
-        callback that takes and returns arrays there.
+        $seed
+    backend
+        $backend
     progress
-        True, False, a callable ``progress(evaluations, budget, value)``, or None: a
-        line on stderr if that is a terminal and the search takes over two seconds.
+        $progress
 
     Returns
     -------
     SharpnessResult
-        With ``groups``, `GroupResults` of them.
+        The value, the step to the maximum, and how far to believe it.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument or a value that ``loss_fn`` returns cannot be used. The message
-        names it and the fix. Exceptions of ``loss_fn`` come through unchanged.
+        $raises
 
     Warns
     -----
     SharpkitWarning
         If the loss is not deterministic, or a gradient has another dtype.
+
+    See Also
+    --------
+    by_group : The sharpness of each layer by itself.
+    check : Whether the loss can be believed, and the smallest sharpness it can show.
 
     Notes
     -----
@@ -150,35 +110,17 @@ def sharpness(
     >>> round(float(sharpkit.sharpness(np.zeros(2), loss, epsilon=0.1)), 6)
     50.5
     """
-    began = time.perf_counter()
-    require_callable("loss_fn", loss_fn)
-    weights, kind = native(weights)
-    weights = checked_weights(weights)
-    epsilon = checked_epsilon(epsilon, weights)
-    seed = checked_seed(seed)
-    chosen = _solver(solver, max_iter, scaled)
+    point = Point.of(problem, loss_fn, backend=backend)
+    began = point.begin()
+    epsilon = checked_epsilon(epsilon, point.weights)
+    seed, chosen = checked_seed(seed), solver_from(solver)
     budget: int | None = chosen.default_evaluations
     if max_evaluations is not None:
         budget = at_least("max_evaluations", max_evaluations, CENTRE_EVALUATIONS + 1)
-    name, kernels = kernels_for(backend, weights)
-    space = Space(kernels, weights.size, weights.dtype)
-    drawn = subspace_from(subspace, weights.size)
-    if drawn is not None:
-        drawn = replace(
-            drawn,
-            distribution=subspace_law,
-            scale=subspace_scale,
-            memory=subspace_memory,
-        )
-    objective = Objective(native_loss(loss_fn, kind), weights)
-    dimensions = weights.size if drawn is None else drawn.columns
-    loss, gradient, loss_noise = _centre(objective, weights, dimensions)
+    drawn, objective = subspace_from(subspace, point.n), point.objective()
+    loss, gradient, loss_noise = _centre(objective, point, drawn)
     # Only now, with arguments and callback checked, what takes time: drawing A.
-    where: FullSpace | RandomSubspace
-    if drawn is None:
-        where = FullSpace(space, weights, epsilon)
-    else:
-        where = RandomSubspace(space, weights, drawn, epsilon, seed=seed)
+    where = _search_space(point, drawn, epsilon, seed)
 
     def per_cent(rise: Any) -> Any:  # Eq. 4
         return 100 * rise / (1 + loss)
@@ -201,57 +143,34 @@ def sharpness(
         )
         del gradient  # in a subspace only its projection is needed
         best, reached, stopped = chosen.maximise(box, seed=seed)
-    value, gap = float(per_cent(best.loss - loss)), relative_gap(box, best)
-    noise = float(per_cent(loss_noise))
+    value, noise = float(per_cent(best.loss - loss)), float(per_cent(loss_noise))
+    gap = _relative_gap(box, best)
     return SharpnessResult(
         value=value,
         loss=loss,
         max_loss=best.loss,
         displacement=box.displacement(best.z),
         evaluations=len(box.history),
-        calls=objective.calls,
         history=per_cent(np.array(box.history) - loss),
         starts=tuple(
             float(per_cent(each - loss)) for each in reached if np.isfinite(each)
         ),
         gap=gap,
         noise=noise,
-        status=status_of(box, value, noise, gap, stopped),
+        status=_status(box, value, noise, gap, stopped),
         epsilon=epsilon,
-        subspace=_record(drawn),
+        subspace=drawn,
         solver=chosen.name,
-        backend=name,
-        dtype=str(weights.dtype),
-        seed=seed,
-        seconds=time.perf_counter() - began,
-        callback_seconds=objective.seconds,
+        run=point.run(objective, began, source=_source(objective), seed=seed),
     )
 
 
-def _record(drawn: Drawn | None) -> Subspace | None:
-    if drawn is None:
-        return None
-    return Subspace(drawn.columns, drawn.distribution, drawn.scale)
-
-
-def _solver(solver: Solver, max_iter: int, scaled: bool) -> Auto | LBFGSB | ScipyLBFGSB:
-    chosen = solver_from(solver)
-    if not isinstance(chosen, Auto):
-        return replace(chosen, max_iter=max_iter, rescale=scaled)
-    if scaled:
-        msg = (
-            "scaled=True belongs to solver='lbfgsb' and 'scipy', not to "
-            f"solver={solver!r}, which needs no scaling; drop it"
-        )
-        raise ValueError(msg)
-    return chosen
-
-
 def _centre(
-    objective: Objective, weights: Array, dimensions: int
+    objective: Objective, point: Point, drawn: Subspace | None
 ) -> tuple[float, Array | None, float]:
     """Return loss, gradient and noise at the weights, if they can be worked with."""
-    loss, gradient, noise = objective.centre(weights)
+    dimensions = point.n if drawn is None else drawn.columns
+    loss, gradient, noise = objective.centre(point.weights)
     if loss <= -1:
         msg = (
             f"loss_fn returned {loss} at the given weights; sharpness divides by "
@@ -266,3 +185,37 @@ def _centre(
         )
         raise ValueError(msg)
     return loss, gradient, noise
+
+
+def _search_space(
+    point: Point, drawn: Subspace | None, epsilon: float, seed: int
+) -> FullSpace | RandomSubspace:
+    if drawn is None:
+        return FullSpace(point.space, point.weights, epsilon)
+    return RandomSubspace(point.space, point.weights, drawn, epsilon, seed=seed)
+
+
+def _source(objective: Objective) -> str:
+    return "gradient" if objective.has_gradient else "differences of the loss"
+
+
+def _relative_gap(box: Box, best: Place) -> float:
+    """Return the first-order gain left at ``best`` as a share of the rise, or NaN."""
+    rise = best.loss - box.history[0]
+    followable = box.space.dot(best.gradient, best.gradient) > 0
+    if rise <= 0 or (box.non_finite and not followable):
+        return float("nan")
+    return box.gap(best) / rise
+
+
+def _status(box: Box, value: float, noise: float, gap: float, stopped: bool) -> Status:
+    """Return how a search ended."""
+    if box.non_finite:
+        return Status.NON_FINITE
+    if value == 0:
+        return Status.STALLED if stopped else Status.FLAT
+    if value <= noise:
+        return Status.BELOW_NOISE
+    if gap <= CONVERGED_GAP:
+        return Status.CONVERGED
+    return Status.STALLED if stopped else Status.BUDGET

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from sharpkit._inputs.checks import at_least
+from typing import Any
+
+from sharpkit._inputs.checks import at_least, checked_seed
 from sharpkit._inputs.progress import Progress, reporter
-from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.types import Hvp, LossFn
+from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.stochastic_quadrature import quadrature
-from sharpkit.measures.setup import Setup
-from sharpkit.results import DensityResult, SpectrumStatus
+from sharpkit.measures._point import Point, warn_asymmetric
+from sharpkit.measures._texts import documented
+from sharpkit.results.density import DensityResult
 
 
+@documented
 def spectral_density(
-    weights: Array,
+    problem: Any,
     loss_fn: LossFn | None = None,
     *,
     hvp: Hvp | None = None,
-    steps: int = 100,
+    max_products: int = 400,
     probes: int = 4,
     reorthogonalize: bool = True,
     seed: int = 0,
@@ -25,57 +30,57 @@ def spectral_density(
     r"""Estimate the density of all eigenvalues of the Hessian.
 
     ``(1 / n) sum_i delta(x - lambda_i)`` by stochastic Lanczos quadrature: from each of
-    ``probes`` random normal directions ``steps`` products give nodes and weights that
-    are exact for polynomials up to degree ``2 steps - 1``.
+    ``probes`` random normal directions ``m = max_products // probes`` Lanczos steps
+    give nodes and weights that are exact for polynomials up to degree ``2 m - 1``.
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
-        The point; never written to.
+    problem
+        $problem
     loss_fn
-        ``loss_fn(w) -> (loss, gradient)``. A product is a central difference of the
-        gradient (two calls), unless ``loss_fn`` has a method ``hvp(w, v)``.
+        $gradient_fn
     hvp
-        ``hvp(w, v) -> H v``, (n,): an exact product with the Hessian, or with any
-        symmetric operator. ``loss_fn`` is then not needed.
-    steps
-        Products per probe: the resolution.
+        $hvp
+    max_products
+        The products that may be done. Each probe takes an equal share of them, which is
+        the resolution of the density: 100 steps at the defaults.
     probes
-        Random directions: the statistical error falls as ``1 / sqrt(n probes)``.
+        The number of random directions: the statistical error falls as
+        ``1 / sqrt(n probes)``.
     reorthogonalize
-        False needs 3 vectors of memory in place of ``steps``. Eigenvalues that have
-        converged then come again as further nodes and share their weight, which the
-        density does not feel.
+        Whether the Lanczos vectors are kept and held orthogonal. Without it the memory
+        is 3 vectors in place of one for each step. Eigenvalues that have converged then
+        come again as further nodes and share their weight, which the density does not
+        feel.
     seed
-        Fixes the random vectors; the same seed gives the same bits.
-    backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live.
+        $seed
+    backend
+        $backend
     progress
-        True, False, a callable ``progress(products, budget, probe)``, or None: a line
-        on stderr if that is a terminal and it takes over two seconds.
+        $progress
 
     Returns
     -------
     DensityResult
-        With methods ``density(grid, width)``, ``cdf(x)``, ``moment(j)``, ``mean(f)``,
-        ``effective_dimension(alpha)``, ``negative_share()``, ``outliers()`` and
-        ``plot()``.
+        The nodes and weights, with methods ``density(grid, width)``, ``cdf(x)``,
+        ``moment(j)``, ``mean(f)``, ``effective_dimension(alpha)``,
+        ``negative_share()``, ``outliers()`` and ``plot()``.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument, or what the callback returns, cannot be used.
+        $raises
 
     Warns
     -----
     SharpkitWarning
-        If the products are not those of a symmetric operator.
+        $asymmetric
 
     Notes
     -----
     Memory beside the callback's own, in vectors of the weights' length and dtype:
-    ``steps + 2``, or 5 without re-orthogonalisation; with differences 5 more while the
-    step is chosen, 1 after.
+    ``max_products // probes + 2``, or 5 without re-orthogonalisation; with differences
+    5 more while the step is chosen, 1 after.
 
     References
     ----------
@@ -87,14 +92,16 @@ def spectral_density(
     >>> import numpy as np, sharpkit
     >>> eigenvalues = np.linspace(0, 1, 1000)
     >>> found = sharpkit.spectral_density(
-    ...     np.zeros(1000), hvp=lambda w, v: eigenvalues * v, steps=30
+    ...     np.zeros(1000), hvp=lambda w, v: eigenvalues * v, max_products=120
     ... )
     >>> share = found.cdf(0.25)
     >>> bool(share.low[0] < 0.25 < share.high[0])
     True
     """
-    setup = Setup(weights, loss_fn, hvp, seed=seed, backend=backend)
-    steps, probes = at_least("steps", steps, 1), at_least("probes", probes, 1)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    began = point.begin()
+    probes, seed = at_least("probes", probes, 1), checked_seed(seed)
+    steps = at_least("max_products", max_products, probes) // probes
     with reporter(
         progress,
         steps * probes,
@@ -102,24 +109,23 @@ def spectral_density(
         unit="products",
         value="probe {:.0f} of " + str(probes),
     ) as report:
-        operator = setup.operator(report)
+        operator = point.operator(seed, report)
         found = quadrature(
             operator,
             steps=steps,
             probes=probes,
             reorthogonalize=reorthogonalize,
-            seed=setup.seed,
+            seed=seed,
             report=report,
         )
-    status = SpectrumStatus.COMPLETE
     if found.asymmetric:
-        setup.warn_asymmetric()
-        status = SpectrumStatus.ASYMMETRIC
+        warn_asymmetric(operator)
     return DensityResult(
         nodes=found.nodes,
         weights=found.weights,
         reorthogonalized=reorthogonalize,
-        status=status,
-        n=setup.n,
-        run=setup.run(),
+        status=SpectrumStatus.ASYMMETRIC
+        if found.asymmetric
+        else SpectrumStatus.COMPLETE,
+        run=point.run_of_products(operator, began, seed),
     )

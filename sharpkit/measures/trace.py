@@ -6,14 +6,14 @@ import math
 import numbers
 from typing import Any, Literal, get_args
 
-from sharpkit._inputs.checks import at_least, one_of
+from sharpkit._inputs.checks import at_least, checked_seed, one_of
 from sharpkit._inputs.progress import Progress, reporter
-from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum import hutchinson, hutchpp, xtrace
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.sampling import quantile
-from sharpkit.measures.groups import groupable
-from sharpkit.measures.setup import Setup
+from sharpkit.measures._point import Point, warn_asymmetric
+from sharpkit.measures._texts import documented
 from sharpkit.results.trace import TraceResult
 
 Method = Literal["xtrace", "hutch++", "hutchinson"]
@@ -25,14 +25,13 @@ METHODS = {
 }
 
 
-@groupable("trace")
+@documented
 def trace(
-    weights: Array,
+    problem: Any,
     loss_fn: LossFn | None = None,
     *,
     hvp: Hvp | None = None,
-    groups: None = None,
-    products: int = 60,
+    max_products: int = 60,
     method: Method = "xtrace",
     rtol: float | None = None,
     seed: int = 0,
@@ -47,53 +46,46 @@ def trace(
 
     Parameters
     ----------
-    weights : (n,) float32 or float64, NumPy, CuPy, torch or JAX
-        All weights, flattened; never written to. float16 is measured on a float32 copy.
+    problem
+        $problem
     loss_fn
-        ``loss_fn(w) -> (loss, gradient)``. A product is a central difference of the
-        gradient (two calls), unless ``loss_fn`` has a method ``hvp(w, v)``.
+        $gradient_fn
     hvp
-        ``hvp(w, v) -> H v``, (n,): an exact product with the Hessian, or with any
-        symmetric operator. ``loss_fn`` is then not needed.
-    groups : mapping of str to slice, optional
-        Measure each of these ranges of the weights by itself, the others fixed, and
-        return `GroupResults`: ``problem.layers`` tells which layers are sharp. The
-        budget is that of one group; ``progress`` counts groups.
-    products
-        Products that may be done. At least 4; 2 with ``method="hutchinson"``.
+        $hvp
+    max_products
+        The products that may be done: at least 4, or 2 with ``method="hutchinson"``.
     method : {"xtrace", "hutch++", "hutchinson"}
-        ``"xtrace"``: by far the best where few eigenvalues dominate; ``products / 2 +
-        1`` vectors of memory. ``"hutch++"``: a simpler relative; ``products / 3 + 2``
-        vectors. ``"hutchinson"``: the plain mean over sign vectors; 2 vectors, and
-        fewer products than the others for a rough value where no eigenvalues dominate.
+        The estimator. ``"xtrace"``: by far the best where few eigenvalues dominate;
+        ``max_products / 2 + 1`` vectors of memory. ``"hutch++"``: a simpler relative;
+        ``max_products / 3 + 2`` vectors. ``"hutchinson"``: the plain mean over sign
+        vectors; 2 vectors, and fewer products than the others for a rough value where
+        no eigenvalues dominate.
     rtol
-        Stop as soon as the standard error is at most ``rtol * |value|``; looked at a
-        few times only. None: all products.
+        The relative error that is enough: the estimate ends as soon as the standard
+        error is at most ``rtol * |value|``, looked at a few times only. None does all
+        products.
     seed
-        Fixes the random vectors; the same seed gives the same bits.
-    backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live. ``"cuda"`` needs weights on a CUDA device, and
-        callbacks that take and return arrays there.
+        $seed
+    backend
+        $backend
     progress
-        True, False, a callable ``progress(products, budget, value)``, or None: a line
-        on stderr if that is a terminal and the estimate takes over two seconds.
+        $progress
 
     Returns
     -------
     TraceResult
-        With ``groups``, `GroupResults` of them.
+        The value, its standard error and its interval.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument or a value that a callback returns cannot be used. The message
-        names it and the fix. Exceptions of callbacks come through unchanged.
+        $raises
 
     Warns
     -----
     SharpkitWarning
-        If the products are not those of a symmetric operator (``"hutchinson"`` cannot
-        tell), or a product has another dtype.
+        $asymmetric
+        ``"hutchinson"`` cannot tell an asymmetric operator.
 
     References
     ----------
@@ -109,18 +101,19 @@ def trace(
     >>> bool(low < curvature.sum() < high)
     True
     """
-    setup = Setup(weights, loss_fn, hvp, seed=seed, backend=backend)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    began = point.begin()
     one_of("method", method, get_args(Method))
     estimate, least = METHODS[method]
-    products = at_least("products", products, least)
-    rtol = _checked_rtol(rtol)
+    budget = at_least("max_products", max_products, least)
+    rtol, seed = _checked_rtol(rtol), checked_seed(seed)
     with reporter(
-        progress, products, title="trace", unit="products", value="{:.4g} so far"
+        progress, budget, title="trace", unit="products", value="{:.4g} so far"
     ) as report:
-        operator = setup.operator(report)
-        found = estimate(operator, products, seed=setup.seed, rtol=rtol, report=report)
+        operator = point.operator(seed, report)
+        found = estimate(operator, budget, seed=seed, rtol=rtol, report=report)
     if found.status is SpectrumStatus.ASYMMETRIC:
-        setup.warn_asymmetric()
+        warn_asymmetric(operator)
     width = quantile(found.degrees) * found.stderr
     return TraceResult(
         value=found.value,
@@ -128,9 +121,8 @@ def trace(
         interval=(found.value - width, found.value + width),
         status=found.status,
         method=method,
-        n=setup.n,
         history=found.history,
-        run=setup.run(),
+        run=point.run_of_products(operator, began, seed),
     )
 
 

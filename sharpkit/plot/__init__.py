@@ -1,20 +1,40 @@
-"""One function per result type, drawn with matplotlib."""
+"""What results look like, drawn with matplotlib."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sharpkit.plot.figures import Draw, figure_of
 from sharpkit.plot.measures import (
-    plot_density,
-    plot_eigenvalues,
-    plot_groups,
-    plot_sharpness,
-    plot_trace,
+    draw_diagonal,
+    draw_eigenvalues,
+    draw_groups,
+    draw_sharpness,
+    draw_trace,
 )
-from sharpkit.plot.reports import plot_comparison, plot_report
+from sharpkit.plot.reports import comparison_panels, report_panels
+from sharpkit.plot.spectra import draw_density
 
-__all__ = [
-    "plot_comparison",
-    "plot_density",
-    "plot_eigenvalues",
-    "plot_groups",
-    "plot_report",
-    "plot_sharpness",
-    "plot_trace",
-]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["figure_of", "panels"]
+
+# By name: results import this room when they are drawn, not the other way round.
+SINGLE: dict[str, Callable[[Any, Axes], None]] = {
+    "DensityResult": draw_density,
+    "DiagonalResult": draw_diagonal,
+    "EigenResult": draw_eigenvalues,
+    "GroupResults": draw_groups,
+    "SharpnessResult": draw_sharpness,
+    "TraceResult": draw_trace,
+}
+SEVERAL: dict[str, Callable[[Any], Sequence[Draw]]] = {"Comparison": comparison_panels, "Report": report_panels}
+
+
+def panels(result: Any) -> Sequence[Draw]:
+    """Return the functions that draw the panels of a result's figure, each on axes."""
+    name = type(result).__name__
+    return SEVERAL[name](result) if name in SEVERAL else [partial(SINGLE[name], result)]

@@ -1,4 +1,4 @@
-"""One function per result type, drawn with matplotlib."""
+"""What each result of a measure draws on a pair of axes."""
 
 from __future__ import annotations
 
@@ -6,26 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sharpkit._inputs.arrays import to_host
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from sharpkit.results import (
-        DensityResult,
+        DiagonalResult,
         EigenResult,
         GroupResults,
         SharpnessResult,
         TraceResult,
     )
 
-GRID = 1000  # places at which a density is drawn
+BINS = 100  # of a histogram
 
 
-def plot_sharpness(result: SharpnessResult, ax: Axes | None = None) -> Axes:
+def draw_sharpness(result: SharpnessResult, ax: Axes) -> None:
     """Draw the best sharpness (per cent) against the evaluations spent.
 
     A curve that still climbs at its right end says that the search had not converged.
     """
-    ax = _axes(ax)
     evaluations = np.arange(1, result.evaluations + 1)
     ax.step(evaluations, result.history, where="post", label=result.solver)
     if result.noise > 0:
@@ -35,14 +36,12 @@ def plot_sharpness(result: SharpnessResult, ax: Axes | None = None) -> Axes:
     ax.set_title(f"{result.value:.4g} %, {result.status.name.lower()}")
     ax.set_ylim(bottom=0)
     ax.legend(frameon=False)
-    return ax
 
 
-def plot_eigenvalues(result: EigenResult, ax: Axes | None = None) -> Axes:
+def draw_eigenvalues(result: EigenResult, ax: Axes) -> None:
     """Draw the eigenvalues in order, residuals as error bars; hollow: not converged."""
     from matplotlib.ticker import MaxNLocator
 
-    ax = _axes(ax)
     order = np.arange(1, len(result.values) + 1)
     for good, fill, label in ((True, "full", "converged"), (False, "none", "not yet")):
         chosen = result.converged == good
@@ -65,57 +64,23 @@ def plot_eigenvalues(result: EigenResult, ax: Axes | None = None) -> Axes:
     )
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.legend(frameon=False)
-    return ax
 
 
-def plot_density(
-    result: DensityResult, ax: Axes | None = None, *, width: float | None = None
-) -> Axes:
-    """Draw the density of eigenvalues with its band, log scale, and mark outliers.
-
-    What lies below half an eigenvalue per ``width`` is cut off.
-    """
-    ax = _axes(ax)
-    width = result.width if width is None else width
-    low, high = result.nodes.min() - 4 * width, result.nodes.max() + 4 * width
-    grid = np.linspace(low, high, GRID)
-    band = result.density(grid, width)
-    ax.fill_between(grid, band.low, band.high, alpha=0.3, lw=0, label="95 % band")
-    ax.plot(grid, band.value, lw=1.2)
-    floor = 0.5 / (result.n * width)
-    places = result.outliers(width)
-    if len(places):
-        ax.plot(
-            places, np.full(len(places), floor), "v", color="C3", ms=6, label="outliers"
-        )
-    ax.set_yscale("log")
-    ax.set_ylim(bottom=floor / 2)
-    ax.set_xlabel("eigenvalue λ")
-    ax.set_ylabel(f"density (width {width:.2g})")
-    ax.set_title(f"n = {result.n:,}, {result.products} products")
-    ax.legend(frameon=False)
-    return ax
-
-
-def plot_groups(results: GroupResults[Any], ax: Axes | None = None) -> Axes:
+def draw_groups(results: GroupResults[Any], ax: Axes) -> None:
     """Draw a horizontal bar per group, from the top in the order given, with errors."""
-    import matplotlib.pyplot as plt
-
-    if ax is None:
-        size = (6, 1.2 + 0.3 * len(results))
-        ax = plt.subplots(figsize=size, layout="constrained")[1]
+    figure = ax.get_figure(root=True)
+    if figure is not None and len(figure.axes) == 1:
+        figure.set_figheight(1.2 + 0.3 * len(results))
     values, errors = zip(*results.numbers().values(), strict=True)
     ax.barh(list(results), values, xerr=errors, capsize=2)
     ax.axvline(0, color="0.6", lw=0.8)
     ax.invert_yaxis()
-    ax.set_xlabel(results.what)
+    ax.set_xlabel(results.headline)
     ax.set_title("each group of weights by itself, the others fixed")
-    return ax
 
 
-def plot_trace(result: TraceResult, ax: Axes | None = None) -> Axes:
+def draw_trace(result: TraceResult, ax: Axes) -> None:
     """Draw the estimates on the way with their standard errors, and the interval."""
-    ax = _axes(ax)
     history = result.history or ((result.products, result.value, result.stderr),)
     products, values, errors = np.array(history, np.float64).T
     if np.isfinite(result.interval).all():
@@ -126,10 +91,12 @@ def plot_trace(result: TraceResult, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("trace ± standard error")
     ax.set_title(f"{result.value:.4g} ± {result.stderr:.1g}")
     ax.legend(frameon=False)
-    return ax
 
 
-def _axes(ax: Axes | None) -> Axes:
-    import matplotlib.pyplot as plt
-
-    return plt.subplots(figsize=(6, 4), layout="constrained")[1] if ax is None else ax
+def draw_diagonal(result: DiagonalResult, ax: Axes) -> None:
+    """Draw how many entries of the diagonal have which size."""
+    ax.hist(to_host(result.values), bins=BINS, log=True)
+    ax.axvline(0, color="0.6", lw=0.8)
+    ax.set_xlabel("diagonal entry of the Hessian")
+    ax.set_ylabel("weights")
+    ax.set_title(f"mean {float(result):.4g} ± {result.error:.1g}")

@@ -4,66 +4,62 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sharpkit._spectrum import quadrature
-from sharpkit.plot.measures import (
-    GRID,
-    plot_density,
-    plot_eigenvalues,
-    plot_sharpness,
-    plot_trace,
-)
+from sharpkit.plot.figures import Draw
+from sharpkit.plot.measures import draw_eigenvalues, draw_sharpness, draw_trace
+from sharpkit.plot.spectra import BLUE, RED, draw_densities, draw_density
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from sharpkit.results.comparison import Comparison
     from sharpkit.results.report import Report
 
-SMOOTHING = 0.2  # of a density, in units of asinh(x / scale)
-FLOOR = 0.5  # eigenvalues per decade: a tenth of the peak of a single one
 LOG_RANGE = 100  # losses that differ by a larger factor get a logarithmic axis
 WIDEST = 3.0  # a relative error drawn at most: a factor of 20 each way
-BLUE, RED = "#1f4e9c", "#c2410c"
 
 
-def plot_report(report: Report) -> Figure:
-    """Draw one figure with a panel for each measure that the report has."""
-    every: list[tuple[Callable[[Any, Axes], Axes], Any]] = [
-        (plot_sharpness, report.sharpness),
-        (plot_eigenvalues, report.eigenvalues),
-        (plot_trace, report.trace),
-        (plot_density, report.density),
+def report_panels(report: Report) -> Sequence[Draw]:
+    """Return a panel for each measure that the report has.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    every: list[tuple[Callable[[Any, Axes], None], Any]] = [
+        (draw_sharpness, report.sharpness),
+        (draw_eigenvalues, report.eigenvalues),
+        (draw_trace, report.trace),
+        (draw_density, report.spectral_density),
     ]
-    drawn = [(draw, result) for draw, result in every if result is not None]
+    drawn = [partial(draw, result) for draw, result in every if result is not None]
     if not drawn:
         msg = "the report has no measures to draw; ask `measure` for at least one"
         raise ValueError(msg)
-    figure, panels = _panels(None, len(drawn))
-    for ax, (draw, result) in zip(panels, drawn, strict=True):
-        draw(result, ax)
-    return figure
+    return drawn
 
 
-def plot_comparison(comparison: Comparison, figure: Figure | None = None) -> Figure:
-    """Draw what a comparison has: the path, the densities, the ratios of the measures.
-
-    Beside each other in a new figure, or in the one given.
-    """
-    drawn: list[Callable[[Comparison, Axes], None]] = []
+def comparison_panels(comparison: Comparison) -> Sequence[Draw]:
+    """Return what a comparison has: the path, the densities, the ratios."""
+    drawn: list[Draw] = []
     if comparison.paths:
-        drawn.append(_draw_paths)
-    if comparison.a.density is not None and comparison.b.density is not None:
-        drawn.append(_draw_densities)
-    figure, panels = _panels(figure, len(drawn) + 1)
-    for ax, draw in zip(panels, [*drawn, _draw_ratios], strict=True):
-        draw(comparison, ax)
-    return figure
+        drawn.append(partial(_draw_paths, comparison))
+    densities = {
+        name: report.spectral_density
+        for name, report in zip(
+            comparison.names, (comparison.a, comparison.b), strict=True
+        )
+        if report.spectral_density is not None
+    }
+    if len(densities) == 2:
+        drawn.append(partial(draw_densities, densities))
+    return [*drawn, partial(_draw_ratios, comparison)]
 
 
 def _draw_paths(comparison: Comparison, ax: Axes) -> None:
@@ -108,46 +104,6 @@ def _draw_paths(comparison: Comparison, ax: Axes) -> None:
     )
 
 
-def _draw_densities(comparison: Comparison, ax: Axes) -> None:
-    """Both densities with their bands, on an axis linear near 0 and logarithmic beyond.
-
-    Smoothed in ``u = asinh(x / scale)``, shown as eigenvalues per decade; triangles
-    mark the ends of the spectra.
-    """
-    found = [comparison.a.density, comparison.b.density]
-    results = [result for result in found if result is not None]
-    scale = max(result.width for result in results) / 2
-    ends = np.array([(each.nodes.min(), each.nodes.max()) for each in results])
-    low, high = np.arcsinh([ends.min() / scale, ends.max() / scale])
-    grid = np.linspace(low - 4 * SMOOTHING, high + 4 * SMOOTHING, GRID)
-    x, decade, top = scale * np.sinh(grid), math.log(10), 2 * FLOOR
-    for result, name, colour in zip(
-        results, comparison.names, (BLUE, RED), strict=True
-    ):
-        stretched = np.arcsinh(result.nodes / scale)
-        band = quadrature.density(stretched, result.weights, result.n, grid, SMOOTHING)
-        value, lowest, highest = (result.n * decade * each for each in band)
-        ax.plot(x, value, color=colour, lw=1.2, label=name)
-        ax.fill_between(x, lowest, highest, color=colour, alpha=0.2, lw=0)
-        top = max(top, *highest[value > FLOOR])  # of nothing a band knows little
-        places = [result.nodes.min(), result.nodes.max()]
-        ax.plot(places, [1.3 * FLOOR] * 2, "v", color=colour)
-    ax.set_xscale("asinh", linear_width=scale)
-    ax.set_xticks([tick for tick in _decades(scale) if x[0] <= tick <= x[-1]])
-    ax.set_yscale("log")
-    ax.set_ylim(FLOOR, 1.5 * top)
-    ax.set_xlabel(f"eigenvalue λ (linear within ±{scale:.1g})")
-    ax.set_ylabel("eigenvalues per decade")
-    ax.legend(frameon=False)
-
-
-def _decades(scale: float) -> list[float]:
-    """Return 0 and powers of ten beyond the scale, up and down."""
-    least = math.ceil(math.log10(scale))
-    powers = [10.0**power for power in range(least, least + 40)]
-    return [*(-power for power in reversed(powers)), 0.0, *powers]
-
-
 def _draw_ratios(comparison: Comparison, ax: Axes) -> None:
     """B / A of every row that is positive in both; bars of both relative errors."""
     a, b = comparison.names
@@ -182,14 +138,3 @@ def _plain_log_axis(ax: Axes) -> None:
     ax.xaxis.set_major_locator(few)
     ax.xaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))
     ax.xaxis.set_minor_formatter(ticker.NullFormatter())
-
-
-def _panels(figure: Figure | None, count: int) -> tuple[Figure, list[Axes]]:
-    size = (5.4 * count, 4.2)
-    if figure is None:
-        import matplotlib.pyplot as plt
-
-        figure = plt.figure(figsize=size, layout="constrained")
-    else:
-        figure.set_size_inches(*size)
-    return figure, list(figure.subplots(1, count, squeeze=False)[0])

@@ -7,16 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.progress import Progress, reporter
-from sharpkit.reports.evaluate import Evaluator, norm
-from sharpkit.reports.inputs import Pairs, pairs_of
-from sharpkit.reports.measure import MEASURES, Plan, checked_measures, release, steps
+from sharpkit._inputs.types import Vector
+from sharpkit.measures._point import Point
+from sharpkit.measures._texts import documented
+from sharpkit.reports.evaluate import accuracy, fitted, norm
+from sharpkit.reports.inputs import pairs_of
+from sharpkit.reports.measure import MEASURES, Plan, checked_measures, steps
 from sharpkit.results.comparison import Comparison, Path, Settings
 from sharpkit.results.report import Report
 
+Pairs = dict[str, tuple[Point, Point]]  # of each data set, the points A and B
 
+
+@documented
 def compare(
     a: Any,
     b: Any,
@@ -43,24 +49,40 @@ def compare(
     a, b
         Two checkpoints: paths (see `sharpkit.reports.checkpoints.load`), mappings of
         names to arrays, or flat vectors (a model's buffers are then those of the
-        problem). Or problems, or mappings of names of data
-        sets to problems, ``problem`` then being None.
+        problem). Or problems, or mappings of names of data sets to problems;
+        ``problem`` is then None.
     problem
-        A problem, or a mapping such as ``{"train": one, "test": other}``: the first
-        is measured; loss, accuracy and the line are taken on all.
+        The problem that the checkpoints belong to, or a mapping of names of data sets
+        to problems, such as ``{"train": one, "test": other}``: the first is measured;
+        loss, accuracy and the line are taken on all.
     names
         What A and B are called.
-    epsilon, repeats, k, measures, seed, backend, progress
-        As of `sharpkit.measure`. ``progress`` also hears of the line.
+    epsilon
+        The size of the box of the sharpness, relative to ``|w_i| + 1``.
     alphas
-        Places on the line, ascending; None: 25 from -1 to 2, as the paper.
+        The places on the line, ascending; None stands for 25 from -1 to 2, as in the
+        paper.
+    repeats
+        The number of searches for the sharpness at each point.
+    k
+        The number of eigenvalues.
+    measures
+        The names of the measures, as of `sharpkit.measure`.
+    seed
+        $seed
+    backend
+        $backend
+    progress
+        $progress
     on_result
-        ``on_result(comparison)`` after every finished measurement, with all that has
-        been found so far: to keep it in case the rest is interrupted.
+        A function ``on_result(comparison)`` that is called after every finished
+        measurement, with all that has been found so far: to keep it in case the rest is
+        interrupted.
 
     Returns
     -------
     Comparison
+        Both reports, and the line between them.
 
     Raises
     ------
@@ -91,9 +113,12 @@ def compare(
     [0.0, 0.5, 2.0]
     """
     wanted = checked_measures(measures)
-    plan = Plan(epsilon, repeats, k, wanted, seed, backend, progress)
+    plan = Plan(epsilon, repeats, k, wanted, seed, progress)
     places = _checked_alphas(alphas)
-    pairs = pairs_of(a, b, problem)
+    pairs = {
+        data: (Point.of(one, backend=backend), Point.of(other, backend=backend))
+        for data, (one, other) in pairs_of(a, b, problem).items()
+    }
     for found in _results(pairs, _checked_names(names), plan, places):
         if on_result is not None:
             on_result(found)
@@ -101,17 +126,19 @@ def compare(
 
 
 def _results(
-    pairs: Pairs, names: tuple[str, str], plan: Plan, alphas: NDArray[np.float64]
+    pairs: Pairs, names: tuple[str, str], plan: Plan, alphas: Vector
 ) -> Iterator[Comparison]:
     """Yield the comparison so far after everything that takes time."""
     measured, *others = pairs
-    ends = {data: _ends(pair) for data, pair in pairs.items()}
-    one, other = ends[measured]
-    running = [steps(problem, plan) for problem in pairs[measured]]
+    for pair in pairs.values():
+        _require_alike(*pair)
+    one, other = pairs[measured]
+    running = [steps(point, plan) for point in (one, other)]
     a, b = (next(each) for each in running)
     fits = {measured: (a.fit, b.fit)}
     for data in others:
-        fits[data] = (ends[data][0].fit(), ends[data][1].fit())
+        of_a, of_b = (fitted(point, plan.seed).fit for point in pairs[data])
+        fits[data] = (of_a, of_b)
     found = Comparison(
         a=a,
         b=b,
@@ -122,12 +149,12 @@ def _results(
         settings=_settings(plan),
         complete=False,
     )
-    del one, other  # their weights: what stands in `ends` goes with its path
     yield found
     for data, pair in pairs.items():
-        path = _path(pair[0], *ends.pop(data), alphas, plan.progress)
+        path = _path(*pair, alphas, plan.progress)
         found = replace(found, paths=found.paths | {data: path})
-        yield replace(found, complete=not plan.measures and not ends)
+        done = len(found.paths) == len(pairs)
+        yield replace(found, complete=done and not plan.measures)
     for side, report, left in _alternately(pairs[measured], running, plan):
         ends_of = {"a": found.a, "b": found.b} | {side: report}
         found = replace(found, a=ends_of["a"], b=ends_of["b"], complete=not left)
@@ -145,27 +172,26 @@ def _settings(plan: Plan) -> Settings:
 
 
 def _alternately(
-    pair: tuple[Any, Any], running: list[Iterator[Report]], plan: Plan
+    pair: tuple[Point, Point], running: list[Iterator[Report]], plan: Plan
 ) -> Iterator[tuple[str, Report, int]]:
     """Yield side, report, and how many are left: A, then B, each measure in turn."""
     left = 2 * sum(
         plan.repeats if name == "sharpness" else 1 for name in set(plan.measures)
     )
     while left:
-        for side, problem, each in zip(("a", "b"), pair, running, strict=True):
+        for side, point, each in zip(("a", "b"), pair, running, strict=True):
             left -= 1
             report = next(each)
-            release(problem)
+            point.release()
             yield side, report, left
 
 
-def _ends(pair: tuple[Any, Any]) -> tuple[Evaluator, Evaluator]:
-    """Return both ends if a line can be drawn between them."""
-    one, other = (Evaluator(problem) for problem in pair)
+def _require_alike(one: Point, other: Point) -> None:
+    """Raise unless a line can be drawn between both."""
     for what, of_a, of_b in (
-        ("size", one.weights.size, other.weights.size),
+        ("size", one.n, other.n),
         ("dtype", one.weights.dtype, other.weights.dtype),
-        ("kind", one.kind_name, other.kind_name),
+        ("kind", _kind(one), _kind(other)),
     ):
         if of_a != of_b:
             msg = (
@@ -173,33 +199,32 @@ def _ends(pair: tuple[Any, Any]) -> tuple[Evaluator, Evaluator]:
                 "points of one problem"
             )
             raise ValueError(msg)
-    return one, other
 
 
-def _path(
-    problem: Any,
-    one: Evaluator,
-    other: Evaluator,
-    alphas: NDArray[np.float64],
-    progress: Progress,
-) -> Path:
-    on_line = getattr(problem, "on_line", None)
-    line = Evaluator(problem if on_line is None else on_line())
-    losses, shares = [], []
+def _kind(point: Point) -> str:
+    """Return whose arrays the weights are."""
+    own = array_module(point.weights).__name__
+    return f"{own} array" if point.kind is None else point.kind.name
+
+
+def _path(one: Point, other: Point, alphas: Vector, progress: Progress) -> Path:
+    assert one.problem is not None  # `pairs_of` makes problems only
+    line = Point.of(one.problem.on_line(), backend=one.backend)
+    loss, losses, shares = line.objective(), [], []
     with reporter(
         progress, len(alphas), title="path", unit="points", value="loss {:.4g}"
     ) as report:
         for done, alpha in enumerate(alphas.tolist(), 1):
             w = (1 - alpha) * one.weights + alpha * other.weights
-            losses.append(line.loss(w))
-            shares.append(line.accuracy(w))
+            losses.append(loss(w)[0])
+            shares.append(accuracy(line, w))
             report(done, losses[-1])
     known = [share for share in shares if share is not None]
-    accuracy = np.array(known) if len(known) == len(shares) else None
-    return Path(alphas, np.array(losses), accuracy)
+    shown = np.array(known) if len(known) == len(shares) else None
+    return Path(alphas, np.array(losses), shown)
 
 
-def _checked_alphas(alphas: Any) -> NDArray[np.float64]:
+def _checked_alphas(alphas: Any) -> Vector:
     if alphas is None:
         return np.linspace(-1, 2, 25)
     places = np.asarray(alphas)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
+from sharpkit.problem import ProblemLike, as_problem, is_problem
 from sharpkit.reports.checkpoints import load
-from sharpkit.reports.evaluate import Moved, checked_problem
+from sharpkit.reports.evaluate import Moved
 
-Pairs = dict[str, tuple[Any, Any]]  # of each data set, the problem at A and at B
+Pairs = dict[
+    str, tuple[ProblemLike, ProblemLike]
+]  # of each data set, the problem at A and at B
 
 ONLY = "data"  # the name of a data set that has none
 
@@ -43,47 +46,38 @@ def pairs_of(a: Any, b: Any, problem: Any) -> Pairs:
     }
 
 
-def _moved(problem: Any, named: Mapping[str, Any]) -> Any:
+def _moved(problem: ProblemLike, named: Mapping[str, Any]) -> ProblemLike:
     """Return the problem at a checkpoint, or at a flat vector called "weights"."""
-    at = getattr(problem, "at", None)
     if list(named) == ["weights"] and _shape(named["weights"]) == problem.weights.shape:
-        return Moved(problem, named["weights"])
-    if at is None:
-        msg = (
-            f"problem is of type {type(problem).__name__} and has no method at(), "
-            "which puts a checkpoint into it; give flat vectors as a and b"
-        )
-        raise TypeError(msg)
-    return at(named)
+        return cast("ProblemLike", Moved(problem, named["weights"]))
+    return problem.at(named)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
     return tuple(getattr(value, "shape", ()))
 
 
-def _data_sets(name: str, given: Any) -> dict[str, Any]:
+def _data_sets(name: str, given: Any) -> dict[str, ProblemLike]:
     """Return data sets by name, each a problem."""
     if not isinstance(given, Mapping):
-        if name != "problem" and not _is_problem(given):
+        if name != "problem" and not is_problem(given):
             msg = (
                 f"{name} is of type {type(given).__name__} and problem=None; give the "
                 "problem that checkpoints belong to, or two problems as a and b"
             )
             raise TypeError(msg)
-        return {ONLY: checked_problem(name, given)}
+        return {ONLY: as_problem(name, given)}
     if not given:
         msg = f"{name} is empty; give at least one problem"
         raise ValueError(msg)
-    return {
-        data: checked_problem(f"{name}[{data!r}]", each) for data, each in given.items()
-    }
+    return {data: as_problem(f"{name}[{data!r}]", each) for data, each in given.items()}
 
 
 def _entries(name: str, given: Any) -> Mapping[str, Any]:
     """Return a checkpoint by names."""
     if isinstance(given, (str, os.PathLike)):
         return load(given)
-    if isinstance(given, Mapping) and not any(map(_is_problem, given.values())):
+    if isinstance(given, Mapping) and not any(map(is_problem, given.values())):
         return given
     if len(_shape(given)) == 1:
         return {"weights": given}
@@ -92,7 +86,3 @@ def _entries(name: str, given: Any) -> Mapping[str, Any]:
         "mapping of names to arrays or a flat vector; problems need problem=None"
     )
     raise TypeError(msg)
-
-
-def _is_problem(given: Any) -> bool:
-    return callable(given) and hasattr(given, "weights")

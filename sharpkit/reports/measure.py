@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from sharpkit._inputs.checks import at_least, checked_epsilon, checked_seed, one_of
 from sharpkit._inputs.progress import Progress
-from sharpkit._vectors.backends import kernels_for
+from sharpkit.measures._point import Point
+from sharpkit.measures._texts import documented
 from sharpkit.measures.eigenvalues import eigenvalues
 from sharpkit.measures.sharpness import sharpness
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace
-from sharpkit.reports.evaluate import Evaluator, checked_problem, norm
+from sharpkit.problem import as_problem
+from sharpkit.reports.evaluate import fitted, norm
+from sharpkit.results.common import Run
 from sharpkit.results.report import Report
 
-MEASURES = ("sharpness", "eigenvalues", "trace", "density")
+MEASURES = ("sharpness", "eigenvalues", "trace", "spectral_density")
 
 
 class Plan(NamedTuple):
@@ -28,10 +31,10 @@ class Plan(NamedTuple):
     k: int
     measures: tuple[str, ...]
     seed: int
-    backend: str | None
     progress: Progress
 
 
+@documented
 def measure(
     problem: Any,
     *,
@@ -53,32 +56,34 @@ def measure(
     Parameters
     ----------
     problem
-        What `sharpkit.torch.problem` and `sharpkit.jax.problem` return, a
-        `sharpkit.Problem`, or any loss function with an attribute ``weights``.
+        A problem, as `sharpkit.torch.problem`, `sharpkit.jax.problem` or
+        `sharpkit.Problem` make it, or any loss function with an attribute ``weights``.
     epsilon
-        Size of the box of the sharpness, relative to ``|w_i| + 1``.
+        The size of the box of the sharpness, relative to ``|w_i| + 1``.
     repeats
-        Searches for the sharpness, of the seeds ``seed``, ``seed + 1``, ...
+        The number of searches for the sharpness, with the seeds ``seed``, ``seed + 1``
+        and so on.
     k
-        Number of eigenvalues.
+        The number of eigenvalues.
     measures
-        Some of ``"sharpness"``, ``"eigenvalues"``, ``"trace"`` and ``"density"``.
+        The names of the measures: some of ``"sharpness"``, ``"eigenvalues"``,
+        ``"trace"`` and ``"spectral_density"``.
     seed
-        Fixes all random numbers.
-    backend : {None, "cpu", "cuda", "reference"}
-        None: where the weights live.
+        $seed
+    backend
+        $backend
     progress
-        As the measures take it: True, False, a callable, or None.
+        $progress
 
     Returns
     -------
     Report
-        With the full result of each measure; for more options call those themselves.
+        The full result of each measure; for more options call those themselves.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument or what the problem returns cannot be used.
+        $raises
 
     Examples
     --------
@@ -89,61 +94,51 @@ def measure(
     (3.0, 9.0)
     """
     wanted = checked_measures(measures)
-    plan = Plan(epsilon, repeats, k, wanted, seed, backend, progress)
-    report = deque(steps(checked_problem("problem", problem), plan), maxlen=1).pop()
-    release(problem)
+    plan = Plan(epsilon, repeats, k, wanted, seed, progress)
+    point = Point.of(as_problem("problem", problem), backend=backend)
+    report = deque(steps(point, plan), maxlen=1).pop()
+    point.release()
     return report
 
 
-def release(problem: Any) -> None:
-    """Have a problem free what it keeps for products: torch's graph."""
-    own = getattr(problem, "release", None)
-    if own is not None:
-        own()
-
-
-def steps(problem: Any, plan: Plan) -> Iterator[Report]:
+def steps(point: Point, plan: Plan) -> Iterator[Report]:
     """Yield the report after loss and accuracy, and again after every measurement.
 
     Raises
     ------
     TypeError, ValueError
-        Of options, before the first.
+        If an option cannot be used; before the first report.
     """
-    evaluator = Evaluator(problem)
-    _check(plan, evaluator)
-    n = evaluator.weights.size
-    report = Report(fit=evaluator.fit(), n=n, norm=norm(evaluator.weights))
-    _require_gradient(plan, evaluator)
-    del evaluator  # and its copy of the weights
+    _check(plan, point)
+    fit, run, differentiable = fitted(point, plan.seed)
+    if not differentiable:
+        _require_product(plan, point)
+    report = Report(fit=fit, norm=norm(point.weights), run=run)
     yield report
-    weights = problem.weights
-    options: dict[str, Any] = {"backend": plan.backend, "progress": plan.progress}
+    options: dict[str, Any] = {"progress": plan.progress}
     if "sharpness" in plan.measures:
         for seed in range(plan.seed, plan.seed + plan.repeats):
-            found = sharpness(
-                weights, problem, epsilon=plan.epsilon, seed=seed, **options
-            )
+            found = sharpness(point, epsilon=plan.epsilon, seed=seed, **options)
             best = report.sharpness
-            better = best is None or found.value > best.value
             report = replace(
                 report,
-                sharpness=found if better else best,
+                run=Run.together([report.run, found.run]),
+                sharpness=max(filter(None, [best, found]), key=float),
                 sharpness_values=(*report.sharpness_values, found.value),
             )
             yield report
     options["seed"] = plan.seed
-    if "eigenvalues" in plan.measures:
-        pairs = eigenvalues(weights, problem, k=plan.k, **options)
-        report = replace(report, eigenvalues=pairs)
-        yield report
-    if "trace" in plan.measures:
-        report = replace(report, trace=trace(weights, problem, **options))
-        yield report
-    if "density" in plan.measures:
-        spectrum = spectral_density(weights, problem, **options)
-        report = replace(report, density=spectrum)
-        yield report
+    spectral: dict[str, Callable[[], Any]] = {
+        "eigenvalues": lambda: eigenvalues(point, k=plan.k, **options),
+        "trace": lambda: trace(point, **options),
+        "spectral_density": lambda: spectral_density(point, **options),
+    }
+    for name, taken in spectral.items():
+        if name in plan.measures:
+            result = taken()
+            together = Run.together([report.run, result.run])
+            report = replace(report, run=together, **{name: result})
+            yield report
 
 
 def checked_measures(measures: Iterable[str]) -> tuple[str, ...]:
@@ -157,23 +152,22 @@ def checked_measures(measures: Iterable[str]) -> tuple[str, ...]:
     return wanted
 
 
-def _check(plan: Plan, evaluator: Evaluator) -> None:
+def _check(plan: Plan, point: Point) -> None:
     """Raise for whatever a measure would refuse, before the first begins."""
-    checked_epsilon(plan.epsilon, evaluator.weights)
+    checked_epsilon(plan.epsilon, point.weights)
     at_least("repeats", plan.repeats, 1)
-    n = evaluator.weights.size
-    if at_least("k", plan.k, 1) > n:
-        msg = f"k={plan.k}; there are {n} eigenvalues, one per weight: give at most {n}"
+    if at_least("k", plan.k, 1) > point.n:
+        msg = (
+            f"k={plan.k}; there are {point.n} eigenvalues, one per weight: give at "
+            f"most {point.n}"
+        )
         raise ValueError(msg)
     checked_seed(checked_seed(plan.seed) + plan.repeats - 1)
-    kernels_for(plan.backend, evaluator.weights)
 
 
-def _require_gradient(plan: Plan, evaluator: Evaluator) -> None:
+def _require_product(plan: Plan, point: Point) -> None:
     spectral = [name for name in plan.measures if name != "sharpness"]
-    if not spectral or evaluator.differentiable:
-        return
-    if getattr(evaluator.problem, "hvp", None) is None:
+    if spectral and point.hvp is None:
         msg = (
             f"measures={plan.measures!r}, but the problem returns no gradient, which "
             f"{', '.join(spectral)} need: return (loss, gradient), give hvp=, or "

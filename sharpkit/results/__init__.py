@@ -1,7 +1,5 @@
 """What the measures return: frozen records that say how far to believe them."""
 
-from sharpkit._inputs.warn import SharpkitWarning
-from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit.results.check import CheckResult
 from sharpkit.results.common import Run
 from sharpkit.results.comparison import Comparison
@@ -9,7 +7,7 @@ from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.groups import GroupResults
 from sharpkit.results.report import Report
-from sharpkit.results.sharpness import SharpnessResult, Status, Subspace
+from sharpkit.results.sharpness import SharpnessResult, Status
 from sharpkit.results.trace import DiagonalResult, TraceResult
 
 __all__ = [
@@ -21,10 +19,7 @@ __all__ = [
     "GroupResults",
     "Report",
     "Run",
-    "SharpkitWarning",
     "SharpnessResult",
-    "SpectrumStatus",
     "Status",
-    "Subspace",
     "TraceResult",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from sharpkit.results.common import finite
+from sharpkit.results.common import Recorded, Run, finite
 
 Gradient = Literal["right", "wrong", "undecided", "no gradient"]
 Product = Literal["right", "wrong", "undecided", "differences", "no product"]
@@ -36,50 +36,53 @@ PRODUCTS: dict[Product, str] = {
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class CheckResult:
+class CheckResult(Recorded):
     """What is sound about a loss at given weights; `ok` if nothing was found wrong.
 
+    Attributes
+    ----------
     loss : float
-        At the weights.
+        The loss at the weights.
     deterministic : bool
         Whether loss and gradient are the same at every call, but for rounding.
     loss_difference, gradient_difference : float
         The largest differences between calls at the weights: of the loss, and of the
         gradient as a share of its norm; NaN without a gradient.
     noise : float
-        Standard deviation of the noise of one evaluation of the loss.
+        The standard deviation of the noise of one evaluation of the loss.
     noise_found : bool
         Whether that noise was seen; otherwise it is one rounding of ``1 + |loss|``.
     smallest_sharpness : float
-        Per cent: what noise alone stays below in 99 of 100 measurements of a flat loss
-        with the default budget, so the smallest sharpness that can be told from zero.
+        The smallest sharpness that can be told from zero, in per cent: what noise alone
+        stays below in 99 of 100 measurements of a flat loss with the default budget.
     gradient : {"right", "wrong", "undecided", "no gradient"}
+        Whether the gradient is that of the loss.
     gradient_error, gradient_tolerance : float
-        ``|f(b) - f(a) - int g.dx|`` as a share of ``int |g.dx|``, in the direction in
-        which it is worst against what noise, rule and kinks explain: the tolerance.
-        NaN where nothing could be compared.
+        The error ``|f(b) - f(a) - int g.dx|`` as a share of ``int |g.dx|``, in the
+        direction in which it is worst against what noise, rule and kinks explain: the
+        tolerance. NaN where nothing could be compared.
     product : {"right", "wrong", "undecided", "differences", "no product"}
-        Of the exact product; "differences" where there is none and the measures would
-        use differences of the gradient.
+        Whether the exact product is that of the Hessian; "differences" where there is
+        none and the measures would use differences of the gradient.
     asymmetry, asymmetry_tolerance : float
-        ``|u.Hv - v.Hu| / ||H v||`` for random u and v; NaN without exact products.
+        The asymmetry ``|u.Hv - v.Hu| / ||H v||`` for random u and v, and what rounding
+        explains; NaN without exact products.
     product_error, product_tolerance : float
-        ``||H v - D v|| / ||H v||`` with D v from differences of the gradient, and what
-        their error explains; for "differences" the error they say they have, and NaN.
+        The error ``||H v - D v|| / ||H v||`` with D v from differences of the gradient,
+        and what their error explains; for "differences" the error they say they have,
+        and NaN.
     product_source : str
-        ``"hvp"``, or differences of the gradient and their step.
+        Where products come from: ``"hvp"``, or differences of the gradient and their
+        step.
     evaluation_seconds, product_seconds : float
-        Median time of one evaluation and of one product; NaN where none was made.
+        The median time of one evaluation and of one product; NaN where none was made.
     costs : dict of str to float
-        Seconds that each measure would take inside the callback at its defaults; those
-        that cannot be had are missing.
-    n : int
-    evaluations, products : int
-        Calls of ``loss_fn``, and products by hvp.
-    backend, dtype : str
-    seed : int
-    seconds, callback_seconds : float
-        Wall time in total and inside the callbacks.
+        The seconds that each measure would take inside the callback at its defaults;
+        those that cannot be had are missing.
+    evaluations : int
+        The calls of ``loss_fn``.
+    run : Run
+        How the result was obtained: products, seconds, backend, dtype, seed.
     """
 
     loss: float
@@ -101,14 +104,8 @@ class CheckResult:
     evaluation_seconds: float
     product_seconds: float
     costs: dict[str, float]
-    n: int
     evaluations: int
-    products: int
-    backend: str
-    dtype: str
-    seed: int
-    seconds: float
-    callback_seconds: float
+    run: Run
 
     @property
     def ok(self) -> bool:
@@ -126,13 +123,16 @@ class CheckResult:
             f"  cost: {self._cost()}",
             f"  {self.evaluations} evaluations, {self.products} products, n = "
             f"{self.n:,}, seed {self.seed}, {self.backend} {self.dtype}, "
-            f"{self.seconds:.2f} s ({own:.2f} s outside the callbacks)",
+            f"{self.seconds:.2f} s ({own:.2f} s outside the callback)",
         ]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON; None for what is not finite."""
         record = {field.name: getattr(self, field.name) for field in fields(self)}
+        # `product_error` is here the answer of the check, not that of the run.
+        record = self.run.to_dict() | record
+        del record["run"]
         record = {
             name: finite(value) if isinstance(value, float) else value
             for name, value in record.items()

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sharpkit._inputs.types import Vector
-from sharpkit.results.common import finite
-from sharpkit.results.report import Fit, Quantity, Report, plain
+from sharpkit.results.common import Drawn, Recorded, Run, finite, plain
+from sharpkit.results.report import Fit, Quantity, Report
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+CERTAIN = 1000  # a difference of more errors than this is shown as that
 
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity of both points; None where it has not been measured."""
+    """One quantity of both points.
+
+    Attributes
+    ----------
+    a, b : Quantity or None
+        The quantity at A and at B; None where it has not been measured.
+    """
 
     a: Quantity | None
     b: Quantity | None
@@ -65,8 +70,9 @@ class Row:
             return self.known.label, shown[0], shown[1], "", ""
         errors = "exact" if self.error == 0 else "unknown"
         if self.errors is not None:
-            small = abs(self.errors) < 1000
-            errors = f"{self.errors:+.1f}" if small else f"{self.errors:+.0e}"
+            errors = f"{self.errors:+.1f}"
+            if abs(self.errors) >= CERTAIN:
+                errors = f"> {CERTAIN}" if self.errors > 0 else f"< -{CERTAIN}"
         return self.known.label, shown[0], shown[1], f"{self.difference:+.4g}", errors
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,10 +101,13 @@ class Row:
 class Path:
     """Loss and accuracy of one data set on the line ``(1 - alpha) A + alpha B``.
 
+    Attributes
+    ----------
     alpha, loss : (m,) float64
-        The loss is not finite where the model is not.
+        The places on the line, and the loss there, which is not finite where the model
+        is not.
     accuracy : (m,) float64 or None
-        From 0 to 1.
+        The share of right answers, from 0 to 1; None where there is none.
     """
 
     alpha: Vector
@@ -117,7 +126,21 @@ class Path:
 
 @dataclass(frozen=True)
 class Settings:
-    """What `sharpkit.compare` was asked for."""
+    """What `sharpkit.compare` was asked for.
+
+    Attributes
+    ----------
+    epsilon : float
+        The size of the box of the sharpness.
+    repeats : int
+        The number of searches for the sharpness.
+    measures : tuple of str
+        The names of the measures.
+    k : int
+        The number of eigenvalues.
+    seed : int
+        The seed of all random vectors.
+    """
 
     epsilon: float
     repeats: int
@@ -127,22 +150,27 @@ class Settings:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Comparison:
+class Comparison(Recorded, Drawn):
     """Two points A and B of one problem side by side.
 
+    Attributes
+    ----------
     a, b : Report
         All measures of each, on the first data set.
     names : (str, str)
         What A and B are called.
     fits : dict of str to (Fit, Fit)
-        Loss and accuracy of A and B on each data set.
+        The loss and the accuracy of A and B on each data set.
     distance : float
-        ``||B - A||`` of the weights.
+        The distance ``||B - A||`` of the weights.
     paths : dict of str to Path
-        Of each data set.
+        The line through both points on each data set.
     settings : Settings
+        What was asked for.
     complete : bool
         Whether all that was asked for has been done.
+    run : Run
+        How both reports were obtained, together; the line is not counted.
     """
 
     a: Report
@@ -153,6 +181,11 @@ class Comparison:
     paths: dict[str, Path]
     settings: Settings
     complete: bool
+
+    @property
+    def run(self) -> Run:  # type: ignore[override]
+        """How both reports were obtained, together; the line is not counted."""
+        return Run.together([self.a.run, self.b.run])
 
     @property
     def rows(self) -> list[Row]:
@@ -225,9 +258,3 @@ class Comparison:
             "a": self.a.to_dict(),
             "b": self.b.to_dict(),
         }
-
-    def plot(self, figure: Figure | None = None) -> Figure:
-        """Draw the path, both densities and the ratios of the measures; return it."""
-        from sharpkit.plot import plot_comparison
-
-        return plot_comparison(self, figure)

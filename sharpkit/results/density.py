@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,32 +14,43 @@ from sharpkit._inputs.types import Matrix
 from sharpkit._spectrum import quadrature
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.quadrature import Band, Distribution, Estimate
-from sharpkit.results.common import Ran, Run
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sharpkit.results.common import Headline, Run
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DensityResult(Ran):
+class DensityResult(Headline):
     """The spectrum of an operator as weighted nodes, and what follows from it.
 
+    Attributes
+    ----------
     nodes, weights : (probes, steps) float64
-        Of each probe, ascending: ``sum_i weights_i f(nodes_i)`` estimates
-        ``tr f(A) / n``. The weights of a probe sum to 1.
+        The nodes of each probe, ascending, and what each weighs:
+        ``sum_i weights_i f(nodes_i)`` estimates ``tr f(A) / n``. The weights of a probe
+        sum to 1.
     reorthogonalized : bool
+        Whether the Lanczos vectors were kept and held orthogonal.
     status : SpectrumStatus
-    n : int
+        How the estimate ended; its value is advice.
     run : Run
-        Products, seed, backend, dtype, seconds.
+        How the result was obtained: products, calls, seconds, backend, dtype, seed.
     """
+
+    headline: ClassVar[str] = "mean eigenvalue"
 
     nodes: Matrix
     weights: Matrix
     reorthogonalized: bool
     status: SpectrumStatus
-    n: int
     run: Run
+
+    def __float__(self) -> float:
+        """Return the mean eigenvalue."""
+        return float(self.moment(1).value)
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean eigenvalue."""
+        return float(self.moment(1).stderr)
 
     @property
     def width(self) -> float:
@@ -57,8 +68,9 @@ class DensityResult(Ran):
         Parameters
         ----------
         grid : (m,)
+            The places at which the density is wanted.
         width
-            None: `width`.
+            The standard deviation of the smoothing; None stands for `width`.
 
         Raises
         ------
@@ -166,12 +178,5 @@ class DensityResult(Ran):
             "weights": self.weights.tolist(),
             "reorthogonalized": self.reorthogonalized,
             "status": self.status.name,
-            "n": self.n,
-            **asdict(self.run),
+            **self.run.to_dict(),
         }
-
-    def plot(self, ax: Axes | None = None, *, width: float | None = None) -> Axes:
-        """Draw the density with its band on a log scale, outliers marked."""
-        from sharpkit.plot import plot_density
-
-        return plot_density(self, ax, width=width)

@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit._inputs.types import Array, Vector
 from sharpkit._spectrum.estimate import SpectrumStatus
-from sharpkit.results.common import Ran, Run
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sharpkit.results.common import Headline, Run
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class EigenResult(Ran):
+class EigenResult(Headline):
     """The most extreme eigenpairs, and how far to believe each.
 
+    Attributes
+    ----------
     values : (k,) float64
-        The most extreme one first; fewer than k only where the products ran out early.
+        The eigenvalues, the most extreme one first; fewer than k only where the
+        products ran out early.
     vectors : (k, n), of the weights' dtype, NumPy or CuPy
-        Unit vectors, one per row, where the weights live.
+        The unit eigenvectors, one per row, where the weights live.
     residuals : (k,) float64
-        ``||A v - value v||``, rounding and the error of the products included: an
-        eigenvalue of A lies within that distance of the value.
+        The norms ``||A v - value v||``, rounding and the error of the products
+        included: an eigenvalue of A lies within that distance of the value.
     converged : (k,) bool
         Whether the residual is at most `tol` times `size`.
     size : float
@@ -33,30 +35,37 @@ class EigenResult(Ran):
     status : SpectrumStatus
         How the search ended; its value is advice.
     which : {"LA", "SA", "LM"}
+        The end of the spectrum that was asked for.
     tol : float
+        The tolerance of the residuals.
     verified : bool
-        Whether it was looked for eigenvalues passed over, such as further copies of a
-        multiple one.
-    n : int
+        Whether eigenvalues that had been passed over, such as further copies of a
+        multiple one, were looked for.
     run : Run
-        Products, seed, backend, dtype, seconds.
+        How the result was obtained: products, calls, seconds, backend, dtype, seed.
     """
 
-    values: NDArray[np.float64]
-    vectors: NDArray[Any]
-    residuals: NDArray[np.float64]
+    headline: ClassVar[str] = "most extreme eigenvalue"
+
+    values: Vector
+    vectors: Array
+    residuals: Vector
     converged: NDArray[np.bool_]
     size: float
     status: SpectrumStatus
     which: str
     tol: float
     verified: bool
-    n: int
     run: Run
 
     def __float__(self) -> float:
-        """Return the most extreme eigenvalue."""
-        return float(self.values[0])
+        """Return the most extreme eigenvalue, NaN if none was found."""
+        return float(self.values[0]) if len(self.values) else math.nan
+
+    @property
+    def error(self) -> float:
+        """The residual of the most extreme eigenvalue."""
+        return float(self.residuals[0]) if len(self.residuals) else math.inf
 
     def __repr__(self) -> str:
         kind = {"LA": "largest", "SA": "smallest", "LM": "largest in magnitude"}
@@ -72,7 +81,10 @@ class EigenResult(Ran):
     def to_dict(self, *, vectors: bool = False) -> dict[str, Any]:
         """Return plain Python values, ready for JSON.
 
-        The vectors, each as long as the weights, are left out unless asked for.
+        Parameters
+        ----------
+        vectors
+            Whether the vectors, each as long as the weights, are included.
         """
         record: dict[str, Any] = {
             "values": self.values.tolist(),
@@ -83,15 +95,8 @@ class EigenResult(Ran):
             "which": self.which,
             "tol": self.tol,
             "verified": self.verified,
-            "n": self.n,
-            **asdict(self.run),
+            **self.run.to_dict(),
         }
         if vectors:
             record["vectors"] = self.vectors.tolist()
         return record
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the eigenvalues with their error bars; return the axes."""
-        from sharpkit.plot import plot_eigenvalues
-
-        return plot_eigenvalues(self, ax)

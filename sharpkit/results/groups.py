@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from sharpkit.results.common import finite
-from sharpkit.results.eigen import EigenResult
-from sharpkit.results.sharpness import SharpnessResult
-from sharpkit.results.trace import TraceResult
+from sharpkit.results.common import Drawn, Headline, Run, finite
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-R = TypeVar("R", bound=SharpnessResult | EigenResult | TraceResult)
+R = TypeVar("R", bound=Headline)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GroupResults(Mapping[str, R], Generic[R]):
+class GroupResults(Mapping[str, R], Drawn, Generic[R]):
     """One result per group of weights, the others held fixed: a mapping by name.
 
-    results : dict of str to SharpnessResult, EigenResult or TraceResult
+    Attributes
+    ----------
+    results : dict of str to result
+        The result of the measure for each group.
     sizes : dict of str to int
-        Weights in each group.
-    what : str
-        The number of each result, with its unit.
+        The number of weights in each group.
+    run : Run
+        How the results were obtained, all groups together.
     """
 
     results: dict[str, R]
     sizes: dict[str, int]
-    what: str
+    run: Run
+
+    @property
+    def headline(self) -> str:
+        """What the number of each result is, with its unit."""
+        return next(iter(self.results.values())).headline
 
     def __getitem__(self, name: str) -> R:
         """Return the result of one group."""
@@ -46,8 +47,8 @@ class GroupResults(Mapping[str, R], Generic[R]):
         return len(self.results)
 
     def numbers(self) -> dict[str, tuple[float, float]]:
-        """Return (value, error) of each group, as `headline` has them."""
-        return {name: headline(result) for name, result in self.items()}
+        """Return the number of each group and its error."""
+        return {name: (float(result), result.error) for name, result in self.items()}
 
     def __repr__(self) -> str:
         width = max(map(len, self.results))
@@ -57,7 +58,7 @@ class GroupResults(Mapping[str, R], Generic[R]):
         }
         columns = [max(len(row[i]) for row in shown.values()) for i in (0, 1)]
         digits = max(len(f"{size:,}") for size in self.sizes.values())
-        lines = [f"{self.what} of {len(self)} groups of weights, the others fixed"]
+        lines = [f"{self.headline} of {len(self)} groups of weights, the others fixed"]
         for name, (value, error) in shown.items():
             lines.append(
                 f"  {name:{width}}  {self.sizes[name]:>{digits},} weights  "
@@ -69,33 +70,13 @@ class GroupResults(Mapping[str, R], Generic[R]):
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON: the whole result of each group.
 
-        Beside it ``weights``, the size of the group, and ``error``.
+        Beside it stand ``weights``, the size of the group, and ``error``.
         """
         return {
             name: {
                 **result.to_dict(),
                 "weights": self.sizes[name],
-                "error": finite(headline(result)[1]),
+                "error": finite(result.error),
             }
             for name, result in self.items()
         }
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw a bar per group with its error; return the axes."""
-        from sharpkit.plot import plot_groups
-
-        return plot_groups(self, ax)
-
-
-def headline(result: R) -> tuple[float, float]:
-    """Return the number that a result stands for, and its error.
-
-    The sharpness and its noise (the value is a lower bound besides), the most extreme
-    eigenvalue and its residual, the trace and its standard error.
-    """
-    if isinstance(result, EigenResult):
-        if not len(result.values):
-            return math.nan, math.inf
-        return float(result), float(result.residuals[0])
-    error = result.noise if isinstance(result, SharpnessResult) else result.stderr
-    return result.value, error

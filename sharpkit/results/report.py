@@ -5,27 +5,28 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from sharpkit.results.common import finite
+from sharpkit.results.common import Drawn, Recorded, Run, finite, plain
 from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.sharpness import SharpnessResult
 from sharpkit.results.trace import TraceResult
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 
 class Quantity(NamedTuple):
     """A number of a table.
 
+    Attributes
+    ----------
     name, unit : str
+        What the number is, and its unit; empty where it has none.
     value : float
+        The number.
     error : float or None
-        0 where it is exact, None where it is not known.
+        The error of the number: 0 where it is exact, None where it is not known.
     status : str
         How the search or the estimate ended; empty where there was none.
     """
@@ -55,12 +56,14 @@ class Quantity(NamedTuple):
 class Fit:
     """How well some weights fit one data set.
 
+    Attributes
+    ----------
     loss, noise : float
         The loss, and what repeated calls and rounding change of it.
     accuracy : float or None
-        From 0 to 1.
+        The share of right answers, from 0 to 1; None where there is none.
     samples : int or None
-        Of which the accuracy is a share.
+        The number of samples that the accuracy is a share of, where it is known.
     """
 
     loss: float
@@ -89,31 +92,37 @@ class Fit:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Report:
+class Report(Recorded, Drawn):
     """All measures of one point; None where one was not asked for.
 
+    Attributes
+    ----------
     fit : Fit
-        Loss and accuracy.
-    n : int
+        The loss and the accuracy.
     norm : float
-        Euclidean norm of the weights.
+        The Euclidean norm of the weights.
+    run : Run
+        How the report was obtained, all measures together.
     sharpness : SharpnessResult or None
-        The best of the repeats.
+        The result of the repeat that found the largest sharpness.
     sharpness_values : tuple of float
-        What each repeat reached, per cent.
+        The sharpness that each repeat found, in per cent.
     eigenvalues : EigenResult or None
+        The largest eigenvalues of the Hessian.
     trace : TraceResult or None
-    density : DensityResult or None
+        The trace of the Hessian.
+    spectral_density : DensityResult or None
+        The density of the Hessian's eigenvalues.
     """
 
     fit: Fit
-    n: int
     norm: float
+    run: Run
     sharpness: SharpnessResult | None = None
     sharpness_values: tuple[float, ...] = ()
     eigenvalues: EigenResult | None = None
     trace: TraceResult | None = None
-    density: DensityResult | None = None
+    spectral_density: DensityResult | None = None
 
     @property
     def loss(self) -> float:
@@ -156,8 +165,8 @@ class Report:
         if self.trace is not None:
             trace, status = self.trace, _word(self.trace.status)
             found.append(Quantity("trace", "", trace.value, trace.stderr, status))
-        if self.density is not None:
-            found += _density(self.density)
+        if self.spectral_density is not None:
+            found += _density(self.spectral_density)
         return [*found, Quantity("norm", "", self.norm, 0.0)]
 
     def __repr__(self) -> str:
@@ -178,33 +187,18 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON; None for what is not finite."""
-        results = (self.sharpness, self.eigenvalues, self.trace, self.density)
-        names = ("sharpness", "eigenvalues", "trace", "density")
+        results = (self.sharpness, self.eigenvalues, self.trace, self.spectral_density)
+        names = ("sharpness", "eigenvalues", "trace", "spectral_density")
         record: dict[str, Any] = {
             **self.fit.to_dict(),
-            "n": self.n,
             "norm": finite(self.norm),
             "sharpness_values": list(self.sharpness_values),
             "sharpness_error": finite(self.sharpness_error),
+            "run": self.run.to_dict(),
         }
         for name, result in zip(names, results, strict=True):
             record[name] = None if result is None else plain(result.to_dict())
         return record
-
-    def plot(self) -> Figure:
-        """Draw one figure with a panel for each measure; return it."""
-        from sharpkit.plot import plot_report
-
-        return plot_report(self)
-
-
-def plain(value: Any) -> Any:
-    """Return the value with None for each number in it that is not finite."""
-    if isinstance(value, dict):
-        return {name: plain(each) for name, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(each) for each in value]
-    return finite(value) if isinstance(value, float) else value
 
 
 def _eigenvalues(result: EigenResult) -> list[Quantity]:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sharpkit.results.common import finite
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from sharpkit._box.subspace import Subspace
+from sharpkit._inputs.types import Array, Vector
+from sharpkit.results.common import Headline, Run, finite
 
 
 class Status(enum.Enum):
@@ -23,7 +19,7 @@ class Status(enum.Enum):
     )
     BUDGET = (
         "budget: the evaluations ran out before the search had converged; the value is "
-        "a lower bound, raise max_evaluations (or max_iter) to tighten it"
+        "a lower bound, allow more evaluations (or iterations) to tighten it"
     )
     STALLED = (
         "stalled: the solver stopped by itself where the loss can still rise; the "
@@ -43,57 +39,55 @@ class Status(enum.Enum):
     )
 
 
-@dataclass(frozen=True)
-class Subspace:
-    """The random subspace of a measurement: ``columns`` of A, their law and scale."""
-
-    columns: int
-    law: str
-    scale: str
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class SharpnessResult:
+class SharpnessResult(Headline):
     """The sharpness of one point and how it was obtained; ``float(result)`` is `value`.
 
+    Attributes
+    ----------
     value : float
-        ``100 (max_loss - loss) / (1 + loss)``, per cent: Metric 2.1, Eq. 4. Never
-        negative, and a lower bound: the maximum is searched, not proven.
+        The sharpness, ``100 (max_loss - loss) / (1 + loss)``, in per cent: Metric 2.1,
+        Eq. 4. It is never negative, and a lower bound: the maximum is searched, not
+        proven.
     loss, max_loss : float
         The loss at the weights and the largest finite one found in the box.
     displacement : (n,), of the weights' dtype, NumPy or CuPy
-        ``loss_fn(weights + displacement)`` is `max_loss`, in a subspace to rounding.
-    evaluations, calls : int
-        Loss-and-gradient evaluations spent, and calls of the callback (more than
-        evaluations only where gradients are taken numerically).
+        The step to the maximum: ``loss_fn(weights + displacement)`` is `max_loss`, in a
+        subspace to rounding.
+    evaluations : int
+        The evaluations of loss and gradient that were spent. There are more `calls`
+        only where gradients are taken numerically.
     history : (evaluations,) float64
-        The best value so far after each evaluation, per cent.
+        The best value so far after each evaluation, in per cent.
     starts : tuple of float
-        The best value reached from each starting point, per cent, where any finite one
-        was: their spread tells how many basins the box has.
+        The best value reached from each starting point, in per cent, where any finite
+        one was: their spread tells how many basins the box has.
     gap : float
         The first-order gain still possible inside the box at the best point, as a
         share of the rise: ``max_s <g, s - z> / (max_loss - loss)``; NaN if unknown.
     noise : float
-        The change of the value, per cent, that repeated calls and one rounding of the
-        loss explain; `check` looks for noise that no repeated call shows.
+        The change of the value, in per cent, that repeated calls and one rounding of
+        the loss explain; `check` looks for noise that no repeated call shows.
     status : Status
         How the search ended; its value is advice.
     epsilon : float
+        The size of the box.
     subspace : Subspace or None
-    solver, backend, dtype : str
-    seed : int
-    seconds, callback_seconds : float
-        Wall time in total and inside the callback.
+        The random subspace that was searched; None for the full space.
+    solver : str
+        The solver and what it was asked for, in words.
+    run : Run
+        How the result was obtained: calls, seconds, backend, dtype, seed.
     """
+
+    headline: ClassVar[str] = "sharpness, %"
 
     value: float
     loss: float
     max_loss: float
-    displacement: NDArray[Any]
+    displacement: Array
     evaluations: int
-    calls: int
-    history: NDArray[np.float64]
+    history: Vector
     starts: tuple[float, ...]
     gap: float
     noise: float
@@ -101,31 +95,32 @@ class SharpnessResult:
     epsilon: float
     subspace: Subspace | None
     solver: str
-    backend: str
-    dtype: str
-    seed: int
-    seconds: float
-    callback_seconds: float
+    run: Run
 
     def __float__(self) -> float:
         """Return `value`."""
         return self.value
+
+    @property
+    def error(self) -> float:
+        """The noise of the value; how far the maximum may lie above is not known."""
+        return self.noise
 
     def __repr__(self) -> str:
         where = (
             "full space"
             if self.subspace is None
             else f"random subspace of {self.subspace.columns} "
-            f"({self.subspace.law}, {self.subspace.scale})"
+            f"({self.subspace.distribution}, {self.subspace.scale})"
         )
         own = max(self.seconds - self.callback_seconds, 0.0)
         lines = [
             f"sharpness {self.value:.4g} %  (noise {self.noise:.1g} %)",
             f"  loss {self.loss:.6g} -> {self.max_loss:.6g} in the box of epsilon "
-            f"{self.epsilon:g}, {where}, n = {self.displacement.size:,}",
+            f"{self.epsilon:g}, {where}, n = {self.n:,}",
             f"  {self.solver}, {self.evaluations} evaluations, seed {self.seed}, "
             f"{self.backend} {self.dtype}, {self.seconds:.2f} s "
-            f"({own:.2f} s outside the loss)",
+            f"({own:.2f} s outside the callback)",
         ]
         if len(self.starts) > 1:
             reached = f"{min(self.starts):.4g} to {max(self.starts):.4g} %"
@@ -136,22 +131,21 @@ class SharpnessResult:
     def to_dict(self, *, displacement: bool = False) -> dict[str, Any]:
         """Return plain Python values, ready for JSON; None for what is not finite.
 
-        The displacement, as long as the weights, is left out unless asked for.
+        Parameters
+        ----------
+        displacement
+            Whether the displacement, as long as the weights, is included.
         """
         record = {field.name: getattr(self, field.name) for field in fields(self)}
-        record["history"] = self.history.tolist()
-        record["starts"] = list(self.starts)
-        record["gap"] = finite(self.gap)
-        record["status"] = self.status.name
-        record["subspace"] = None if self.subspace is None else asdict(self.subspace)
+        del record["run"], record["displacement"]
+        record |= {
+            "history": self.history.tolist(),
+            "starts": list(self.starts),
+            "gap": finite(self.gap),
+            "status": self.status.name,
+            "subspace": None if self.subspace is None else self.subspace.to_dict(),
+            **self.run.to_dict(),
+        }
         if displacement:
             record["displacement"] = self.displacement.tolist()
-        else:
-            del record["displacement"]
         return record
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the best value against the evaluations spent; return the axes."""
-        from sharpkit.plot import plot_sharpness
-
-        return plot_sharpness(self, ax)

@@ -2,50 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from numpy.typing import NDArray
-
+from sharpkit._inputs.types import Array
 from sharpkit._spectrum.estimate import History, SpectrumStatus
-from sharpkit.results.common import Ran, Run, finite
+from sharpkit.results.common import Headline, Run, finite
 
 
 @dataclass(frozen=True, repr=False)
-class TraceResult(Ran):
+class TraceResult(Headline):
     """The trace of a Hessian and how it was obtained; ``float(result)`` is `value`.
 
+    Attributes
+    ----------
     value : float
-        Unbiased where all products were done; stopping at a tolerance makes it too
-        small by up to a quarter of a standard error.
+        The trace. It is unbiased where all products were done; stopping at a tolerance
+        makes it too small by up to a quarter of a standard error.
     stderr : float
-        Standard error of the value: the probes' spread, the products' own error and
+        The standard error of the value: the probes' spread, the products' own error and
         rounding.
     interval : (float, float)
-        Holds the trace with a probability of about 95 %.
+        The interval that holds the trace with a probability of about 95 %.
     status : SpectrumStatus
         How the estimate ended; its value is advice.
     method : str
-    n : int
-        ``value / n`` is the mean eigenvalue.
+        The estimator.
     history : tuple of (products, value, stderr)
         The estimates on the way, the last one included, where the method makes any.
     run : Run
-        Products, source, backend, dtype, seed, seconds.
+        How the result was obtained: products, calls, seconds, backend, dtype, seed.
     """
+
+    headline: ClassVar[str] = "trace"
 
     value: float
     stderr: float
     interval: tuple[float, float]
     status: SpectrumStatus
     method: str
-    n: int
     history: History
     run: Run
 
     def __float__(self) -> float:
         """Return `value`."""
         return self.value
+
+    @property
+    def error(self) -> float:
+        """The standard error of the value."""
+        return self.stderr
 
     def __repr__(self) -> str:
         low, high = self.interval
@@ -68,48 +74,59 @@ class TraceResult(Ran):
             "interval": [finite(end) for end in self.interval],
             "status": self.status.name,
             "method": self.method,
-            "n": self.n,
             "history": [
                 [products, finite(value), finite(stderr)]
                 for products, value, stderr in self.history
             ],
-            **asdict(self.run),
+            **self.run.to_dict(),
         }
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class DiagonalResult(Ran):
+class DiagonalResult(Headline):
     """The diagonal of a Hessian, entry by entry, and how it was obtained.
 
+    Attributes
+    ----------
     values : (n,), of the weights' dtype, NumPy or CuPy
-        Unbiased.
+        The entries of the diagonal, unbiased.
     stderr : (n,), of the weights' dtype, NumPy or CuPy
-        Standard error of each value.
+        The standard error of each value.
     quantile : float
-        ``values +- quantile * stderr`` are 95 % intervals (Student's t).
+        The half width of 95 % intervals in standard errors (Student's t):
+        ``values +- quantile * stderr``.
     status : SpectrumStatus
         How the estimate ended; its value is advice.
     method : str
-    n : int
+        The estimator.
     run : Run
-        Products, source, backend, dtype, seed, seconds.
+        How the result was obtained: products, calls, seconds, backend, dtype, seed.
     """
 
-    values: NDArray[Any]
-    stderr: NDArray[Any]
+    headline: ClassVar[str] = "mean of the diagonal"
+
+    values: Array
+    stderr: Array
     quantile: float
     status: SpectrumStatus
     method: str
-    n: int
     run: Run
+
+    def __float__(self) -> float:
+        """Return the mean of the diagonal, which is that of the eigenvalues."""
+        return float(self.values.mean())
+
+    @property
+    def error(self) -> float:
+        """The mean of the standard errors, which bounds that of the mean."""
+        return float(self.stderr.mean())
 
     def __repr__(self) -> str:
         low, high = float(self.values.min()), float(self.values.max())
-        mean, error = float(self.values.mean()), float(self.stderr.mean())
         return "\n".join(
             [
-                f"diagonal from {low:.4g} to {high:.4g}, mean {mean:.4g}; standard "
-                f"error {error:.2g} on average",
+                f"diagonal from {low:.4g} to {high:.4g}, mean {float(self):.4g}; "
+                f"standard error {self.error:.2g} on average",
                 f"  {self.method}, n = {self.n:,}",
                 f"  {self.run}",
                 f"  {self.status.value}",
@@ -119,14 +136,16 @@ class DiagonalResult(Ran):
     def to_dict(self, *, values: bool = False) -> dict[str, Any]:
         """Return plain Python values, ready for JSON.
 
-        `values` and `stderr`, as long as the weights, are left out unless asked for.
+        Parameters
+        ----------
+        values
+            Whether `values` and `stderr`, as long as the weights, are included.
         """
         record: dict[str, Any] = {
             "quantile": self.quantile,
             "status": self.status.name,
             "method": self.method,
-            "n": self.n,
-            **asdict(self.run),
+            **self.run.to_dict(),
         }
         if values:
             record["values"] = self.values.tolist()

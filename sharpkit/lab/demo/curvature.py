@@ -135,7 +135,7 @@ def _largest(problem: Curved, weights: XpArray, seed: int) -> Record:
 
 def _trace(problem: Curved, weights: XpArray, seed: int) -> Record:
     return sharpkit.trace(
-        weights, hvp=problem.hvp, products=TRACE_PRODUCTS, seed=seed, progress=False
+        weights, hvp=problem.hvp, max_products=TRACE_PRODUCTS, seed=seed, progress=False
     ).to_dict()
 
 
@@ -143,7 +143,7 @@ def _density(problem: Curved, weights: XpArray, seed: int) -> Record:
     found = sharpkit.spectral_density(
         weights,
         hvp=problem.hvp,
-        steps=DENSITY_STEPS,
+        max_products=DENSITY_STEPS * DENSITY_PROBES,
         probes=DENSITY_PROBES,
         seed=seed,
         progress=False,

@@ -1,0 +1,318 @@
+"""What the user hands in, checked once: the point at which everything is measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.checks import checked_weights, require_callable
+from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
+from sharpkit._inputs.objective import Objective, ReturnedVector
+from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.warn import warn
+from sharpkit._spectrum.operators import Differences, Given, Operator
+from sharpkit._vectors.backends import kernels_for
+from sharpkit._vectors.space import Space
+from sharpkit.problem import ProblemLike, as_problem, is_problem
+from sharpkit.results.common import Run
+
+
+class Counted(Protocol):
+    """What counts the calls of a callback: an objective or an operator."""
+
+    @property
+    def calls(self) -> int:
+        """The calls so far."""
+        ...
+
+    @property
+    def seconds(self) -> float:
+        """The seconds inside the callback so far."""
+        ...
+
+
+class Point:
+    """Weights, their loss and its products, as every measure sees them.
+
+    Inside there are NumPy or CuPy arrays only; the callbacks are given, and return,
+    arrays of the library that the weights came from. `of` makes a point of what users
+    hand in, `part` of a group of its weights.
+
+    Attributes
+    ----------
+    weights : (n,) float32 or float64, NumPy or CuPy
+        The weights, a copy.
+    loss_fn : callable or None
+        The loss, ``w -> loss`` or ``w -> (loss, gradient)``; None where only products
+        are known.
+    space : Space
+        The vectors of the weights' length and dtype, and the kernels that run.
+    backend : str
+        The name of the kernels.
+    kind : Kind or None
+        The library that the weights came from; None for NumPy and CuPy.
+    problem : ProblemLike or None
+        The problem that was handed in, if it was one.
+    """
+
+    def __init__(
+        self,
+        weights: Array,
+        loss_fn: LossFn | None,
+        product: Callable[[], Hvp | None],
+        *,
+        backend: str | None,
+        kind: Kind | None = None,
+        problem: ProblemLike | None = None,
+    ) -> None:
+        self._made: float | None = time.perf_counter()
+        self.weights, self.loss_fn, self._product = weights, loss_fn, product
+        self.backend, kernels = kernels_for(backend, weights)
+        self.space = Space(kernels, weights.size, weights.dtype)
+        self.kind, self.problem = kind, problem
+        self._operators: dict[int, Operator] = {}
+
+    @classmethod
+    def of(
+        cls,
+        problem: Any,
+        loss_fn: LossFn | None = None,
+        *,
+        hvp: Hvp | None = None,
+        backend: str | None = None,
+    ) -> Point:
+        """Return the point that the arguments of a measure mean.
+
+        Parameters
+        ----------
+        problem
+            A problem, flat weights, or a point, which is returned as it is.
+        loss_fn
+            The loss at flat weights.
+        hvp
+            The product that takes the place of the loss's own.
+        backend
+            The name of the kernels; None chooses by where the weights live.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            If one of them cannot be used.
+        """
+        if isinstance(problem, Point):
+            return problem
+        began = time.perf_counter()
+        whole = None
+        if is_problem(problem) and loss_fn is None:
+            whole = as_problem("problem", problem)
+            problem, loss_fn = whole.weights, whole
+        elif loss_fn is None and hvp is None:
+            as_problem("problem", problem)  # says what to give
+        for name, given in (("loss_fn", loss_fn), ("hvp", hvp)):
+            if given is not None:
+                require_callable(name, given)
+        weights, kind = native(problem)
+        point = cls(
+            checked_weights(weights),
+            None if loss_fn is None else native_loss(loss_fn, kind),
+            lambda: _native_product(loss_fn, hvp, kind),
+            backend=backend,
+            kind=kind,
+            problem=whole,
+        )
+        point._made = began
+        return point
+
+    @property
+    def n(self) -> int:
+        """The number of weights."""
+        return self.space.size
+
+    @property
+    def hvp(self) -> Hvp | None:
+        """The exact product, where there is one; finding that out may take work."""
+        return self._product()
+
+    def required_loss(self) -> LossFn:
+        """Return the loss.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+        if self.loss_fn is None:
+            msg = (
+                "loss_fn=None; this measure needs the loss itself: give loss_fn, a "
+                "function of the weights that returns the loss, or (loss, gradient)"
+            )
+            raise ValueError(msg)
+        return self.loss_fn
+
+    def objective(self) -> Objective:
+        """Return the loss behind checks and a count of its own."""
+        return Objective(self.required_loss(), self.weights)
+
+    def operator(self, seed: int, report: Callable[[int, float], None]) -> Operator:
+        """Return the Hessian as an operator whose counts begin at 0.
+
+        It is the exact product if there is one. Otherwise differences of the gradient
+        are tried out, once for all measures of a seed, which takes calls; ``report`` is
+        told of 0 products meanwhile.
+
+        Parameters
+        ----------
+        seed
+            The seed of the direction in which the step of the differences is chosen.
+        report
+            The function that is told of progress.
+        """
+        known = self._operators.get(seed)
+        if known is not None:
+            return known.fresh()
+        return self._operators.setdefault(seed, self._new_operator(seed, report))
+
+    def _new_operator(
+        self, seed: int, report: Callable[[int, float], None]
+    ) -> Operator:
+        hvp = self.hvp
+        if hvp is not None:
+            return Given(self.space, self.weights, hvp)
+        assert self.loss_fn is not None  # `of` sees to one of both
+        return Differences(
+            self.space,
+            self.weights,
+            self.loss_fn,
+            seed=seed,
+            preparing=lambda: report(0, 0.0),
+        )
+
+    def begin(self) -> float:
+        """Return when a measurement began: the first began with the intake."""
+        began, self._made = self._made or time.perf_counter(), None
+        return began
+
+    def run(self, counted: Counted, began: float, **known: Any) -> Run:
+        """Return the record of a measurement that has ended.
+
+        Parameters
+        ----------
+        counted
+            What counted the calls of the callback.
+        began
+            When the measurement began.
+        known
+            The other fields of the record, such as ``source`` and ``seed``.
+        """
+        return Run(
+            n=self.n,
+            calls=counted.calls,
+            seconds=time.perf_counter() - began,
+            callback_seconds=counted.seconds,
+            backend=self.backend,
+            dtype=str(self.weights.dtype),
+            **known,
+        )
+
+    def run_of_products(self, operator: Operator, began: float, seed: int) -> Run:
+        """Return the record of a measurement of the spectrum that has ended.
+
+        Parameters
+        ----------
+        operator
+            The operator that the measurement has multiplied with.
+        began
+            When the measurement began.
+        seed
+            The seed of its random vectors.
+        """
+        return self.run(
+            operator,
+            began,
+            seed=seed,
+            source=operator.source,
+            products=operator.products,
+            product_error=operator.error,
+        )
+
+    def part(self, places: tuple[slice, ...]) -> Point:
+        """Return the point of a group of the weights, all others held fixed.
+
+        Parameters
+        ----------
+        places
+            The ranges of the weights that make up the group.
+        """
+        rest = _Rest(self.weights, places)
+        return Point(
+            rest.taken(self.weights).copy(),
+            None if self.loss_fn is None else rest.loss(self.loss_fn),
+            lambda: None if (hvp := self.hvp) is None else rest.product(hvp),
+            backend=self.backend,
+        )
+
+    def release(self) -> None:
+        """Have the problem free what it keeps for products at these weights."""
+        if self.problem is not None:
+            self.problem.release()
+
+
+class _Rest:
+    """All weights, of which one group varies. Memory: one vector, two for products."""
+
+    def __init__(self, weights: Array, places: tuple[slice, ...]) -> None:
+        self._whole, self._places = weights.copy(), places
+
+    def taken(self, vector: Array) -> Array:
+        """Return the group's entries of a vector: a view where they are one range."""
+        parts = [vector[place] for place in self._places]
+        joined: Array = array_module(vector).concatenate(parts)
+        return parts[0] if len(parts) == 1 else joined
+
+    def loss(self, loss_fn: LossFn) -> LossFn:
+        gradients = ReturnedVector("loss_fn", "gradient", self._whole)
+
+        def call(x: Array) -> Any:
+            self._put(x, self._whole)
+            returned = loss_fn(self._whole)
+            if not (isinstance(returned, tuple) and len(returned) == 2):
+                return returned
+            return returned[0], self.taken(gradients.checked(returned[1]))
+
+        return call
+
+    def product(self, hvp: Hvp) -> Hvp:
+        products = ReturnedVector("hvp", "product", self._whole)
+        whole = self._whole.copy()
+        whole[:] = 0
+
+        def call(x: Array, v: Array) -> Array:
+            self._put(x, self._whole)
+            self._put(v, whole)
+            return self.taken(products.checked(hvp(self._whole, whole)))
+
+        return call
+
+    def _put(self, group: Array, whole: Array) -> None:
+        begin = 0
+        for place in self._places:
+            end = begin + place.stop - place.start
+            whole[place] = group[begin:end]
+            begin = end
+
+
+def warn_asymmetric(operator: Operator) -> None:
+    """Warn that the products are not those of a symmetric operator."""
+    warn(
+        f"{operator.source}: the products are not those of a symmetric operator; u.Hv "
+        "must equal v.Hu: check hvp, and that the loss is deterministic"
+    )
+
+
+def _native_product(
+    loss_fn: LossFn | None, hvp: Hvp | None, kind: Kind | None
+) -> Hvp | None:
+    own = getattr(loss_fn, "hvp", None) if hvp is None else hvp
+    return None if own is None else native_hvp(own, kind)

@@ -1,0 +1,58 @@
+"""What the docstrings of all measures say in the same words."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+TEXTS = {
+    "problem": """
+        A problem, as `sharpkit.torch.problem`, `sharpkit.jax.problem` or
+        `sharpkit.Problem` make it, or the weights alone: a flat vector (n,) of float32
+        or float64 of NumPy, CuPy, torch or JAX. It is never written to. Half precision
+        is measured on a float32 copy.""",
+    "loss_fn": """
+        The loss at flat weights, ``loss_fn(w) -> loss`` or ``(loss, gradient)``, where
+        ``problem`` is a vector. ``w`` is of the kind of the weights, and a buffer that
+        the next call overwrites.""",
+    "gradient_fn": """
+        The loss at flat weights, ``loss_fn(w) -> (loss, gradient)``, where ``problem``
+        is a vector. A product with the Hessian is then a central difference of the
+        gradient (two calls), unless ``loss_fn`` has a method ``hvp(w, v)``.""",
+    "hvp": """
+        The exact product with the Hessian, ``hvp(w, v) -> H v``, (n,), or with any
+        symmetric operator, such as ``problem.gauss_newton``. It takes the place of the
+        problem's own; ``loss_fn`` is then not needed.""",
+    "seed": """
+        The seed of all random vectors; the same seed gives the same bits.""",
+    "backend": """
+        The kernels that run: ``"cpu"``, ``"cuda"`` or ``"reference"``. None chooses by
+        where the weights live; ``"cuda"`` needs weights, and callbacks, on a CUDA
+        device.""",
+    "progress": """
+        Who is told of progress: a callable ``progress(done, budget, value so far)``;
+        True for a line on stderr, False for none; None for a line if stderr is a
+        terminal and the work takes over two seconds.""",
+    "raises": """
+        If an argument, or a value that a callback returns, cannot be used. The message
+        names it and the fix. Exceptions of callbacks come through unchanged.""",
+    "asymmetric": """
+        If the products are not those of a symmetric operator, or have another dtype
+        than the weights.""",
+}
+
+
+def documented(function: F) -> F:
+    """Put the shared texts into a docstring, where it says ``$name`` on a line."""
+
+    def text(found: re.Match[str]) -> str:
+        block = textwrap.dedent(TEXTS[found[2]]).strip("\n")
+        return textwrap.indent(block, found[1])
+
+    if function.__doc__ is not None:  # python -OO drops it
+        function.__doc__ = re.sub(r"(?m)^( *)\$(\w+)$", text, function.__doc__)
+    return function

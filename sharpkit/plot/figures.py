@@ -1,0 +1,82 @@
+"""Figures: where they come from, and where they go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Draw = Callable[["Axes"], None]
+
+PANEL = (5.4, 4.2)  # inches
+DPI = 150
+
+
+def figure_of(
+    panels: Sequence[Draw],
+    path: Any = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Return a figure with one panel beside the other, saved if a path is given.
+
+    Parameters
+    ----------
+    panels
+        The functions that draw them.
+    path
+        The file to save to. A figure that is only saved is none of pyplot's, so that
+        nothing has to be closed and no window opens.
+    ax
+        The axes to draw a single panel on; None makes a new figure.
+
+    Returns
+    -------
+    Figure
+        The figure that was drawn on.
+
+    Raises
+    ------
+    TypeError
+        If the path is no path: axes are given by ``ax=``.
+    ValueError
+        If axes are given for more panels than one.
+    """
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        msg = (
+            f"path is of type {type(path).__name__}; give the name of a file to save "
+            "to, or axes as ax="
+        )
+        raise TypeError(msg)
+    if ax is not None and len(panels) != 1:
+        msg = f"ax= takes one panel and there are {len(panels)}; leave ax out"
+        raise ValueError(msg)
+    if ax is not None:
+        figure = ax.get_figure(root=True)
+        assert figure is not None  # axes belong to one
+        axes = [ax]
+    else:
+        width, height = PANEL
+        figure = _empty((width * len(panels), height), shown=path is None)
+        axes = list(figure.subplots(1, len(panels), squeeze=False)[0])
+    for draw, place in zip(panels, axes, strict=True):
+        draw(place)
+    if path is not None:
+        figure.savefig(path, dpi=DPI)
+    return figure
+
+
+def _empty(size: tuple[float, float], *, shown: bool) -> Figure:
+    if shown:
+        import matplotlib.pyplot as plt
+
+        return plt.figure(figsize=size, layout="constrained")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
