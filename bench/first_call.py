@@ -21,14 +21,14 @@ def overhead(solver: str) -> dict[str, float]:
     import numpy as np
 
     weights = np.linspace(-1, 1, N, dtype=np.float32)
-    settings = {"scaled": True} if solver == "lbfgsb" else {}
+    chosen: Any = sharpkit.LBFGSB(rescale=True) if solver == "lbfgsb" else solver
 
     def loss(w: Any) -> tuple[float, Any]:
         return float(w @ w) / N, w * np.float32(2 / N)
 
     def call() -> float:
         start = time.perf_counter()
-        sharpkit.sharpness(weights, loss, solver=solver, progress=False, **settings)
+        sharpkit.sharpness(weights, loss, solver=chosen, progress=False)
         return time.perf_counter() - start
 
     first, second = call(), call()

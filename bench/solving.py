@@ -29,7 +29,7 @@ METHODS = (AUTO, OURS, SCIPY)
 EPSILON, ITERATIONS, EVALUATIONS = 1e-3, 10, 25
 SETTINGS: dict[str, dict[str, Any]] = {
     AUTO: {"solver": "auto", "max_evaluations": EVALUATIONS},
-    OURS: {"solver": "lbfgsb", "max_iter": ITERATIONS, "scaled": True},
+    OURS: {"solver": sharpkit.LBFGSB(ITERATIONS, rescale=True)},
 }
 
 
@@ -143,7 +143,7 @@ def _scipy(weights: Array, loss: Loss) -> Outcome:
     centre = weights.astype(np.float64)
     radius = EPSILON * (np.abs(centre) + 1)
     before, gradient = loss(weights)
-    # As with sharpkit's scaled=True: the first step has the size of the box.
+    # As with `LBFGSB(rescale=True)`: the first step has the size of the box.
     scale = float(np.sum(radius**2) / np.sum(radius * np.abs(gradient)))
 
     def negative(x: Array) -> tuple[float, Array]:

@@ -72,7 +72,7 @@ def our_density(
         lambda: sharpkit.spectral_density(
             network.weights,
             hvp=counted,
-            steps=steps,
+            max_products=steps,
             probes=1,
             reorthogonalize=reorthogonalize,
             seed=seed,
@@ -99,7 +99,7 @@ def our_trace(
             network.weights,
             hvp=counted,
             method=method,
-            products=products,
+            max_products=products,
             seed=seed,
             progress=False,
         ),

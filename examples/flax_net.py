@@ -71,9 +71,9 @@ def main() -> None:
         loss, trained(), (inputs, labels), model=lambda network, x: network(x)
     )
     print(f"{problem}: accuracy {problem.accuracy(problem.weights):.1%}")
-    print(sharpkit.sharpness(problem.weights, problem))
-    print(sharpkit.eigenvalues(problem.weights, problem))
-    print(sharpkit.sharpness(problem.weights, problem, groups=problem.layers))
+    print(sharpkit.sharpness(problem))
+    print(sharpkit.eigenvalues(problem))
+    print(sharpkit.by_group(sharpkit.sharpness, problem))
 
 
 if __name__ == "__main__":

@@ -55,17 +55,11 @@ def main() -> None:
     problem = sharpkit.torch.problem(
         trained(tokens), loss, tokens, loss_takes="model", micro_batch=64
     )
-    print(sharpkit.sharpness(problem.weights, problem))
-    print(sharpkit.eigenvalues(problem.weights, problem, k=3))
+    print(sharpkit.sharpness(problem))
+    print(sharpkit.eigenvalues(problem, k=3))
     # The output layer is tied to the embedding: one group.
     print(
-        sharpkit.trace(
-            problem.weights,
-            problem,
-            groups=problem.layers,
-            products=6,
-            method="hutchinson",
-        )
+        sharpkit.by_group(sharpkit.trace, problem, max_products=6, method="hutchinson")
     )
 
 

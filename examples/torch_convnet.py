@@ -83,10 +83,10 @@ def main() -> None:
         torch.save(checkpoint, name)
         problem = train.at(checkpoint)
         print(f"batch {batch_size}: accuracy {problem.accuracy(problem.weights):.1%}")
-        print(sharpkit.sharpness(problem.weights, problem))
-        layers = sharpkit.sharpness(problem.weights, problem, groups=problem.layers)
+        print(sharpkit.sharpness(problem))
+        layers = sharpkit.by_group(sharpkit.sharpness, problem)
         print(layers)
-    layers.plot().figure.savefig("layers.png")
+    layers.plot("layers.png")
 
 
 if __name__ == "__main__":

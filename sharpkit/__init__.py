@@ -87,7 +87,13 @@ __all__ = sorted([*_PLACE, "jax", "torch"])
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for."""
+    """Load a public name when it is first asked for.
+
+    Raises
+    ------
+    AttributeError
+        If there is no such name.
+    """
     if name in ("jax", "torch"):
         return importlib.import_module(f"sharpkit.{name}")
     if name not in _PLACE:

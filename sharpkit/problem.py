@@ -158,8 +158,10 @@ class Problem:
 
         Raises
         ------
-        TypeError, ValueError
-            If the entries are neither.
+        TypeError
+            If the entries are no arrays.
+        ValueError
+            If they do not fit.
         """
         own, kind = native(self.weights)
         xp = array_module(own)
@@ -187,7 +189,13 @@ class Problem:
         """Do nothing: a bare function keeps nothing that could be freed."""
 
     def _slices(self, named: Mapping[str, XpArray]) -> dict[str, slice]:
-        """Return where each entry belongs."""
+        """Return where each entry belongs.
+
+        Raises
+        ------
+        ValueError
+            If they fit neither one vector nor the layers.
+        """
         _require_mapping("named", named, "arrays, such as {'weights': vector}")
         if self.layers and set(self.layers) == set(named):
             self._require_cover(self.layers)
@@ -273,7 +281,13 @@ def _require_mapping(name: str, value: Any, what: str) -> None:
 
 
 def _floating(name: str, value: Any) -> NDArray[Any]:
-    """Return an entry of a checkpoint as a NumPy or CuPy array of real numbers."""
+    """Return an entry of a checkpoint as a NumPy or CuPy array of real numbers.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
     if "bfloat16" in str(getattr(value, "dtype", "")):  # NumPy has no such dtype
         value = value.float() if hasattr(value, "float") else value.astype("float32")
     array, _ = native(value)

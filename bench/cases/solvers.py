@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 import sharpkit
 from bench.table import CaseError, Table
-from sharpkit import SharpnessResult
+from sharpkit import LBFGSB, ScipyLBFGSB, SharpnessResult
 from sharpkit.lab.data import Dataset, draw_glyphs, load_digits
 from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.problem import Problem
@@ -41,10 +41,10 @@ PROCESSES = 2
 
 RECIPE, OURS, SAME = "scipy 10", "lbfgsb 10", "auto as scipy 10"
 SOLVERS: dict[str, dict[str, Any]] = {
-    RECIPE: {"solver": "scipy", "max_iter": 10},
-    OURS: {"solver": "lbfgsb", "max_iter": 10},
-    "scipy 50": {"solver": "scipy", "max_iter": 50},
-    "scipy 10 scaled": {"solver": "scipy", "max_iter": 10, "scaled": True},
+    RECIPE: {"solver": ScipyLBFGSB(10)},
+    OURS: {"solver": LBFGSB(10)},
+    "scipy 50": {"solver": ScipyLBFGSB(50)},
+    "scipy 10 scaled": {"solver": ScipyLBFGSB(10, rescale=True)},
     "auto 25": {"max_evaluations": 25},
     "auto 100": {"max_evaluations": 100},
 }
@@ -190,7 +190,7 @@ def solve_all(
         name = f"auto {LONG_EVALUATIONS}, seed {seed}"
         results[name] = solve(max_evaluations=LONG_EVALUATIONS, seed=seed)
     name = f"scipy {LONG_ITERATIONS} scaled"
-    results[name] = solve(solver="scipy", max_iter=LONG_ITERATIONS, scaled=True)
+    results[name] = solve(solver=ScipyLBFGSB(LONG_ITERATIONS, rescale=True))
     return results
 
 

@@ -78,7 +78,7 @@ def measured(epochs: int, samples: int, turns: int) -> list[dict[str, Any]]:
     evaluations = script(network).evaluations
     methods: dict[str, Callable[[], Outcome]] = {
         SCRIPT: lambda: script(network),
-        RECIPE: lambda: ours(problem, solver="lbfgsb", max_iter=ITERATIONS),
+        RECIPE: lambda: ours(problem, solver=sharpkit.LBFGSB(ITERATIONS)),
         SAME: lambda: ours(problem, max_evaluations=evaluations),
         DEFAULT: lambda: ours(problem),
     }

@@ -40,8 +40,10 @@ class ReturnedVector:
 
         Raises
         ------
-        TypeError, ValueError
-            If it is no real array of the weights' library, or has another shape.
+        TypeError
+            If it is no real array of the weights' library.
+        ValueError
+            If it has another shape.
 
         Warns
         -----
@@ -108,7 +110,13 @@ class Objective:
         return again
 
     def __call__(self, x: Array) -> tuple[float, Array | None]:
-        """Return the loss at ``x`` and its gradient, (n,) of the weights' dtype."""
+        """Return the loss at ``x`` and its gradient, (n,) of the weights' dtype.
+
+        Raises
+        ------
+        TypeError
+            If what is returned is no loss, or not of the kind returned before.
+        """
         began = time.perf_counter()
         try:
             returned = self._loss_fn(x)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.arrays import array_module, is_array
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
 from sharpkit._inputs.objective import Objective, ReturnedVector
@@ -102,6 +102,7 @@ class Point:
             If one of them cannot be used.
         """
         if isinstance(problem, Point):
+            assert (loss_fn, hvp) == (None, None)  # it has its own
             return problem
         began = time.perf_counter()
         whole = None
@@ -109,7 +110,7 @@ class Point:
             whole = as_problem("problem", problem)
             problem, loss_fn = whole.weights, whole
         elif loss_fn is None and hvp is None:
-            as_problem("problem", problem)  # says what to give
+            _refuse(problem)
         for name, given in (("loss_fn", loss_fn), ("hvp", hvp)):
             if given is not None:
                 require_callable(name, given)
@@ -257,6 +258,23 @@ class Point:
         """Have the problem free what it keeps for products at these weights."""
         if self.problem is not None:
             self.problem.release()
+
+
+def _refuse(problem: Any) -> NoReturn:
+    """Raise for what is no problem and stands alone.
+
+    Raises
+    ------
+    TypeError
+        Always.
+    """
+    if native(problem)[1] is None and not is_array(problem):
+        as_problem("problem", problem)  # says what to give
+    msg = (
+        "loss_fn=None beside flat weights; give loss_fn, a function of the weights "
+        "that returns (loss, gradient), or a problem in place of the weights"
+    )
+    raise TypeError(msg)
 
 
 class _Rest:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sharpkit._inputs.checks import require_callable
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.types import Hvp
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.results.common import Headline, Run
@@ -25,6 +26,7 @@ def by_group(
     problem: Any,
     groups: Groups | None = None,
     *,
+    hvp: Hvp | None = None,
     backend: str | None = None,
     progress: Progress = None,
     **options: Any,
@@ -46,6 +48,8 @@ def by_group(
         of which is a group. A group is a slice of the weights, a pattern of names of
         the problem's layers such as ``"blocks.*"`` (as file names are matched), or
         several of these. None: each of ``problem.layers``.
+    hvp
+        $hvp
     backend
         $backend
     progress
@@ -75,7 +79,7 @@ def by_group(
     {'body': 2.0, 'head': 12.0}
     """
     require_callable("measure", measure)
-    point = Point.of(problem, backend=backend)
+    point = Point.of(problem, hvp=hvp, backend=backend)
     places = _places(groups, point)
     if point.loss_fn is not None:
         # Once for all: afterwards only parts of what it is given and returns are seen.
@@ -101,7 +105,15 @@ def _size(places: tuple[slice, ...]) -> int:
 
 
 def _places(groups: Groups | None, point: Point) -> dict[str, tuple[slice, ...]]:
-    """Return the ranges of each group."""
+    """Return the ranges of each group.
+
+    Raises
+    ------
+    TypeError
+        If the groups are no mapping and no list of patterns.
+    ValueError
+        If there are none.
+    """
     layers = (point.problem and point.problem.layers) or {}
     if groups is None:
         groups = layers
@@ -129,7 +141,15 @@ def _places(groups: Groups | None, point: Point) -> dict[str, tuple[slice, ...]]
 def _ranges(
     name: str, group: Any, layers: Mapping[str, slice], n: int
 ) -> tuple[slice, ...]:
-    """Return the ranges of one group in order, those that touch made one."""
+    """Return the ranges of one group in order, those that touch made one.
+
+    Raises
+    ------
+    TypeError
+        If a group is none of the three.
+    ValueError
+        If it fits no layer.
+    """
     if isinstance(group, str):
         parts = [layers[each] for each in layers if fnmatchcase(each, group)]
         if not parts:

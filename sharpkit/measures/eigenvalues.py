@@ -174,7 +174,13 @@ def _checked_tol(tol: Any, dtype: Any) -> float:
 
 
 def basis_rows(ncv: Any, k: int, n: int) -> int:
-    """Return the vectors of the basis: as asked for, or the default for None."""
+    """Return the vectors of the basis: as asked for, or the default for None.
+
+    Raises
+    ------
+    ValueError
+        If there are too few for the eigenvalues that are wanted.
+    """
     if ncv is None:
         return min(max(2 * k + 20, 40), n)
     rows = at_least("ncv", ncv, 1)

@@ -168,7 +168,14 @@ def sharpness(
 def _centre(
     objective: Objective, point: Point, drawn: Subspace | None
 ) -> tuple[float, Array | None, float]:
-    """Return loss, gradient and noise at the weights, if they can be worked with."""
+    """Return loss, gradient and noise at the weights, if they can be worked with.
+
+    Raises
+    ------
+    ValueError
+        If the loss is too small to be divided by, or has no gradient where one is
+        needed.
+    """
     dimensions = point.n if drawn is None else drawn.columns
     loss, gradient, noise = objective.centre(point.weights)
     if loss <= -1:

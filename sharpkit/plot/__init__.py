@@ -31,7 +31,10 @@ SINGLE: dict[str, Callable[[Any, Axes], None]] = {
     "SharpnessResult": draw_sharpness,
     "TraceResult": draw_trace,
 }
-SEVERAL: dict[str, Callable[[Any], Sequence[Draw]]] = {"Comparison": comparison_panels, "Report": report_panels}
+SEVERAL: dict[str, Callable[[Any], Sequence[Draw]]] = {
+    "Comparison": comparison_panels,
+    "Report": report_panels,
+}
 
 
 def panels(result: Any) -> Sequence[Draw]:

@@ -52,8 +52,13 @@ def draw_densities(results: dict[str, DensityResult], ax: Axes) -> None:
 
 
 def draw_density(result: DensityResult, ax: Axes) -> None:
-    """Draw one density with its band."""
+    """Draw one density with its band, and mark the outliers."""
     draw_densities({"density, 95 % band": result}, ax)
+    places = result.outliers()
+    if len(places):
+        height = np.full(len(places), 2 * FLOOR)
+        ax.plot(places, height, "v", color=RED, label="outliers")
+        ax.legend(frameon=False)
     ax.set_title(f"n = {result.n:,}, {result.products} products")
 
 

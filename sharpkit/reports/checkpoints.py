@@ -39,8 +39,10 @@ def load(path: str | os.PathLike[str]) -> Named:
 
     Raises
     ------
-    FileNotFoundError, IsADirectoryError
+    FileNotFoundError
         If there is no such file.
+    IsADirectoryError
+        If it is a folder.
     ValueError
         If it cannot be read, or holds anything but arrays: pickled objects are refused,
         for they could run any code.

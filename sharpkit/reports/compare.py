@@ -187,7 +187,13 @@ def _alternately(
 
 
 def _require_alike(one: Point, other: Point) -> None:
-    """Raise unless a line can be drawn between both."""
+    """Raise unless a line can be drawn between both.
+
+    Raises
+    ------
+    ValueError
+        If size, dtype or kind of the weights differ.
+    """
     for what, of_a, of_b in (
         ("size", one.n, other.n),
         ("dtype", one.weights.dtype, other.weights.dtype),

@@ -27,7 +27,7 @@ def pairs_of(a: Any, b: Any, problem: Any) -> Pairs:
 
     Raises
     ------
-    TypeError, ValueError, OSError
+    ValueError
         If they do not fit together.
     """
     if problem is None:
@@ -58,7 +58,15 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 def _data_sets(name: str, given: Any) -> dict[str, ProblemLike]:
-    """Return data sets by name, each a problem."""
+    """Return data sets by name, each a problem.
+
+    Raises
+    ------
+    TypeError
+        If it is no problem.
+    ValueError
+        If it is empty.
+    """
     if not isinstance(given, Mapping):
         if name != "problem" and not is_problem(given):
             msg = (
@@ -74,7 +82,13 @@ def _data_sets(name: str, given: Any) -> dict[str, ProblemLike]:
 
 
 def _entries(name: str, given: Any) -> Mapping[str, Any]:
-    """Return a checkpoint by names."""
+    """Return a checkpoint by names.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
     if isinstance(given, (str, os.PathLike)):
         return load(given)
     if isinstance(given, Mapping) and not any(map(is_problem, given.values())):

@@ -142,7 +142,13 @@ def steps(point: Point, plan: Plan) -> Iterator[Report]:
 
 
 def checked_measures(measures: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of measures as a tuple if all are known."""
+    """Return the names of measures as a tuple if all are known.
+
+    Raises
+    ------
+    TypeError
+        If they are one text.
+    """
     if isinstance(measures, str):
         msg = f"measures={measures!r} is text; give a tuple: ({measures!r},)"
         raise TypeError(msg)
@@ -153,7 +159,13 @@ def checked_measures(measures: Iterable[str]) -> tuple[str, ...]:
 
 
 def _check(plan: Plan, point: Point) -> None:
-    """Raise for whatever a measure would refuse, before the first begins."""
+    """Raise for whatever a measure would refuse, before the first begins.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer eigenvalues than are wanted.
+    """
     checked_epsilon(plan.epsilon, point.weights)
     at_least("repeats", plan.repeats, 1)
     if at_least("k", plan.k, 1) > point.n:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sharpkit import SharpkitWarning
-from sharpkit._spectrum.operators import Differences, Given, is_asymmetric, operator_for
+from sharpkit._spectrum.operators import Differences, Given, is_asymmetric
 from sharpkit._vectors.kernels import cpu
 from sharpkit._vectors.space import Space
 
@@ -151,13 +151,21 @@ def test_another_dtype_warns_once():
     assert applied(operator, v).dtype == np.float32
 
 
-def test_which_product_is_used():
-    w = np.ones(4)
-    space = Space(cpu, 4, w.dtype)
-
-    one = operator_for(space, w, Smooth(4), lambda w, v: 7 * v, seed=0)
-    assert applied(one, w)[0] == 7
-    assert isinstance(operator_for(space, w, Smooth(4), None, seed=0), Differences)
+@pytest.mark.parametrize("kind", [Given, Differences])
+def test_a_fresh_operator_counts_anew_and_multiplies_alike(kind):
+    w = np.linspace(0.5, 1, 4)
+    space, loss_fn = Space(cpu, 4, w.dtype), Smooth(4)
+    used = (
+        Given(space, w, lambda w, v: 7 * v)
+        if kind is Given
+        else Differences(space, w, loss_fn, seed=0)
+    )
+    wanted, spent = applied(used, w), used.calls
+    fresh = used.fresh()
+    assert (fresh.products, fresh.calls, fresh.seconds) == (0, 0, 0.0)
+    np.testing.assert_array_equal(applied(fresh, w), wanted)
+    assert (fresh.products, used.products, used.calls) == (1, 1, spent)
+    assert (fresh.source, fresh.error) == (used.source, used.error)
 
 
 def test_what_is_symmetric():

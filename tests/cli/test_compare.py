@@ -116,7 +116,7 @@ def test_two_checkpoints(run):
     assert record["settings"] == {
         "epsilon": 0.01,
         "repeats": 2,
-        "measures": ["sharpness", "eigenvalues", "trace", "density"],
+        "measures": ["sharpness", "eigenvalues", "trace", "spectral_density"],
         "k": 1,
         "seed": 4,
     }
@@ -161,7 +161,7 @@ def test_the_file_is_written_after_every_measurement(run, monkeypatch):
         written.append(stored())
 
     monkeypatch.setattr(command.Kept, "keep", recorded)
-    assert run("--measures", "trace,density").exit_code == 0
+    assert run("--measures", "trace,spectral_density").exit_code == 0
     assert [each["complete"] for each in written] == [False] * 5 + [True]
     assert written[2]["a"]["trace"] is not None
     assert written[2]["b"]["trace"] is None
@@ -268,7 +268,7 @@ def test_as_a_user_does_and_ctrl_c(folder, interruptible):
     assert process.returncode == INTERRUPTED, output
     assert "Traceback" not in output
     assert "Stopped. What was finished is kept." in " ".join(output.split())
-    assert stored()["b"]["density"] is None
+    assert stored()["b"]["spectral_density"] is None
     assert not list(file.parent.glob(".*.part"))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 from problems import Separable
 
+from sharpkit import LBFGSB, ScipyLBFGSB
+
 SOLVERS = [
     {"solver": "auto"},
     {"solver": "lbfgsb"},
-    {"solver": "lbfgsb", "scaled": True},
+    {"solver": LBFGSB(rescale=True)},
     {"solver": "scipy"},
-    {"solver": "scipy", "scaled": True},
+    {"solver": ScipyLBFGSB(rescale=True)},
 ]
 
 

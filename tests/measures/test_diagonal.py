@@ -45,7 +45,7 @@ def test_the_same_seed_gives_the_same_bits(method, threads):
                 np.zeros(n),
                 hvp=lambda w, v: h * v + np.roll(v, 1) + np.roll(v, -1),
                 method=method,
-                products=20,
+                max_products=20,
             )
         )
     np.testing.assert_array_equal(found[0].values, found[1].values)
@@ -61,7 +61,9 @@ def test_the_zero_operator(method, dtype):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_weight(method):
-    result = diagonal(np.zeros(1), hvp=lambda w, v: -3 * v, method=method, products=4)
+    result = diagonal(
+        np.zeros(1), hvp=lambda w, v: -3 * v, method=method, max_products=4
+    )
     assert result.values[0] == pytest.approx(-3)
 
 
@@ -100,8 +102,12 @@ def test_progress():
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"products": 3}, ValueError, "products=3; give a whole number of at least 4"),
-        ({"products": 1, "method": "hutchinson"}, ValueError, "of at least 2"),
+        (
+            {"max_products": 3},
+            ValueError,
+            "max_products=3; give a whole number of at least 4",
+        ),
+        ({"max_products": 1, "method": "hutchinson"}, ValueError, "of at least 2"),
         ({"method": "xtrace"}, ValueError, "method='xtrace'; give one of 'xdiag', 'h"),
         ({"seed": 1.5}, TypeError, "seed=1.5 is not a whole number"),
         ({"backend": "tpu"}, ValueError, "backend='tpu'; give one of"),
@@ -129,7 +135,7 @@ def test_products_that_are_not_finite(method, at):
         return v * (np.inf if len(calls) == at + 1 else 1)
 
     with pytest.raises(ValueError, match="product with the operator is not finite"):
-        diagonal(np.zeros(N), hvp=hvp, method=method, products=4)
+        diagonal(np.zeros(N), hvp=hvp, method=method, max_products=4)
 
 
 def test_what_a_callback_returns_is_checked():

@@ -100,7 +100,7 @@ def test_largest_in_magnitude(kind):
 @pytest.mark.parametrize("basis", [8, 30, None])
 def test_any_memory_and_tolerance(tol, basis):
     A = matrix("hessian", 3, N)
-    found = eigenvalues(np.zeros(N), hvp=product(A), k=3, tol=tol, basis=basis)
+    found = eigenvalues(np.zeros(N), hvp=product(A), k=3, tol=tol, ncv=basis)
     assert found.status is SpectrumStatus.CONVERGED
     check(A, found, "LA")
     assert (found.residuals <= tol * found.size).all()

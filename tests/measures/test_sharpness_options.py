@@ -18,8 +18,7 @@ from problems import (
 )
 from scipy.optimize import minimize
 
-import sharpkit
-from sharpkit import Status
+from sharpkit import LBFGSB, ScipyLBFGSB, Status, Subspace
 from sharpkit._box import columns
 from sharpkit._vectors.backends import MODULES
 from sharpkit.measures.sharpness import sharpness
@@ -86,9 +85,7 @@ def test_the_value_in_a_subspace(dtype, law, scale):
         w,
         lambda x: (100 + float(slope @ x.astype(float)), slope.astype(dtype)),
         epsilon=epsilon,
-        subspace=p,
-        subspace_law=law,
-        subspace_scale=scale,
+        subspace=Subspace(p, law, scale),
         seed=9,
         backend="reference",
     )
@@ -99,12 +96,12 @@ def test_the_value_in_a_subspace(dtype, law, scale):
     np.testing.assert_allclose(
         result.displacement, A @ z, rtol=0, atol=4 * rounding * np.abs(w).max() + 1e-12
     )
-    assert result.subspace == sharpkit.Subspace(p, law, scale)
+    assert result.subspace == Subspace(p, law, scale)
 
 
 def test_as_many_directions_as_weights():
     loss_fn, w = separable(4, 6)
-    result = sharpness(w, loss_fn, subspace=6, subspace_scale="orthonormal")
+    result = sharpness(w, loss_fn, subspace=Subspace(6, scale="orthonormal"))
     assert result.value > 0
     assert result.displacement.shape == (6,)
     with pytest.raises(ValueError, match=r"subspace=7: give .* 1 to 6 .*the full"):
@@ -113,7 +110,7 @@ def test_as_many_directions_as_weights():
 
 def test_dependent_directions():
     loss_fn, w = separable(4, 2)
-    options = {"subspace": 2, "subspace_law": "rademacher"}
+    options = {"subspace": Subspace(2, "rademacher")}
     assert sharpness(w, loss_fn, seed=1, **options).value > 0
     with pytest.raises(
         ValueError,
@@ -168,14 +165,14 @@ def test_the_default_budget():
 
 
 @pytest.mark.parametrize("max_iter", [1, 10])
-@pytest.mark.parametrize("scaled", [False, True])
-@pytest.mark.parametrize("solver", ["scipy", "lbfgsb"])
-def test_the_recipe_is_that_of_scipy(solver, max_iter, scaled, backend):
+@pytest.mark.parametrize("rescale", [False, True])
+@pytest.mark.parametrize("solver", [ScipyLBFGSB, LBFGSB])
+def test_the_recipe_is_that_of_scipy(solver, max_iter, rescale, backend):
     loss_fn = rotated(np.random.default_rng(3), 30)
     w = 1 + 0.05 * np.random.default_rng(4).standard_normal(30)
     r = radius(w, 0.1)
     loss, gradient = loss_fn(w)
-    scale = np.sum(r**2) / np.sum(r * np.abs(gradient)) if scaled else 1.0
+    scale = np.sum(r**2) / np.sum(r * np.abs(gradient)) if rescale else 1.0
     losses = []
 
     def negative(z):
@@ -183,7 +180,7 @@ def test_the_recipe_is_that_of_scipy(solver, max_iter, scaled, backend):
         losses.append(found)
         return -scale * found, -scale * g
 
-    options = {"maxiter": max_iter} | ({"ftol": 0, "gtol": 0} if scaled else {})
+    options = {"maxiter": max_iter} | ({"ftol": 0, "gtol": 0} if rescale else {})
     done = minimize(
         negative,
         np.zeros(30),
@@ -196,9 +193,7 @@ def test_the_recipe_is_that_of_scipy(solver, max_iter, scaled, backend):
         w,
         loss_fn,
         epsilon=0.1,
-        solver=solver,
-        scaled=scaled,
-        max_iter=max_iter,
+        solver=solver(max_iter, rescale),
         backend=backend,
     )
     assert done.nfev == len(losses) >= 2
@@ -206,19 +201,19 @@ def test_the_recipe_is_that_of_scipy(solver, max_iter, scaled, backend):
     assert result.max_loss == pytest.approx(max(losses), rel=1e-12)
     assert result.max_loss > loss
     assert result.starts == (result.value,)
-    name = "L-BFGS-B" if solver == "lbfgsb" else "scipy L-BFGS-B"
-    want = f"{name}, {max_iter} iterations" + (", scaled" if scaled else "")
+    name = "L-BFGS-B" if solver is LBFGSB else "scipy L-BFGS-B"
+    want = f"{name}, {max_iter} iterations" + (", scaled" if rescale else "")
     assert result.solver == want
 
 
-@pytest.mark.parametrize("solver", ["scipy", "lbfgsb"])
+@pytest.mark.parametrize("solver", [ScipyLBFGSB, LBFGSB])
 def test_scaling_helps_near_a_stationary_point(solver):
     loss_fn = Separable(np.linspace(1e-6, 1e-5, 20), np.zeros(20), floor=1.0)
     w = np.full(20, 1e-2)
-    plain = sharpness(w, loss_fn, solver=solver)
+    plain = sharpness(w, loss_fn, solver=solver())
     assert plain.value == 0
     assert plain.status is Status.STALLED
-    scaled = sharpness(w, loss_fn, solver=solver, scaled=True)
+    scaled = sharpness(w, loss_fn, solver=solver(rescale=True))
     # The losses differ from 1 by so little that their rounding shows.
     assert scaled.max_loss == pytest.approx(loss_fn.maximum(w, 1e-3), rel=1e-15)
     assert scaled.value > 0
@@ -229,8 +224,8 @@ def test_scaling_helps_near_a_stationary_point(solver):
 def test_the_memory_of_a_subspace_does_not_change_the_result(scale, monkeypatch):
     monkeypatch.setattr(columns, "SLAB_BYTES", 1)  # slabs of 1024 weights
     loss_fn, w = separable(1, 3000)
-    options = {"subspace": 7, "subspace_scale": scale, "epsilon": 0.01}
-    kept = sharpness(w, loss_fn, **options)
-    drawn_again = sharpness(w, loss_fn, subspace_memory=0, **options)
+    one, other = Subspace(7, scale=scale), Subspace(7, scale=scale, memory=0)
+    kept = sharpness(w, loss_fn, subspace=one, epsilon=0.01)
+    drawn_again = sharpness(w, loss_fn, subspace=other, epsilon=0.01)
     assert kept.value == drawn_again.value > 0
     np.testing.assert_array_equal(kept.history, drawn_again.history)

@@ -9,7 +9,7 @@ import pytest
 from measures_shared import SOLVERS, separable
 from problems import Bounded, Recorded, Separable, flat, wave
 
-from sharpkit import SharpkitWarning, Status
+from sharpkit import ScipyLBFGSB, SharpkitWarning, Status
 from sharpkit.measures.sharpness import sharpness
 
 # How a search ended.
@@ -28,7 +28,7 @@ def test_status_budget():
     assert result.gap > 1e-2
     more = sharpness(np.zeros(30), wave, epsilon=0.5, max_evaluations=60)
     assert more.value > result.value
-    scipy = sharpness(np.zeros(30), wave, epsilon=0.5, solver="scipy", max_iter=1)
+    scipy = sharpness(np.zeros(30), wave, epsilon=0.5, solver=ScipyLBFGSB(max_iter=1))
     assert scipy.status is Status.BUDGET
 
 

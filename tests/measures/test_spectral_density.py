@@ -77,7 +77,7 @@ def test_the_bands_cover_95_per_cent(kind, kept):
 def test_nodes_and_weights(dtype):
     A = matrix("hessian", 0, N).astype(dtype)
     w = np.zeros(N, dtype)
-    found = spectral_density(w, hvp=product(A), steps=30, probes=3)
+    found = spectral_density(w, hvp=product(A), max_products=90, probes=3)
     assert found.nodes.shape == found.weights.shape == (3, 30)
     assert (np.diff(found.nodes, axis=1) >= 0).all()
     np.testing.assert_allclose(found.weights.sum(axis=1), 1, rtol=1e-12)
@@ -97,7 +97,7 @@ def test_quadratures_are_exact_for_polynomials(kept):
         return values * v
 
     found = spectral_density(
-        np.zeros(50), hvp=hvp, steps=5, probes=1, reorthogonalize=kept
+        np.zeros(50), hvp=hvp, max_products=5, probes=1, reorthogonalize=kept
     )
     for j in range(10):
         truth = float(seen[0] ** 2 @ values**j)
@@ -106,7 +106,7 @@ def test_quadratures_are_exact_for_polynomials(kept):
 
 def test_all_steps_give_the_whole_spectrum():
     A = matrix("wishart", 3, 40)
-    found = spectral_density(np.zeros(40), hvp=product(A), steps=100, probes=2)
+    found = spectral_density(np.zeros(40), hvp=product(A), max_products=200, probes=2)
     truth = np.linalg.eigvalsh(A)
     assert found.products == 80  # the space is spanned after 40 steps
     for nodes, weights in zip(found.nodes, found.weights, strict=True):
@@ -121,7 +121,9 @@ def test_all_steps_give_the_whole_spectrum():
 
 def test_spectra_of_one_value():
     for value in (0.0, 1.0, -2.5):
-        found = spectral_density(np.zeros(20), hvp=lambda w, v, a=value: a * v, steps=9)
+        found = spectral_density(
+            np.zeros(20), hvp=lambda w, v, a=value: a * v, max_products=36
+        )
         np.testing.assert_allclose(found.nodes, value, atol=1e-14)
         assert found.products == 4
         first = found.moment(1)
@@ -145,7 +147,7 @@ def test_the_resolution_bounds_the_quadrature():
         seen.append(v.copy())
         return values * v
 
-    found = spectral_density(np.zeros(300), hvp=hvp, steps=20, probes=1)
+    found = spectral_density(np.zeros(300), hvp=hvp, max_products=20, probes=1)
     x = np.linspace(-2, 2, 41)
     own = np.array([seen[0][values <= each] @ seen[0][values <= each] for each in x])
     below = found.cdf(x)
@@ -155,7 +157,7 @@ def test_the_resolution_bounds_the_quadrature():
 
 def test_negative_curvature_and_outliers():
     values = spectrum("hessian")
-    found = measured(values, 3, steps=80, probes=4)
+    found = measured(values, 3, max_products=320, probes=4)
     negative = found.negative_share()
     truth = -values[values < 0].sum() / np.abs(values).sum()
     assert abs(negative.value - truth) < 4 * negative.stderr
@@ -189,7 +191,9 @@ def test_same_seed_same_bits(threads):
             threads(count)
             w = np.zeros(n, np.float32)
             results.append(
-                spectral_density(w, hvp=hvp, steps=8, probes=2, reorthogonalize=kept)
+                spectral_density(
+                    w, hvp=hvp, max_products=16, probes=2, reorthogonalize=kept
+                )
             )
         np.testing.assert_array_equal(results[0].nodes, results[1].nodes)
         np.testing.assert_array_equal(results[0].weights, results[1].weights)
@@ -200,7 +204,7 @@ def test_an_operator_that_is_not_symmetric(kept):
     A = np.random.default_rng(0).standard_normal((50, 50))
     with pytest.warns(SharpkitWarning, match="not those of a symmetric operator"):
         found = spectral_density(
-            np.zeros(50), hvp=product(A), steps=20, reorthogonalize=kept
+            np.zeros(50), hvp=product(A), max_products=80, reorthogonalize=kept
         )
     assert found.status is SpectrumStatus.ASYMMETRIC
 
@@ -219,8 +223,10 @@ def test_bad_questions():
         found.density([0.0], 0.0)
     with pytest.raises(ValueError, match="alpha=-1; give a number above 0"):
         found.effective_dimension(-1)
-    with pytest.raises(ValueError, match="steps=0; give a whole number of at least 1"):
-        spectral_density(np.ones(3), hvp=lambda w, v: v, steps=0)
+    with pytest.raises(
+        ValueError, match="max_products=0; give a whole number of at least 4"
+    ):
+        spectral_density(np.ones(3), hvp=lambda w, v: v, max_products=0)
 
 
 def test_the_result_can_be_shown_and_saved():

@@ -41,7 +41,7 @@ def test_the_device_finds_what_the_host_finds(cupy, dtype, exact, which):
         problem = Quartic(xp, dtype)
         hvp = problem.exact if exact else None
         results.append(
-            eigenvalues(xp.asarray(w), problem, hvp=hvp, k=3, which=which, basis=12)
+            eigenvalues(xp.asarray(w), problem, hvp=hvp, k=3, which=which, ncv=12)
         )
     host, device = results
     assert (host.run.backend, device.run.backend) == ("cpu", "cuda")
@@ -60,7 +60,7 @@ def test_the_density_is_that_of_the_host(cupy, dtype, kept):
         spectral_density(
             xp.asarray(w),
             hvp=Quartic(xp, dtype).exact,
-            steps=12,
+            max_products=48,
             probes=2,
             reorthogonalize=kept,
         )

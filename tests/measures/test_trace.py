@@ -54,7 +54,7 @@ def test_the_errors_of_differences_are_part_of_the_error_bar():
     """In float32, far from zero, differences are rough: the bar says so."""
     A = matrix("wishart", 0, N).astype(np.float32)
     w = np.full(N, 100, np.float32)
-    rough = [trace(w, quadratic(A), products=20, seed=seed) for seed in range(40)]
+    rough = [trace(w, quadratic(A), max_products=20, seed=seed) for seed in range(40)]
     assert rough[0].run.product_error > 0
     assert all(r.stderr >= N**0.5 * r.run.product_error for r in rough)
     held = [r.interval[0] < np.trace(A) < r.interval[1] for r in rough]
@@ -105,7 +105,7 @@ def test_the_zero_operator(method, dtype):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_one_weight(method):
-    result = trace(np.zeros(1), hvp=lambda w, v: -3 * v, method=method, products=4)
+    result = trace(np.zeros(1), hvp=lambda w, v: -3 * v, method=method, max_products=4)
     assert result.value == pytest.approx(-3)
     assert result.stderr < 1e-12
 
@@ -113,7 +113,7 @@ def test_one_weight(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_rtol_stops_early(method):
     options = {"hvp": product(matrix("wishart", 0, N)), "method": method}
-    result = trace(np.zeros(N), products=90, rtol=0.05, **options)
+    result = trace(np.zeros(N), max_products=90, rtol=0.05, **options)
     assert result.status is SpectrumStatus.CONVERGED
     assert result.stderr <= 0.05 * result.value
     # Hutch++ has spent two thirds before it can look
@@ -140,10 +140,14 @@ def test_progress():
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [
-        ({"products": 3}, ValueError, "products=3; give a whole number of at least 4"),
-        ({"products": 3, "method": "hutch++"}, ValueError, "of at least 4"),
-        ({"products": 1, "method": "hutchinson"}, ValueError, "of at least 2"),
-        ({"products": 9.5}, TypeError, "products=9.5 is not a whole number"),
+        (
+            {"max_products": 3},
+            ValueError,
+            "max_products=3; give a whole number of at least 4",
+        ),
+        ({"max_products": 3, "method": "hutch++"}, ValueError, "of at least 4"),
+        ({"max_products": 1, "method": "hutchinson"}, ValueError, "of at least 2"),
+        ({"max_products": 9.5}, TypeError, "max_products=9.5 is not a whole number"),
         ({"method": "best"}, ValueError, "method='best'; give one of 'xtrace', 'hutch"),
         ({"rtol": 0}, ValueError, "rtol=0; give a number above 0"),
         ({"rtol": np.inf}, ValueError, "rtol=inf; give a number above 0"),
@@ -175,7 +179,7 @@ def test_products_that_are_not_finite(method, at):
         return v * (np.nan if len(calls) == at + 1 else 1)
 
     with pytest.raises(ValueError, match="product with the operator is not finite"):
-        trace(np.zeros(N), hvp=hvp, method=method, products=4)
+        trace(np.zeros(N), hvp=hvp, method=method, max_products=4)
 
 
 def test_what_a_callback_returns_is_checked():

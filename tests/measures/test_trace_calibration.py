@@ -61,7 +61,9 @@ def test_the_trace(kind, method, products):
     A = KINDS[kind]
     least = LOOSE.get((method, kind, products), 0.92)
     found = [
-        trace(np.zeros(N), hvp=product(A), products=products, method=method, seed=seed)
+        trace(
+            np.zeros(N), hvp=product(A), max_products=products, method=method, seed=seed
+        )
         for seed in SEEDS
     ]
     assert unbiased([result.value for result in found], np.trace(A))
@@ -75,9 +77,9 @@ def test_stopping_where_the_error_bar_is_small(kind, method):
     options = {"hvp": product(A), "method": method}
     # an error that some runs reach early and some do not; Hutch++ looks after 80
     usual = 90 if method == "hutch++" else 36
-    rtol = trace(np.zeros(N), products=usual, **options).stderr / np.trace(A)
+    rtol = trace(np.zeros(N), max_products=usual, **options).stderr / np.trace(A)
     found = [
-        trace(np.zeros(N), products=100, rtol=rtol, seed=seed, **options)
+        trace(np.zeros(N), max_products=100, rtol=rtol, seed=seed, **options)
         for seed in SEEDS
     ]
     assert len({result.products for result in found}) > 1

@@ -39,7 +39,7 @@ def test_the_device_finds_the_trace_that_the_host_finds(cupy, dtype, method):
             xp.asarray(np.zeros(N, dtype)),
             hvp=operator(xp, dtype),
             method=method,
-            products=24,
+            max_products=24,
         )
         for xp in (np, cupy)
     ]
@@ -57,7 +57,7 @@ def test_the_device_finds_the_diagonal_that_the_host_finds(cupy, dtype, method):
             xp.asarray(np.zeros(N, dtype)),
             hvp=operator(xp, dtype),
             method=method,
-            products=24,
+            max_products=24,
         )
         for xp in (np, cupy)
     ]
@@ -74,6 +74,6 @@ def test_the_device_finds_the_diagonal_that_the_host_finds(cupy, dtype, method):
 def test_nothing_is_copied_to_the_host_but_numbers(cupy):
     w, hvp = cupy.asarray(np.zeros(N)), operator(cupy, np.float64)
     before = dict(fake_cupy.copies)
-    diagonal(w, hvp=hvp, products=24)
+    diagonal(w, hvp=hvp, max_products=24)
     moved = {key: fake_cupy.copies[key] - before.get(key, 0) for key in before}
     assert moved["to_host"] < 200  # gram matrices and the like, not per weight

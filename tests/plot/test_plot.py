@@ -10,7 +10,6 @@ import matplotlib.pyplot as plt
 
 import sharpkit
 from sharpkit import eigenvalues, spectral_density
-from sharpkit.plot import plot_trace
 from sharpkit.problem import Problem
 from sharpkit.reports.compare import compare
 
@@ -28,7 +27,7 @@ def _close():
 
 
 def test_the_curve_and_its_labels(result):
-    ax = result.plot()
+    (ax,) = result.plot().axes
     assert ax.get_xlabel() == "evaluations of loss and gradient"
     assert ax.get_ylabel() == "sharpness, % (ε = 0.0005)"
     assert ax.get_title() == f"{result.value:.4g} %, converged"
@@ -43,15 +42,15 @@ def test_the_curve_and_its_labels(result):
 
 
 def test_on_given_axes(result):
-    axes = plt.subplots(1, 2)[1]
-    assert result.plot(axes[1]) is axes[1]
+    figure, axes = plt.subplots(1, 2)
+    assert result.plot(ax=axes[1]) is figure
     assert not axes[0].lines
     assert len(plt.get_fignums()) == 1
 
 
 def test_a_flat_result_without_noise():
     result = sharpkit.sharpness(np.zeros(3), lambda w: (0.0, 0 * w))
-    ax = result.plot()
+    (ax,) = result.plot().axes
     assert len(ax.lines) == 1
     assert ax.get_title() == "0 %, flat"
     ax.figure.canvas.draw()
@@ -66,28 +65,29 @@ def test_eigenvalues_with_error_bars():
     w, hvp = curved()
     found = eigenvalues(w, hvp=hvp, k=4, max_products=9, tol=1e-9)
     assert 0 < found.converged.sum() < 4
-    ax = found.plot()
+    (ax,) = found.plot().axes
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["converged", "not yet"]
     assert ax.get_title() == "4 eigenvalues (LA), 9 products"
-    assert found.plot(ax) is ax
 
 
 def test_the_density_with_outliers():
     w, hvp = curved(200)
-    found = spectral_density(w, hvp=hvp, steps=40)
-    ax = found.plot(width=0.2)
-    assert ax.get_yscale() == "log"
+    found = spectral_density(w, hvp=hvp, max_products=160)
+    (ax,) = found.plot().axes
+    assert (ax.get_xscale(), ax.get_yscale()) == ("asinh", "log")
     labels = {text.get_text() for text in ax.get_legend().get_texts()}
-    assert labels == {"95 % band", "outliers"}
-    (marks,) = (line for line in ax.get_lines() if line.get_marker() == "v")
+    assert labels == {"density, 95 % band", "outliers"}
+    ends, marks = (line for line in ax.get_lines() if line.get_marker() == "v")
+    np.testing.assert_allclose(ends.get_xdata(), [-1, 30], atol=1e-3)
     np.testing.assert_allclose(sorted(marks.get_xdata()), [20, 30], atol=1e-6)
-    assert found.plot(ax) is ax
+    ax.figure.canvas.draw()
 
 
 def test_the_density_of_one_value():
-    found = spectral_density(np.zeros(9), hvp=lambda w, v: 0 * v, steps=5)
-    low, high = found.plot().get_xlim()
+    found = spectral_density(np.zeros(9), hvp=lambda w, v: 0 * v, max_products=20)
+    (ax,) = found.plot().axes
+    low, high = ax.get_xlim()
     assert low < 0 < high
 
 
@@ -135,7 +135,7 @@ def test_a_comparison():
     assert [line.get_label() for line in curves] == ["one", "two"]
     x, y = curves[0].get_data()
     shown = np.trapezoid(np.where(x > 5, y, 0), np.log10(np.maximum(x, 1)))
-    density = found.a.density
+    density = found.a.spectral_density
     above = 62 * np.sum(density.weights * (density.nodes > 10), axis=1).mean()
     assert shown == pytest.approx(above, rel=1e-4)  # of eigenvalues per decade
     assert ratios.get_xlabel() == "two / one, where both are positive"
@@ -163,7 +163,7 @@ def test_the_ratios_of_a_comparison():
 
 def test_a_comparison_that_is_not_complete():
     seen = []
-    compared(measures=("density",), on_result=seen.append)
+    compared(measures=("spectral_density",), on_result=seen.append)
     panels = []
     for found in seen:
         figure = found.plot()
@@ -174,18 +174,36 @@ def test_a_comparison_that_is_not_complete():
     assert panels == [1] + [3] * (len(seen) - 2) + [4]
 
 
-def test_a_comparison_on_a_given_figure():
-    found = compared(measures=())
-    figure = plt.figure()
-    assert found.plot(figure) is figure
-    assert len(plt.get_fignums()) == 1
+def test_a_path_saves_the_picture_and_opens_no_window(result, tmp_path):
+    found = compared(measures=("trace",))
+    drawn = {"curve.png": result, "two.pdf": found, "report.svg": found.a}
+    for name, each in drawn.items():
+        figure = each.plot(tmp_path / name)
+        assert isinstance(figure, mpl.figure.Figure)
+        assert (tmp_path / name).stat().st_size > 1000
+    assert plt.get_fignums() == []
+
+
+def test_axes_are_no_path_and_take_one_panel(result):
+    ax = plt.subplots()[1]
+    with pytest.raises(TypeError, match=r"path is of type Axes; .*or axes as ax="):
+        result.plot(ax)
+    with pytest.raises(ValueError, match="ax= takes one panel and there are 2"):
+        compared(measures=()).plot(ax=ax)
+
+
+def test_the_sizes_of_a_diagonal():
+    found = sharpkit.diagonal(np.zeros(9), hvp=lambda w, v: np.arange(9.0) * v)
+    (ax,) = found.plot().axes
+    assert sum(bar.get_height() for bar in ax.patches) == 9
+    assert ax.get_title().startswith("mean 4 ±")
 
 
 def test_a_path_that_is_not_finite_and_a_table_without_ratios():
     problem = Problem(np.zeros(3), lambda w: (0.0 if w[0] < 0.5 else np.inf, 0 * w))
     ends = [np.array([0.0, 0, at]) for at in (0.0, 1.0)]
     ends[1][0] = 0.4
-    found = compare(*ends, problem, measures=("sharpness", "density"))
+    found = compare(*ends, problem, measures=("sharpness", "spectral_density"))
     figure = found.plot()
     assert len(figure.axes) == 3
     assert figure.axes[0].get_yscale() == "linear"
@@ -195,13 +213,12 @@ def test_a_path_that_is_not_finite_and_a_table_without_ratios():
 
 def test_a_trace_on_its_way():
     w, hvp = curved(200)
-    found = sharpkit.trace(w, hvp=hvp, method="hutchinson", products=20)
-    ax = plot_trace(found)
+    found = sharpkit.trace(w, hvp=hvp, method="hutchinson", max_products=20)
+    (ax,) = found.plot().axes
     assert ax.get_title() == f"{found.value:.4g} ± {found.stderr:.1g}"
     (line,) = (line for line in ax.get_lines() if line.get_marker() == "o")
     products, values, _ = zip(*found.history, strict=True)
     np.testing.assert_array_equal(line.get_data(), [products, values])
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["95 % interval", "hutchinson"]
-    assert plot_trace(found, ax) is ax
     ax.figure.canvas.draw()

@@ -81,7 +81,7 @@ def test_differences_in_units_of_their_errors(ends):
         assert row.difference == row.b.value - row.a.value != 0
         error = math.sqrt(row.a.error**2 + row.b.error**2)
         assert row.errors == pytest.approx(row.difference / error)
-    density = found.b.density
+    density = found.b.spectral_density
     size = density.mean(np.abs)
     assert table["mean |eigenvalue|"].b[2:4] == (size.value, size.stderr)
     share = density.negative_share()

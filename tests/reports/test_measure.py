@@ -27,7 +27,7 @@ def test_every_measure_is_the_closed_form(quadratic, kind):
     assert report.sharpness.value == pytest.approx(top, rel=1e-4)
     np.testing.assert_allclose(report.eigenvalues.values, [30, 5], rtol=2e-3)
     assert report.trace.value == pytest.approx(loss.h.sum(), rel=1e-3)
-    low, high = report.density.nodes.min(), report.density.nodes.max()
+    low, high = report.spectral_density.nodes.min(), report.spectral_density.nodes.max()
     assert [low, high] == pytest.approx([loss.h.min(), 30], rel=1e-2)
     assert report.norm == pytest.approx(np.linalg.norm(problem.weights), rel=1e-6)
     assert (report.n, report.accuracy, report.fit.samples) == (40, None, None)
@@ -44,7 +44,7 @@ def test_each_result_is_that_of_the_measure_itself(quadratic):
     np.testing.assert_array_equal(report.eigenvalues.values, pairs.values)
     assert report.trace.value == sharpkit.trace(w, problem, seed=5).value
     density = sharpkit.spectral_density(w, problem, seed=5)
-    np.testing.assert_array_equal(report.density.nodes, density.nodes)
+    np.testing.assert_array_equal(report.spectral_density.nodes, density.nodes)
 
 
 def test_the_largest_of_the_repeats_and_their_spread():
@@ -120,7 +120,7 @@ def test_the_record_is_complete_and_strict_json(quadratic):
     assert record["sharpness_error"] == report.sharpness_error
     assert record["eigenvalues"]["values"] == report.eigenvalues.values.tolist()
     assert record["trace"]["stderr"] == report.trace.stderr
-    assert record["density"]["nodes"] == report.density.nodes.tolist()
+    assert record["spectral_density"]["nodes"] == report.spectral_density.nodes.tolist()
     nothing = measure(problem, measures=()).to_dict()
     assert nothing["sharpness_error"] is None
     json.dumps(nothing, allow_nan=False)
@@ -168,7 +168,7 @@ def test_progress_hears_of_all(quadratic):
 def test_the_backend_is_passed_on(quadratic):
     report = measure(quadratic()[0], backend="reference")
     used = {report.sharpness.backend, report.trace.run.backend}
-    used |= {report.eigenvalues.run.backend, report.density.run.backend}
+    used |= {report.eigenvalues.run.backend, report.spectral_density.run.backend}
     assert used == {"reference"}
 
 

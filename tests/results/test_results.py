@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from sharpkit import SharpnessResult, Status, Subspace
+from sharpkit.results import Run
 
 
 def result(**changes):
@@ -17,7 +18,6 @@ def result(**changes):
         "max_loss": 1.25,
         "displacement": np.array([0.001, -0.002, 0.0], np.float32),
         "evaluations": 4,
-        "calls": 4,
         "history": np.array([0, 0, 5, 12.5]),
         "starts": (12.5, 7.25),
         "gap": 0.003,
@@ -26,11 +26,7 @@ def result(**changes):
         "epsilon": 1e-3,
         "subspace": None,
         "solver": "auto",
-        "backend": "cpu",
-        "dtype": "float32",
-        "seed": 17,
-        "seconds": 3.0,
-        "callback_seconds": 2.5,
+        "run": Run(3, "gradient", 4, 3.0, 2.5, "cpu", "float32", 17),
     }
     return SharpnessResult(**fields | changes)
 
@@ -44,15 +40,15 @@ def test_repr():
         "sharpness 12.5 %  (noise 2e-05 %)\n"
         "  loss 1 -> 1.25 in the box of epsilon 0.001, full space, n = 3\n"
         "  auto, 4 evaluations, seed 17, cpu float32, 3.00 s "
-        "(0.50 s outside the loss)\n"
+        "(0.50 s outside the callback)\n"
         "  2 starts reached 7.25 to 12.5 %\n"
         f"  {Status.CONVERGED.value}"
     )
 
 
 def test_repr_of_a_subspace_and_one_start():
-    text = repr(result(subspace=Subspace(100, "sign", "columns"), starts=(12.5,)))
-    assert "random subspace of 100 (sign, columns), n = 3" in text
+    text = repr(result(subspace=Subspace(100, "rademacher", "columns"), starts=(12.5,)))
+    assert "random subspace of 100 (rademacher, columns), n = 3" in text
     assert "starts" not in text
 
 
@@ -67,19 +63,21 @@ def test_results_are_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         result().value = 0
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Subspace(1, "sign", "columns").columns = 2
+        Subspace(1).columns = 2
 
 
 def test_to_dict_is_json():
-    one = result(subspace=Subspace(100, "sign", "columns"))
+    one = result(subspace=Subspace(100, "rademacher", "columns"))
     record = one.to_dict()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    names = {field.name for field in dataclasses.fields(one)} - {"displacement"}
-    assert set(record) == names
+    names = {field.name for field in dataclasses.fields(one)}
+    names |= {field.name for field in dataclasses.fields(one.run)}
+    assert set(record) == names - {"displacement", "run"}
     assert record["status"] == "CONVERGED"
     assert record["history"] == [0, 0, 5, 12.5]
     assert record["starts"] == [12.5, 7.25]
-    assert record["subspace"] == {"columns": 100, "law": "sign", "scale": "columns"}
+    wanted = {"columns": 100, "distribution": "rademacher", "scale": "columns"}
+    assert record["subspace"] == wanted
     assert record["seed"] == 17
 
 
@@ -101,3 +99,19 @@ def test_equality_is_identity():
     assert {one: 1}[one] == 1
     assert one != result()
     assert len({one, result()}) == 2
+
+
+def test_the_run_is_at_hand():
+    one = result()
+    assert (one.n, one.calls, one.products, one.seed) == (3, 4, 0, 17)
+    assert (one.source, one.backend, one.dtype) == ("gradient", "cpu", "float32")
+    assert (one.seconds, one.callback_seconds) == (3.0, 2.5)
+
+
+def test_runs_add_up():
+    run = result().run
+    other = dataclasses.replace(run, source="hvp", products=5, product_error=0.1)
+    both = Run.together([Run.together([run, other]), other])
+    assert (both.calls, both.products, both.seconds) == (12, 10, 9.0)
+    assert (both.source, both.product_error) == ("gradient; hvp", 0.1)
+    assert (both.n, both.seed) == (3, 17)
