@@ -90,10 +90,28 @@ def by_group(
         progress, len(places), title=title, unit="groups", value="the last {:.4g}"
     ) as report:
         for name, place in places.items():
-            found[name] = measure(point.part(place), progress=False, **options)
+            result = measure(point.part(place), progress=False, **options)
+            found[name] = _with_headline(measure, result)
             report(len(found), float(found[name]))
     sizes = {name: _size(place) for name, place in places.items()}
     return GroupResults(found, sizes, _together(point, found.values()))
+
+
+def _with_headline(measure: Any, result: Any) -> Any:
+    """Return the result of a measure if one number stands for it.
+
+    Raises
+    ------
+    TypeError
+        If none does.
+    """
+    if not isinstance(result, Headline):
+        msg = (
+            f"measure={measure!r} returns a {type(result).__name__}, which no single "
+            "number stands for; give a measure such as sharpkit.sharpness"
+        )
+        raise TypeError(msg)
+    return result
 
 
 def _together(point: Point, results: Iterable[Headline]) -> Run:

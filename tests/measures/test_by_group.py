@@ -188,3 +188,8 @@ def test_the_run_counts_all_groups(problem):
     assert found.run.n == N
     assert found.run.calls == sum(each.calls for each in found.values())
     assert found.run.products == sum(each.products for each in found.values())
+
+
+def test_a_measure_without_a_number(problem):
+    with pytest.raises(TypeError, match="returns a CheckResult, which no"):
+        by_group(sharpkit.check, at(np.zeros(N), problem), GROUPS)
