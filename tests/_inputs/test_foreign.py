@@ -14,7 +14,10 @@ from sharpkit._inputs.foreign import native, native_loss
 
 N = 40
 CURVATURE = np.linspace(0.1, 4, N)
-DENSE = {"spectral_density": {"steps": 8, "probes": 2}, "diagonal": {"products": 8}}
+DENSE = {
+    "spectral_density": {"max_products": 16, "probes": 2},
+    "diagonal": {"max_products": 8},
+}
 SPECTRUM = ["eigenvalues", "trace", "diagonal", "spectral_density"]
 
 

@@ -232,7 +232,7 @@ def test_times_are_those_of_the_callbacks():
             return super().hvp(w, v)
 
     result = check(weights(), Slow(0), directions=1)
-    assert 2e-3 < result.evaluation_seconds < 6e-3
+    assert 2e-3 < result.evaluation_seconds
     assert 6e-3 < result.product_seconds
     least = 2e-3 * result.evaluations + 6e-3 * result.products
     assert least < result.callback_seconds <= result.seconds

@@ -111,7 +111,7 @@ def test_progress():
         ({"method": "xtrace"}, ValueError, "method='xtrace'; give one of 'xdiag', 'h"),
         ({"seed": 1.5}, TypeError, "seed=1.5 is not a whole number"),
         ({"backend": "tpu"}, ValueError, "backend='tpu'; give one of"),
-        ({"hvp": None}, ValueError, "loss_fn=None and hvp=None; give loss_fn"),
+        ({"hvp": None}, TypeError, "loss_fn=None beside flat weights; give loss"),
         ({"hvp": "A"}, TypeError, "hvp='A' of type str is not callable"),
     ],
     ids=str,

@@ -34,7 +34,7 @@ def spectrum(kind):
 
 
 def measured(values, seed, **options):
-    options = {"steps": 40, "probes": 4} | options
+    options = {"max_products": 160, "probes": 4} | options
     w = np.zeros(len(values))
     return spectral_density(w, hvp=lambda w, v: values * v, seed=seed, **options)
 

@@ -154,7 +154,7 @@ def test_progress():
         ({"rtol": "1 %"}, TypeError, "rtol='1 %' is not a number"),
         ({"seed": -1}, ValueError, "seed=-1"),
         ({"backend": "tpu"}, ValueError, "backend='tpu'; give one of"),
-        ({"hvp": None}, ValueError, "loss_fn=None and hvp=None; give loss_fn"),
+        ({"hvp": None}, TypeError, "loss_fn=None beside flat weights; give loss"),
         ({"hvp": 3}, TypeError, "hvp=3 of type int is not callable"),
         ({"loss_fn": 3}, TypeError, "loss_fn=3 of type int is not callable"),
     ],

@@ -92,7 +92,7 @@ def test_stopping_where_the_error_bar_is_small(kind, method):
 def test_the_diagonal(kind, method, products):
     """Over all entries; 120 of them may stray further from the mean than one."""
     A = KINDS[kind]
-    options = {"hvp": product(A), "products": products, "method": method}
+    options = {"hvp": product(A), "max_products": products, "method": method}
     found = [diagonal(np.zeros(N), seed=seed, **options) for seed in SEEDS]
     errors = np.array([result.values for result in found]) - A.diagonal()
     stderr = np.array([result.stderr for result in found])
