@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import functools
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
 from numba import types
+from numba.core import event
 
 from sharpkit._vectors.compiling import jit
 
@@ -64,14 +64,22 @@ def compiled(worker: Worker, dtype: np.dtype[Any]) -> Callable[..., None]:
         msg = f"the arrays have dtype {dtype}; give float32 or float64"
         raise TypeError(msg)
     signature = worker.signature(numba.from_dtype(dtype))
-    # Loading takes some milliseconds, so whatever takes longer is being compiled.
-    notice = threading.Timer(0.5, _announce)
-    notice.daemon = True
-    notice.start()
-    try:
+    with event.install_listener("numba:compile", _Notice(worker)):
         return jit(worker.function, signature, **_OPTIONS)
-    finally:
-        notice.cancel()
+
+
+class _Notice(event.Listener):
+    """Says that a worker is compiled; Numba does not tell it of one that it loads."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._function = worker.function
+
+    def on_start(self, happening: Any) -> None:
+        if happening.data["dispatcher"].py_func is self._function:
+            _announce()
+
+    def on_end(self, happening: Any) -> None:
+        pass
 
 
 @functools.cache
