@@ -22,8 +22,10 @@ def test_a_missing_library_is_named(name, monkeypatch):
     ours = f"sharpkit.{name}"
     for module in [m for m in sys.modules if m.startswith(ours)]:
         monkeypatch.delitem(sys.modules, module)
+    monkeypatch.delitem(vars(sharpkit), name, raising=False)
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ModuleNotFoundError, match=f"is missing: pip install {name}"):
+    message = rf"^{ours} needs {name}: pip install 'sharpkit\[{name}\]'$"
+    with pytest.raises(ModuleNotFoundError, match=message):
         getattr(sharpkit, name)
 
 

@@ -1,6 +1,9 @@
 """A PyTorch module, its loss and its data as a problem that every measure takes."""
 
-from sharpkit.torch.making import problem
-from sharpkit.torch.problems import Problem
+from sharpkit._inputs.extras import needs
+
+with needs("sharpkit.torch", "torch", extra="torch"):
+    from sharpkit.torch.making import problem
+    from sharpkit.torch.problems import Problem
 
 __all__ = ["Problem", "problem"]

@@ -17,13 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit._inputs.extras import needs
 from sharpkit._inputs.types import XpArray
 
-try:
+with needs("the CUDA backend", "cupy", extra="cuda"):
     import cupy
-except ImportError as error:
-    msg = f"{error}; CuPy comes with pip install 'sharpkit[cuda]'"
-    raise ImportError(msg) from error
 try:
     cupy.cuda.runtime.getDeviceCount()  # an error if there are none
 except cupy.cuda.runtime.CUDARuntimeError as error:

@@ -211,7 +211,7 @@ def fresh_import():
 
 def test_without_cupy(cupy, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(ImportError, match=r"cupy.*pip install 'sharpkit\[cuda\]'"):
+    with pytest.raises(ImportError, match=r"needs cupy: pip .* 'sharpkit\[cuda\]'"):
         fresh_import()
 
 
