@@ -2,29 +2,41 @@
 # Needs Python 3.11 or newer with its headers and venv, and g++.
 PYTHON ?= python3
 VENV := .venv
-SOURCES := pyproject.toml setup.py MANIFEST.in \
-  $(shell find csrc sharpkit -type f -not -path '*/__pycache__/*' -not -name '*.so')
+# Where an environment keeps its programs, on Windows and elsewhere.
+BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo test bench lint clean
+.PHONY: demo dev test bench docs lint sdist wheel clean
 
-demo: $(VENV)/installed
-	$(VENV)/bin/sharpkit demo --out sharpkit-results
+demo: $(VENV)/installed-lab
+	$(BIN)/sharpkit demo --out sharpkit-results
+
+dev: $(VENV)/installed-lint,test
 
 test: $(VENV)/installed-test
-	$(VENV)/bin/pytest -q
+	$(BIN)/pytest -q
 
 bench: $(VENV)/installed-bench
-	$(VENV)/bin/python bench/run.py
+	$(BIN)/python bench/run.py
+
+# The examples in the README, the docstrings and examples/ print what they say.
+docs: $(VENV)/installed-test
+	$(BIN)/pytest -q tests/test_readme.py tests/test_docs.py \
+	  tests/test_docs_results.py tests/examples
 
 lint: $(VENV)/installed-lint
-	$(VENV)/bin/ruff check .
-	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# A wheel is made of an sdist, so that it shows what the sdist lacks.
+sdist wheel: | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet build
+	$(BIN)/python -m build $(if $(filter sdist,$@),--sdist)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist *.egg-info sharpkit/_native.*.so sharpkit/_native.*.pyd
 
-$(VENV)/bin/python:
+$(VENV)/pyvenv.cfg:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "sharpkit needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version)." \
 	    "Name another: make PYTHON=python3.12 ..."; exit 1; }
@@ -32,10 +44,8 @@ $(VENV)/bin/python:
 	  echo "Python cannot make an environment. On Debian or Ubuntu:" \
 	    "sudo apt-get install python3-venv python3-dev g++"; exit 1; }
 
-$(VENV)/installed: $(SOURCES) | $(VENV)/bin/python
-	$(VENV)/bin/pip install --quiet .
+# Editable, with the extras after the hyphen. Changes of Python files need no
+# installation; the C++ is compiled where it changed (see setup.py).
+$(VENV)/installed-%: pyproject.toml setup.py $(wildcard csrc/*) | $(VENV)/pyvenv.cfg
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	@touch $@
-
-$(VENV)/installed-%: $(SOURCES) | $(VENV)/bin/python
-	$(VENV)/bin/pip install --quiet '.[$*]'
-	@touch $@ $(VENV)/installed

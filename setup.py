@@ -46,7 +46,7 @@ class Pack(build_py):
 
 
 class Build(build_ext):
-    """Say what is missing before the compiler fails in its own words."""
+    """Say what is missing before the compiler fails, and compile no more than needed."""
 
     def build_extensions(self) -> None:
         """Compile, or raise an error that names the packages to install."""
@@ -57,6 +57,15 @@ class Build(build_ext):
         except CCompilerError as error:
             msg = f"{NEEDS}, and the compiler failed (its output is above): {error}"
             raise CompileError(msg) from error
+
+    def build_extension(self, ext: Pybind11Extension) -> None:
+        """Compile, where an editable installation has not what was built before."""
+        target = Path(self.get_ext_fullpath(ext.name))
+        before = Path("sharpkit", target.name)
+        if self.editable_mode and before.is_file():
+            self.mkpath(str(target.parent))
+            shutil.copy2(before, target)  # as old as it is: newer sources are compiled
+        super().build_extension(ext)
 
     def _check_tools(self) -> None:
         compiler = self.compiler.compiler_so_cxx[0]
@@ -80,6 +89,7 @@ setup(
             "sharpkit._native",
             sources=["csrc/bindings.cpp", "csrc/random.cpp", *PRODUCTS],
             depends=[
+                "setup.py",
                 "csrc/elementwise.h",
                 "csrc/products.h",
                 "csrc/products.inc",
