@@ -46,7 +46,7 @@ class Pack(build_py):
 
 
 class Build(build_ext):
-    """Say what is missing before the compiler fails, and compile no more than needed."""
+    """Say what is missing before the compiler fails, and compile only what changed."""
 
     def build_extensions(self) -> None:
         """Compile, or raise an error that names the packages to install."""
