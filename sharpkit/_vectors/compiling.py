@@ -16,6 +16,11 @@ def jit(function: F, *signature: Any, **options: Any) -> F:
 
     Without the cache where no folder for it can be written to, as in a read-only
     installation of a user without a home: each process then compiles anew.
+
+    Raises
+    ------
+    RuntimeError
+        If Numba cannot cache the function for another reason.
     """
     try:
         compiled = _njit(*signature, cache=True, **options)(function)
