@@ -95,7 +95,7 @@ def _restart(box: Box, track: _Track, best: Point, seed: int, index: int) -> Non
     if _deflate(box, point.gradient, best):
         box.toward(best.z, point.gradient, 1.0, point.z)
     else:  # all directions are known ones: what is left is their other side
-        box.space.combine([[-1.0]], best.z[None], point.z[None])
+        box.space.copy(best.z, point.z, -1.0)
     _evaluate(box, point)
 
 
@@ -153,14 +153,14 @@ def _deflate(box: Box, direction: Array, best: Point) -> bool:
     space = box.space
     known = (best.z, best.gradient)
     before = space.dot(direction, direction)
-    lengths = np.sqrt([space.dot(each, each) for each in known])
+    lengths = np.array([space.norm(each) for each in known])
     scale = np.divide(1.0, lengths, out=np.zeros(2), where=lengths > 0)
     overlap = space.dot(*known) * scale[0] * scale[1]
     along = [space.dot(each, direction) for each in known] * scale
     matrix = np.array([[1.0, overlap], [overlap, 1.0]])
     parts = np.linalg.lstsq(matrix, along, rcond=1e-10)[0] * scale
     for part, each in zip(parts, known, strict=True):
-        space.combine([[-part]], each[None], direction[None], beta=1.0)
+        space.add(each, direction, -part)
     return space.dot(direction, direction) > DEFLATED**2 * before
 
 
@@ -174,4 +174,4 @@ def _flip_runs(box: Box, best: Array, seed: int, index: int, out: Array) -> None
     local = np.clip(np.array([0, *cuts, total]) - box.space.comm.offset, 0, len(out))
     for sign, begin, end in zip(signs, local[:-1], local[1:], strict=True):
         if begin < end:
-            box.space.combine([[sign]], best[None, begin:end], out[None, begin:end])
+            box.space.copy(best[begin:end], out[begin:end], sign)

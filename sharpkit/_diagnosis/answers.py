@@ -60,11 +60,10 @@ def gradient_answer(trial: Trial, noise: Noise, directions: int) -> GradientAnsw
     if gradient is None:
         return GradientAnswer("no gradient")
     lines = [trial.line(trial.normal(i)) for i in range(directions)]
-    size = trial.norm(gradient)
+    size = trial.space.norm(gradient)
     if size > 0:
         along = trial.space.empty()
-        factor = math.sqrt(trial.space.size) / size
-        trial.space.combine([[factor]], gradient[None], along[None])
+        trial.space.copy(gradient, along, math.sqrt(trial.space.size) / size)
         lines.append(trial.line(along))
     longest, found = LONGEST * lines[0].scale, []
     for line in lines:
@@ -153,11 +152,11 @@ def _differences(trial: Trial) -> ProductAnswer:
     )
     v, out = trial.normal(1), space.empty()
     operator.apply(v, out)
-    size = trial.norm(out)
+    size = trial.space.norm(out)
     if size > 0:  # a direction in which the large eigenvalues count
-        space.combine([[1 / size]], out[None], v[None])
+        space.copy(out, v, 1 / size)
         operator.apply(v, out)
-        size = trial.norm(out)
+        size = trial.space.norm(out)
     error = operator.error_along(v)
     trial.other_calls += operator.calls
     trial.other_seconds += operator.seconds

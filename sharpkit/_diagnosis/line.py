@@ -58,9 +58,7 @@ class Line:
     def sample(self, step: float, places: Iterable[int]) -> list[Place]:
         """Return loss and slope at ``w + k d`` for each k of ``places``."""
         self._shift(self.centre.weights, step, self._u, self._d)
-        self._space.combine(
-            [[-1.0]], self.centre.weights[None], self._d[None], beta=1.0
-        )
+        self._space.add(self.centre.weights, self._d, -1.0)
         return [self._at(k) for k in places]
 
     def _at(self, k: int) -> Place:
@@ -74,4 +72,4 @@ class Line:
 
     def _shift(self, start: Array, step: float, along: Array, out: Array) -> None:
         self._space.copy(start, out)
-        self._space.combine([[step]], along[None], out[None], beta=1.0)
+        self._space.add(along, out, step)

@@ -67,16 +67,16 @@ def symmetry(space: Space, product: Product, u: Array, v: Array) -> Symmetry | N
     and ``||H v||^2`` the mean ``||H||_F^2``.
     """
     hu, hv, both = product(u), product(v), space.empty()
-    size = math.sqrt(_norm(space, hu) * _norm(space, hv))
+    size = math.sqrt(space.norm(hu) * space.norm(hv))
     if not size > 0:
         return None
     space.copy(u, both)
-    space.combine([[1.0]], v[None], both[None], beta=1.0)
+    space.add(v, both)
     gap = abs(space.dot(u, hv) - space.dot(v, hu)) / size
     left = product(both)
     for part in (hu, hv):
-        space.combine([[-1.0]], part[None], left[None], beta=1.0)
-    nonlinear = _norm(space, left) / size
+        space.add(part, left, -1.0)
+    nonlinear = space.norm(left) / size
     rounding = ROUNDINGS * float(np.finfo(space.dtype).eps)
     return Symmetry(gap, nonlinear, max(NOISE * nonlinear, rounding))
 
@@ -99,7 +99,7 @@ def consistency(
     step, rungs, settled = LONGEST * scale, list[_Rung](), 0
     rounding, known = float(np.finfo(space.dtype).eps), 0.0
     if centre.gradient is not None:
-        known = math.sqrt(rounding) * _norm(space, centre.gradient)
+        known = math.sqrt(rounding) * space.norm(centre.gradient)
     while step > rounding * scale and settled < PATIENCE:
         rung = _rung(space, centre, evaluate, v, step)
         if math.isfinite(rung.second):
@@ -115,7 +115,7 @@ def consistency(
         return None
     best = min(range(len(rungs)), key=lambda i: rungs[i].bound)
     first, bound = rungs[best].first, MARGIN * rungs[best].bound
-    size, error = min(_norm(space, hv), _norm(space, first)), _gap(space, first, hv)
+    size, error = min(space.norm(hv), space.norm(first)), _gap(space, first, hv)
     if not size > 0:
         told = error == 0 or error > bound
         shares = math.inf if error else 0.0, 0.0 if told else math.inf
@@ -144,18 +144,18 @@ def _rung(
     assert centre.gradient is not None  # there are no differences without one
     second, first = space.empty(), space.zeros()
     x, moved = space.empty(), space.empty()
-    space.combine([[-2.0]], centre.gradient[None], second[None])
+    space.copy(centre.gradient, second, -2.0)
     space.copy(centre.weights, moved)
-    space.combine([[step]], v[None], moved[None], beta=1.0)
-    space.combine([[-1.0]], centre.weights[None], moved[None], beta=1.0)
+    space.add(v, moved, step)
+    space.add(centre.weights, moved, -1.0)
     for sign in (1.0, -1.0):
         space.copy(centre.weights, x)
-        space.combine([[sign]], moved[None], x[None], beta=1.0)
+        space.add(moved, x, sign)
         _, gradient = evaluate(x)
         assert gradient is not None  # enforced at every call
-        space.combine([[1.0]], gradient[None], second[None], beta=1.0)
-        space.combine([[sign / (2 * step)]], gradient[None], first[None], beta=1.0)
-    size = _norm(space, second)
+        space.add(gradient, second)
+        space.add(gradient, first, sign / (2 * step))
+    size = space.norm(second)
     return _Rung(first, size, size / (2 * step))
 
 
@@ -163,9 +163,5 @@ def _gap(space: Space, one: Array, other: Array) -> float:
     """Return the norm of the difference."""
     gap = space.empty()
     space.copy(one, gap)
-    space.combine([[-1.0]], other[None], gap[None], beta=1.0)
-    return _norm(space, gap)
-
-
-def _norm(space: Space, x: Array) -> float:
-    return math.sqrt(space.dot(x, x))
+    space.add(other, gap, -1.0)
+    return space.norm(gap)

@@ -74,18 +74,18 @@ class Trial:
             losses.append(again)
             if gradient is not None and other is not None:
                 self.space.copy(other, gap)
-                self.space.combine([[-1.0]], gradient[None], gap[None], beta=1.0)
-                gaps.append(self.norm(gap))
+                self.space.add(gradient, gap, -1.0)
+                gaps.append(self.space.norm(gap))
         roundings = ROUNDINGS * float(np.finfo(self.space.dtype).eps)
         self.loss_difference = float(np.ptp(losses))
         self.deterministic = self.loss_difference <= roundings * (1 + abs(loss))
         self.gradient_difference = math.nan
         if gradient is not None:
-            size = self.norm(gradient)
+            size = self.space.norm(gradient)
             # At a minimum a gradient is what is left of terms that cancel, and so is
             # its rounding: terms that would change the loss by its own size when the
             # weights change by theirs.
-            terms = (1 + abs(loss)) / (1 + self.norm(self.weights))
+            terms = (1 + abs(loss)) / (1 + self.space.norm(self.weights))
             self.deterministic &= max(gaps) <= roundings * max(size, terms)
             self.gradient_difference = max(gaps) / size if size else max(gaps)
 
@@ -113,7 +113,3 @@ class Trial:
         out = self.space.empty()
         self.space.fill_normal(out, self.seed, Stream.CHECK + index)
         return out
-
-    def norm(self, x: Array) -> float:
-        """Return the Euclidean norm."""
-        return math.sqrt(self.space.dot(x, x))

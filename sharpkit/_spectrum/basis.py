@@ -43,19 +43,19 @@ class Basis:
         ValueError
             If the row is not finite.
         """
-        done, row = self.count, self.block[self.count : self.count + 1]
+        done, row = self.count, self.block[self.count]
         total = np.zeros(done)
-        given = left = norm_of(self.space, row)
+        given = left = finite_norm(self.space, row)
         for _ in range(2):
-            found = self.space.gram(self.block[:done], row)[:, 0]
-            self.space.combine(-found[None], self.block[:done], row, beta=1.0)
+            found = self.space.gram(self.block[:done], row[None])[:, 0]
+            self.space.combine(-found[None], self.block[:done], row[None], beta=1.0)
             total += found
-            left = norm_of(self.space, row)
+            left = finite_norm(self.space, row)
         if left <= 4 * self.rounding * given:
             return total, 0.0
         # The sum of squares of a tiny row may underflow; its direction is there.
-        scale(self.space, row, 1 / left)
-        scale(self.space, row, 1 / norm_of(self.space, row))
+        self.space.scale(row, 1 / left)
+        self.space.scale(row, 1 / finite_norm(self.space, row))
         self.count += 1
         return total, left
 
@@ -88,24 +88,19 @@ class Basis:
         self.count = first + p
 
 
-def norm_of(space: Space, row: Array) -> float:
-    """Return the norm of a (1, n) row, over all ranks.
+def finite_norm(space: Space, vector: Array) -> float:
+    """Return the norm of a vector that products with an operator have made.
 
     Raises
     ------
     ValueError
         If it is not finite.
     """
-    square = float(space.gram(row, row)[0, 0])
-    if not math.isfinite(square):
+    norm = space.norm(vector)
+    if not math.isfinite(norm):
         msg = (
             "a product with the operator is not finite; check the weights, and hvp or "
             "loss_fn near them"
         )
         raise ValueError(msg)
-    return math.sqrt(square)
-
-
-def scale(space: Space, row: Array, factor: float) -> None:
-    """Multiply a (1, n) row by a number, in place."""
-    space.combine(np.empty((1, 0)), row[:0], row, beta=factor)
+    return norm

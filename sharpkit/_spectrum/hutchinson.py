@@ -9,7 +9,7 @@ import numpy as np
 
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.types import Array, Report
-from sharpkit._spectrum.basis import norm_of
+from sharpkit._spectrum.basis import finite_norm
 from sharpkit._spectrum.estimate import DiagonalEstimate, SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
 from sharpkit._spectrum.sampling import error_of_products, looks
@@ -74,7 +74,7 @@ def trace(
         while len(samples) < count:
             space.fill_signs(probe, seed, Stream.PROBES + len(samples))
             operator.apply(probe, product)
-            squares.append(norm_of(space, product[None]) ** 2)
+            squares.append(finite_norm(space, product) ** 2)
             samples.append(space.dot(probe, product))
             report(operator.products, float(np.mean(samples)))
         value, norm = float(np.mean(samples)), math.sqrt(float(np.mean(squares)))
@@ -137,7 +137,7 @@ def diagonal(
     for index in range(products):
         space.fill_signs(probe, seed, Stream.PROBES + index)
         operator.apply(probe, product)
-        norm_of(space, product[None])  # raises unless finite
+        finite_norm(space, product)  # raises unless finite
         total += space.dot(probe, product)
         for part in _parts(space.n):
             sample = probe[part].astype(np.float64) * product[part]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sharpkit._inputs.types import Array, Matrix, Report
-from sharpkit._spectrum.basis import Basis, norm_of
+from sharpkit._spectrum.basis import Basis, finite_norm
 from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
 from sharpkit._spectrum.sampling import (
@@ -124,7 +124,7 @@ def _sketch(
         row = basis.block[index]
         space.fill_normal(probe, seed, Stream.PROBES + index)
         operator.apply(probe, row)
-        squares.append(norm_of(space, row[None]) ** 2)
+        squares.append(finite_norm(space, row) ** 2)
         seen.append(space.dot(probe, row))
         report(operator.products, float(np.mean(seen)))
         basis.extend()
@@ -141,7 +141,7 @@ def _compression(
     h = np.zeros((basis.count, basis.count))
     for index, row in enumerate(rows):
         operator.apply(row, product)
-        norm_of(operator.space, product[None])  # raises unless finite
+        finite_norm(operator.space, product)  # raises unless finite
         h[:, index] = operator.space.gram(rows, product[None])[:, 0]
         report(operator.products, float(np.trace(h)))
     return h
@@ -187,12 +187,12 @@ class _Rest:
         space, basis = self._operator.space, self._basis
         probe, product = self._vectors
         space.fill_signs(probe, self._seed, Stream.PROBES + self.sketched + index)
-        given = norm_of(space, probe[None])
+        given = space.norm(probe)
         inside = space.gram(basis.block, probe[None])
         space.combine(-inside.T, basis.block, probe[None], beta=1.0)
         # In few dimensions a probe may lie in Q: it then sees nothing of the rest.
-        if norm_of(space, probe[None]) <= 4 * basis.rounding * given:
+        if space.norm(probe) <= 4 * basis.rounding * given:
             return 0.0
         self._operator.apply(probe, product)
-        norm_of(space, product[None])  # raises unless finite
+        finite_norm(space, product)  # raises unless finite
         return space.dot(probe, product)

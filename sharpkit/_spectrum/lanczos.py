@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sharpkit._inputs.types import Array, Matrix
-from sharpkit._spectrum.basis import Basis, norm_of
+from sharpkit._spectrum.basis import Basis, finite_norm
 from sharpkit._spectrum.operators import Operator, is_asymmetric
 
 # A new vector that is orthogonal to so many roundings needs no second turn.
@@ -110,7 +110,7 @@ class Lanczos:
         self.operator.apply(V[j], V[j + 1])
         found = self._space.gram(V[: j + 2], V[j : j + 2])
         if not np.isfinite(found).all():
-            norm_of(self._space, V[j + 1 : j + 2])  # says so
+            finite_norm(self._space, V[j + 1])  # says so
         c, h = found[:j, 0], found[:j, 1]  # of the row and of its image
         norm = math.sqrt(found[j + 1, 1])
         self.size = max(self.size, norm)

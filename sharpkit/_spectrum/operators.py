@@ -193,21 +193,18 @@ class Differences:
         return again
 
     def _difference(self, v: Array, step: float, out: Array) -> None:
-        norm = math.sqrt(self.space.dot(v, v))
-        for sign in (1.0, -1.0):
+        norm = self.space.norm(v)
+        for sign, take in ((1.0, self.space.copy), (-1.0, self.space.add)):
             self.space.copy(self._weights, self._x)
-            shift = [[sign * step / norm]]
-            self.space.combine(shift, v[None], self._x[None], beta=1.0)
+            self.space.add(v, self._x, sign * step / norm)
             _, gradient = self._objective(self._x)
             assert gradient is not None  # the first call decided, and it is enforced
-            factor = [[sign * norm / (2 * step)]]
-            keep = 0.0 if sign > 0 else 1.0
-            self.space.combine(factor, gradient[None], out[None], beta=keep)
+            take(gradient, out, sign * norm / (2 * step))
 
     def _chosen(self, seed: int) -> tuple[float, float]:
         """Return the best step and the error there."""
         rounding = float(np.finfo(self.space.dtype).eps)
-        size = math.sqrt(self.space.dot(self._weights, self._weights))
+        size = self.space.norm(self._weights)
         start = rounding ** (1 / 3) * (1 + size) / LADDER
         u = self._direction(seed, start)
         shorter, longer = (self._walk(u, start, by) for by in (1 / LADDER, LADDER))
@@ -227,11 +224,10 @@ class Differences:
         self.space.fill_normal(u, seed, Stream.STEP)
         self._difference(u, step, product)
         self._preparing()
-        size = self.space.dot(product, product)
+        size = self.space.norm(product)
         chosen = product if np.isfinite(size) and size > 0 else u
-        norm = math.sqrt(self.space.dot(chosen, chosen))
         out = self.space.empty()
-        self.space.combine([[1 / norm]], chosen[None], out[None])
+        self.space.copy(chosen, out, 1 / self.space.norm(chosen))
         return out
 
     def _walk(self, u: Array, step: float, factor: float) -> tuple[float, float]:
@@ -251,8 +247,8 @@ class Differences:
 
     def _distance(self, one: Array, other: Array) -> float:
         gap = one.copy()
-        self.space.combine([[-1.0]], other[None], gap[None], beta=1.0)
-        distance = math.sqrt(self.space.dot(gap, gap))
+        self.space.add(other, gap, -1.0)
+        distance = self.space.norm(gap)
         return distance if np.isfinite(distance) else math.inf
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sharpkit._inputs.types import Matrix, Report
-from sharpkit._spectrum.basis import norm_of, scale
+from sharpkit._spectrum.basis import finite_norm
 from sharpkit._spectrum.lanczos import Lanczos
 from sharpkit._spectrum.operators import Operator, is_asymmetric
 from sharpkit._vectors.streams import Stream
@@ -86,31 +86,31 @@ class _Short:
     def __init__(self, operator: Operator, seed: int) -> None:
         self._operator, self._seed = operator, seed
         self.asymmetric = False
-        self._rows = [operator.space.empty(1) for _ in range(3)]
+        self._rows = [operator.space.empty() for _ in range(3)]
 
     def run(self, probe: int, steps: int, report: Report) -> Matrix:
         """Return the tridiagonal matrix of a probe."""
         space, (before, here, image) = self._operator.space, self._rows
-        space.fill_normal(here[0], self._seed, Stream.RECURRENCE + probe)
-        scale(space, here, 1 / norm_of(space, here))
+        space.fill_normal(here, self._seed, Stream.RECURRENCE + probe)
+        space.scale(here, 1 / space.norm(here))
         before.fill(0)
         diagonal: list[float] = []
         beside = [0.0]
         back: list[float] = []  # what symmetry makes equal to `beside`
         rounding = float(np.finfo(space.dtype).eps)
         while len(diagonal) < min(steps, space.size):
-            self._operator.apply(here[0], image[0])
-            size = norm_of(space, image)
-            back.append(space.dot(before[0], image[0]))
-            space.combine([[-beside[-1]]], before, image, beta=1.0)
-            diagonal.append(space.dot(here[0], image[0]))
-            space.combine([[-diagonal[-1]]], here, image, beta=1.0)
+            self._operator.apply(here, image)
+            size = finite_norm(space, image)
+            back.append(space.dot(before, image))
+            space.add(before, image, -beside[-1])
+            diagonal.append(space.dot(here, image))
+            space.add(here, image, -diagonal[-1])
             report(self._operator.products, float(probe + 1))
-            left = norm_of(space, image)
+            left = finite_norm(space, image)
             if left <= 8 * rounding * size:
                 break
             beside.append(left)
-            scale(space, image, 1 / left)
+            space.scale(image, 1 / left)
             before, here, image = here, image, before
         upper = np.array(beside[1 : len(diagonal)])
         found = np.diag(diagonal) + np.diag(upper, 1) + np.diag(upper, -1)

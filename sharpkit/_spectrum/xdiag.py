@@ -9,7 +9,7 @@ import numpy as np
 
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.types import Array, Matrix, Report
-from sharpkit._spectrum.basis import Basis, norm_of
+from sharpkit._spectrum.basis import Basis, finite_norm
 from sharpkit._spectrum.estimate import DiagonalEstimate, SpectrumStatus
 from sharpkit._spectrum.operators import Operator
 from sharpkit._spectrum.sampling import (
@@ -21,8 +21,6 @@ from sharpkit._vectors.streams import Stream
 
 LEAST_PRODUCTS = 4  # two probes; one has no spread
 SLAB_BYTES = 1 << 21  # of one float64 block of all rows over a range of coordinates
-# To the streams of normal probes, which tell whether a basis spans the range.
-SPARE = 1 << 20
 
 
 def estimate(
@@ -136,7 +134,7 @@ def _sketch(
             r[:count, count], r[count, count] = coefficients, norm
             probes.append(index)
         elif affordable(1):
-            space.fill_normal(probe, seed, Stream.PROBES + SPARE + index)
+            space.fill_normal(probe, seed, Stream.SPARE_PROBES + index)
             operator.apply(probe, row)
             basis.extend()
             if basis.count == count:
@@ -152,7 +150,7 @@ def _images(operator: Operator, basis: Basis, report: Report) -> Array:
     images, trace = operator.space.empty(basis.count), 0.0
     for row, image in zip(rows, images, strict=True):
         operator.apply(row, image)
-        norm_of(operator.space, image[None])  # raises unless finite
+        finite_norm(operator.space, image)  # raises unless finite
         trace += operator.space.dot(row, image)
         report(operator.products, trace)
     return images

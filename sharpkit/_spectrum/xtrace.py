@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sharpkit._inputs.types import Array, Matrix, Report
-from sharpkit._spectrum.basis import Basis, norm_of
+from sharpkit._spectrum.basis import Basis, finite_norm
 from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
 from sharpkit._spectrum.sampling import (
@@ -172,7 +172,7 @@ class _Sketch:
         rows = self.basis.block[:end]
         for index in range(done, end):
             self._apply(rows[index], self._vector)
-            norm_of(self.space, self._vector[None])  # raises unless finite
+            finite_norm(self.space, self._vector)  # raises unless finite
             self.h[:end, index] = self.space.gram(rows, self._vector[None])[:, 0]
         # The products with the old rows are gone; A is symmetric.
         self.h[done:end, :done] = self.h[:done, done:end].T

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -64,9 +65,18 @@ class Space:
         out.fill(0)
         return out
 
-    def copy(self, source: Array, out: Array) -> None:
-        """``out = source``, vectors."""
-        self.combine([[1.0]], source[None], out[None])
+    def copy(self, source: Array, out: Array, factor: float = 1.0) -> None:
+        """``out = factor source``, two vectors."""
+        self.combine([[factor]], source[None], out[None])
+
+    def add(self, source: Array, out: Array, factor: float = 1.0) -> None:
+        """``out = out + factor source``, two vectors."""
+        self.combine([[factor]], source[None], out[None], beta=1.0)
+
+    def scale(self, out: Array, factor: float) -> None:
+        """``out = factor out``, a vector, in place."""
+        row = out[None]
+        self.combine(np.empty((1, 0)), row[:0], row, beta=factor)
 
     def gram(self, a: Array, b: Array) -> NDArray[np.float64]:
         """Return the inner products ``a @ b.T`` over all ranks, (ka, kb)."""
@@ -86,6 +96,11 @@ class Space:
     def dot(self, a: Array, b: Array) -> float:
         """Return the inner product of two vectors over all ranks."""
         return float(self.gram(a[None], b[None])[0, 0])
+
+    def norm(self, v: Array) -> float:
+        """Return the Euclidean norm of a vector over all ranks."""
+        row = v[None]
+        return math.sqrt(self.gram(row, row)[0, 0])
 
     def combine(self, c: Any, b: Array, out: Array, beta: float = 0.0) -> None:
         """``out = beta out + c @ b`` for a small (k, kb) host matrix ``c``."""

@@ -20,6 +20,8 @@ class Stream(enum.IntEnum):
     """Vectors with which a basis begins, or goes on where a space is closed."""
     PROBES = 1 << 35
     """Probes of the stochastic estimators."""
+    SPARE_PROBES = (1 << 35) + (1 << 20)
+    """Normal probes that tell whether sign probes have spanned an operator's range."""
     RECURRENCE = 1 << 36
     """Probes of the Lanczos recurrence that keeps no basis."""
     STEP = 1 << 37

@@ -9,6 +9,7 @@ from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace
 from sharpkit._vectors.backends import MODULES
 from sharpkit._vectors.kernels import cpu, reference
 from sharpkit._vectors.space import Space
+from sharpkit._vectors.streams import Stream
 
 N, P = 50, 6
 DISTRIBUTIONS, SCALES = ["normal", "rademacher"], ["entries", "columns", "orthonormal"]
@@ -70,7 +71,7 @@ def test_the_matrix_is_that_of_the_fills(kernels, dtype, distribution, scale):
         fill = (
             reference.fill_normal if distribution == "normal" else reference.fill_signs
         )
-        fill(row, 5, (1 << 32) + i, 0)
+        fill(row, 5, Stream.SUBSPACE + i, 0)
     rtol = 1e-5 if distribution == "normal" else 1e-12  # normals: to float32 roundings
     if scale == "entries":
         np.testing.assert_allclose(A, drawn.T, rtol=rtol, atol=1e-6)

@@ -54,14 +54,17 @@ def test_calls_bytes_and_seconds_are_counted(dtype):
     space.path_gram(a, v[0], 0.1, v[1], v[2], [0.0, 1.0])
     space.free_gram(a, v[0], 0.1, v[1])
     space.copy(v[0], v[1])
+    space.add(v[0], v[1], 2.0)
+    space.scale(v[1], 2.0)
+    space.norm(v[0])
     space.fill_signs(v[0], 0, 0)
     space.fill_normal(v[0], 0, 0)
     space.fill_normal(v[0], 0, 1)
     assert {
         name: (count.calls, count.bytes) for name, count in space.counts.items()
     } == {
-        "gram": (3, (5 + 2 + 2) * one),
-        "combine": (3, (3 + 1 + 3 + 2 + 2) * one),
+        "gram": (4, (5 + 2 + 2 + 1) * one),
+        "combine": (5, (3 + 1 + 3 + 2 + 2 + 3 + 2) * one),
         "box_radius": (1, 2 * one),
         "box_step": (2, (5 + 4) * one),
         "box_toward": (1, 4 * one),
@@ -74,6 +77,28 @@ def test_calls_bytes_and_seconds_are_counted(dtype):
         "fill_normal": (2, 2 * one),
     }
     assert all(count.seconds > 0 for count in space.counts.values())
+
+
+def test_words_are_those_of_the_kernels(kernels, dtype):
+    """The small words give the bits of the products and combinations they stand for."""
+    n = 5000
+    space, rng = Space(kernels, n, dtype), np.random.default_rng(0)
+    v, begun = (rng.standard_normal(n).astype(dtype) for _ in range(2))
+    out, want = begun.copy(), begun.copy()
+    assert space.norm(v) == np.sqrt(space.dot(v, v)) > 0
+    space.copy(v, out)
+    assert out.tobytes() == v.tobytes()
+    space.copy(v, out, -1 / 3)
+    kernels.combine(np.array([[-1 / 3]]), v[None], want[None])
+    assert out.tobytes() == want.tobytes()
+    space.add(begun, out)
+    space.add(v, out, 0.1)
+    kernels.combine(np.array([[1.0]]), begun[None], want[None], 1.0)
+    kernels.combine(np.array([[0.1]]), v[None], want[None], 1.0)
+    assert out.tobytes() == want.tobytes()
+    space.scale(out, 1 / 3)
+    scaled = (want.astype(np.float64) * (1 / 3)).astype(dtype)
+    assert out.tobytes() == scaled.tobytes()
 
 
 def test_two_spaces_count_apart():
@@ -96,15 +121,17 @@ def test_products_over_shards_equal_the_whole(kernels, dtype, lengths):
             space.size,
             space.gram(mine, other),
             space.dot(mine[0], other[0]),
+            space.norm(mine[0]),
             comm.max(np.array([float(piece.stop)]))[0],
         )
 
     whole = Space(kernels, n, dtype)
-    for size, gram, dot, last in run_ranks(lengths, rank):
+    for size, gram, dot, norm, last in run_ranks(lengths, rank):
         assert size == n
         np.testing.assert_array_equal(gram, whole.gram(a, b))
         np.testing.assert_array_equal(gram, a.astype(int) @ b.astype(int).T)
         assert dot == whole.dot(a[0], b[0])
+        assert norm == whole.norm(a[0])
         assert last == n
 
 

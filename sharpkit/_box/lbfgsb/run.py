@@ -62,8 +62,7 @@ class Run:
         """Return the best point of the run; this ends it."""
         if self._missed is not None and self._missed.loss > self.loss:
             return self._missed
-        gradient = self._block[SLOPE]
-        self._box.space.combine([[1 / self._scale]], gradient[None], self._new[None])
+        self._box.space.copy(self._block[SLOPE], self._new, 1 / self._scale)
         return Point(self.z, self.loss, self._new)
 
     def _iterate(self) -> bool:
@@ -135,7 +134,7 @@ class Run:
         """Write the step from ``z`` to ``_new``; return the slope along it."""
         space, step = self._box.space, self._block[STEP]
         space.copy(self._new, step)
-        space.combine([[-1.0]], self.z[None], step[None], beta=1.0)
+        space.add(self.z, step, -1.0)
         return -space.dot(step, self._block[SLOPE])
 
     def _evaluate(self, step: float) -> Trial | None:
@@ -192,13 +191,11 @@ class Run:
         space, pair = self._box.space, self._model.next_pair()
         # y = gradient before - gradient now, of c f: the model is one of -c f.
         space.combine([[0.0, 1.0], [trial.step, 0.0]], self._block[:2], pair)
-        now = self._found.gradient[None]
-        space.combine([[-self._scale]], now, pair[:1], beta=1.0)
+        space.add(self._found.gradient, pair[0], -self._scale)
         self._model.add()
 
     def _take_gradient(self, gradient: Array) -> None:
-        row = self._block[SLOPE : SLOPE + 1]
-        self._box.space.combine([[self._scale]], gradient[None], row)
+        self._box.space.copy(gradient, self._block[SLOPE], self._scale)
 
     def _residual(self) -> float:
         box = self._box
