@@ -1,77 +1,108 @@
-"""The search for extreme eigenpairs."""
+"""Extreme eigenpairs by thick-restart Lanczos, and a search for those passed over.
+
+Wu and Simon, "Thick-restart Lanczos method for large symmetric eigenvalue problems",
+SIAM J. Matrix Anal. Appl. 22 (2000). A Krylov space holds one vector of each
+eigenspace, so further copies of a multiple eigenvalue do not show in it. Therefore,
+once the pairs have converged, the process goes on from a random vector in the
+complement of all it holds, until an eigenvalue passed over would have appeared there.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import null_space
 
-from sharpkit._inputs.types import Array, Matrix
+from sharpkit._inputs.types import Array, Matrix, Report, Vector
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.lanczos import Lanczos, Ritz
 from sharpkit._spectrum.operators import Operator
-from sharpkit._spectrum.thick_restart.beyond import (
-    KEYS,
-    Which,
-    top_outside,
-    would_have_shown,
-)
 
+Which = Literal["LA", "SA", "LM"]
+
+# Numbers that are the larger the more an eigenvalue is wanted.
+KEYS: dict[str, Callable[[Any], Any]] = {
+    "LA": np.positive,
+    "SA": np.negative,
+    "LM": np.abs,
+}
 TRIAL = 8  # rows after which an operator that is not symmetric is given up
-# Climb to this share of the tolerance: making room afterwards adds rounding.
+# The pairs must converge to this share of the tolerance: restarts that make room for
+# the search for others add rounding to their residuals.
 SAFETY = 0.95
-# Of what is passed over, the most that vectors held in the search for it may hide:
-# the square of the cosine.
+# Vectors that are held during that search may hide so much, at most, of an eigenvector
+# passed over: the square of the cosine of the angle between it and them.
 HIDDEN = 0.1
 EDGE = 1e-2  # a share of the largest eigenvalue; see `Search._none_left`
 # Residuals cannot be expected below so many times the error of the products.
 BLURRED = 3.0
+# An eigenvector passed over has by chance a share of about 1 / sqrt(n) in a random
+# vector, and less than a hundredth of that in 1 case of 120: so much it must grow.
+OVERLAP = 100.0
 
 
 class Found(NamedTuple):
-    """Eigenpairs, the most extreme one first, and how the search ended.
+    """Eigenpairs, the most extreme one first, and how the search for them ended.
 
-    values, residuals : (k,) float64
+    Attributes
+    ----------
+    values : (k,) float64
+        The eigenvalues.
     vectors : (k, n)
+        The eigenvectors, of norm 1, of the operator's dtype.
+    residuals : (k,) float64
+        What ``||A v - value v||`` is at most, the error of the products included.
     converged : (k,) bool
+        Whether a residual is within the tolerance.
+    status : SpectrumStatus
+        How the search ended.
     """
 
-    values: Matrix
+    values: Vector
     vectors: Array
-    residuals: Matrix
+    residuals: Vector
     converged: NDArray[np.bool_]
     status: SpectrumStatus
 
 
 class Search:
-    """The ``k`` most extreme eigenpairs of an operator.
+    """The search for the ``k`` most extreme eigenpairs of an operator.
 
     Memory: ``rows + 1`` vectors, and k for the eigenvectors in the end.
 
     Parameters
     ----------
     operator
+        The symmetric operator whose eigenpairs are wanted.
     k
-    which
-        Largest, smallest, or largest in magnitude.
+        The number of eigenpairs.
+    which : {"LA", "SA", "LM"}
+        The end of the spectrum: the largest eigenvalues, the smallest, or those of the
+        largest magnitude.
     tol
-        A pair has converged when its residual is at most tol times the largest
-        magnitude of an eigenvalue seen.
+        The tolerance: a pair has converged when its residual is at most tol times the
+        largest magnitude of an eigenvalue seen.
     budget
-        The most products.
+        The largest number of products.
     rows
-        Rows of the basis, at least k + 2 or n.
+        The number of rows of the basis, at least k + 2 or n.
+    seed
+        The seed of the random vectors that begin, or go on where a space is closed.
     verify
-        Whether to look for eigenvalues passed over.
+        Whether eigenvalues passed over are looked for.
     report
-        Called with (products, pairs converged) after each product.
+        A function that is called with (products, pairs converged) after each product.
 
     Attributes
     ----------
-    size
+    size : float
         The largest magnitude of an eigenvalue seen.
+    key : callable
+        What is the larger the more an eigenvalue is wanted.
     """
 
     def __init__(
@@ -85,7 +116,7 @@ class Search:
         rows: int,
         seed: int,
         verify: bool,
-        report: Callable[[int, float], None],
+        report: Report,
     ) -> None:
         self._operator, self._k, self._which = operator, k, which
         self._tol, self._verify, self._report = tol, verify, report
@@ -143,7 +174,7 @@ class Search:
         return ritz
 
     def _thicken(self, ritz: Ritz, wanted: int | None = None) -> None:
-        """Restart with the pairs wanted and half of what else there is room for."""
+        """Restart with the pairs wanted, and fill half of the other rows with more."""
         free = self._lanczos.rows - self._lanczos.frozen
         if wanted is None:
             wanted = int((self._best(ritz) >= len(self._locked)).sum())
@@ -226,7 +257,7 @@ class Search:
         residual = beyond.residuals[self._order(beyond)[0]]
         return bool(residual <= self._tol * self.size / 2) and shown(past + edge)
 
-    def _lock(self, ritz: Ritz, best: Matrix, vector: Matrix) -> None:
+    def _lock(self, ritz: Ritz, best: Matrix, vector: Vector) -> None:
         """Keep the best k pairs as frozen rows, and go on from the vector found."""
         values, residuals = (part[self._best(ritz)] for part in self._all(ritz))
         padded = np.zeros((len(vector), self._k + 1))
@@ -236,13 +267,13 @@ class Search:
         self._locked, self._locked_residuals = values, residuals
 
     def _mix(self, ritz: Ritz) -> Matrix:
-        """Return what the best k pairs are made of: columns, over all rows."""
+        """Return the columns that make the best k vectors of all rows."""
         frozen = len(self._locked)
         whole = np.eye(frozen + len(ritz.mix))
         whole[frozen:, frozen:] = ritz.mix
         return whole[:, self._best(ritz)]
 
-    def _all(self, ritz: Ritz) -> tuple[Matrix, Matrix]:
+    def _all(self, ritz: Ritz) -> tuple[Vector, Vector]:
         """Return values and residuals of the frozen pairs and of the active ones."""
         return (
             np.concatenate([self._locked, ritz.values]),
@@ -275,9 +306,80 @@ class Search:
 
     @property
     def _reachable(self) -> float:
-        """A residual, without the error of the products, to stop at."""
+        """The residual, without the error of the products, at which climbing ends."""
         error = self._operator.error
         return max(SAFETY * self._tol * self.size - error, BLURRED * error)
 
     def _order(self, ritz: Ritz) -> NDArray[np.intp]:
         return np.argsort(-self.key(ritz.values), kind="stable")
+
+
+def top_outside(
+    whole: Matrix, best: Matrix, key: Callable[[Any], Any]
+) -> tuple[float, Vector]:
+    """Return the most wanted eigenpair of a matrix in the complement of some columns.
+
+    Parameters
+    ----------
+    whole : (m, m)
+        The matrix: the operator restricted to all rows.
+    best : (m' <= m, k)
+        The columns, orthonormal; where they are shorter, zeros follow.
+    key
+        The function that is the larger the more an eigenvalue is wanted.
+
+    Returns
+    -------
+    float
+        The eigenvalue.
+    (m,) float64
+        The eigenvector, of norm 1.
+    """
+    m, k = len(whole), best.shape[1]
+    padded = np.zeros((m, k))
+    padded[: len(best)] = best
+    outside = null_space(padded.T)
+    values, mix = np.linalg.eigh(outside.T @ whole @ outside)
+    top = int(np.argmax(key(values)))
+    return float(values[top]), outside @ mix[:, top]
+
+
+def would_have_shown(
+    beyond: Ritz,
+    seen: tuple[float, float],
+    worst: float,
+    which: Which,
+    steps: int,
+    n: int,
+) -> bool:
+    """Return whether an eigenvalue more wanted than the worst kept would have shown.
+
+    A polynomial of degree ``steps - 1`` that is at most 1 in magnitude where the
+    complement has its eigenvalues, as far as seen, can be as large as Chebyshev's at
+    an eigenvalue outside. By that factor Lanczos has at least magnified it.
+
+    Parameters
+    ----------
+    beyond
+        The eigenpairs that Lanczos has now in the complement of all that is held.
+    seen
+        The smallest and the largest value that it has had there.
+    worst
+        The least key of the best pairs.
+    which : {"LA", "SA", "LM"}
+        The end of the spectrum that is wanted.
+    steps
+        The number of steps that Lanczos has made there, from a random vector.
+    n
+        The number of dimensions.
+    """
+    low = min(beyond.values[0] - beyond.residuals[0], seen[0])
+    high = max(beyond.values[-1] + beyond.residuals[-1], seen[1])
+    reach = max(high - low, np.finfo(float).tiny)
+    above, below = (worst - high) / reach, (low + worst) / reach
+    distances = {"LA": [above], "SA": [below], "LM": [above, below]}[which]
+    needed = math.log(2 * OVERLAP * math.sqrt(n))
+    return all(
+        each > 0 and (steps - 1) * math.acosh(1 + 2 * each) >= needed
+        for each in distances
+    )
