@@ -11,7 +11,7 @@ from spectra import matrix
 from thread_comm import run_ranks
 
 from sharpkit._spectrum import hutchinson
-from sharpkit.results import SpectrumStatus
+from sharpkit._spectrum.estimate import SpectrumStatus
 
 N = 90
 

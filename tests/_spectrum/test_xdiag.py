@@ -9,7 +9,7 @@ from spectra import matrix
 from thread_comm import run_ranks
 
 from sharpkit._spectrum import xdiag
-from sharpkit.results import SpectrumStatus
+from sharpkit._spectrum.estimate import SpectrumStatus
 
 N = 90
 

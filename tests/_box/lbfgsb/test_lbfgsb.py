@@ -15,7 +15,8 @@ from sharpkit._box import lbfgsb
 from sharpkit._box.box import Box
 from sharpkit._box.lbfgsb import cauchy
 from sharpkit._box.lbfgsb.run import Run
-from sharpkit._box.subspace import FullSpace
+from sharpkit._box.solvers import LBFGSB, ScipyLBFGSB
+from sharpkit._box.subspace import FullSpace, Subspace
 from sharpkit._inputs.objective import Objective
 from sharpkit._vectors.backends import MODULES
 from sharpkit._vectors.kernels import cpu
@@ -138,10 +139,9 @@ def test_the_box_of_a_trained_network(epsilon, rescale, seed):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_random_subspace_of_a_trained_network(scale, rescale, seed):
     loss_fn, w = network(seed)
-    options = {"subspace": 50, "subspace_scale": scale, "scaled": rescale}
     got, want = (
-        sharpness(w, loss_fn, solver=solver, **options)
-        for solver in ("lbfgsb", "scipy")
+        sharpness(w, loss_fn, subspace=Subspace(50, scale=scale), solver=solver)
+        for solver in (LBFGSB(rescale=rescale), ScipyLBFGSB(rescale=rescale))
     )
     # With the recipe's tolerances both stop at the same place; without them rounding
     # decides at a maximum.
