@@ -92,7 +92,7 @@ sharpkit::Place<T> place(const py::array &w, double eps, const py::array &z) {
   return {numbers<T>(w), static_cast<T>(eps), numbers<T>(z)};
 }
 
-// What the dot products take on trust is checked in sharpkit/kernels/cpu.py.
+// What the dot products take on trust is checked in sharpkit/_vectors/kernels/cpu.py.
 
 void gram(const py::array &A, const py::array &B, bool same, std::size_t begin,
           std::size_t end, std::size_t chunk, Sums partial) {

@@ -163,7 +163,8 @@ SK_FN double sk_fma(double a, double b, double c) {
 }
 
 // ---- The box |z| <= r = eps (|w| + 1): one coordinate of the kernels of the same name
-// in sharpkit/kernels/reference.py. Conditions are written so that NaN comes through.
+// in sharpkit/_vectors/kernels/reference.py. Conditions are written so that NaN comes
+// through.
 
 template <class T>
 SK_FN T sk_abs(T x) {

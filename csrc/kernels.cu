@@ -1,5 +1,5 @@
-// The CUDA kernels. What each computes is written in sharpkit/kernels/reference.py; the
-// launches are in sharpkit/kernels/cuda.py.
+// The CUDA kernels. sharpkit/_vectors/kernels/reference.py says what each computes, and
+// cuda.py beside it launches them.
 //
 // Compiled once for each dtype, with SK_REAL=float or double, which is also the end of
 // each kernel's name. No standard headers: NVRTC has none. Compile with --fmad=false.
@@ -55,7 +55,8 @@ __device__ void linear_combination(sk_u64 n, const double *C, const real *B, int
   }
 }
 
-// Either output may be null: not wanted. z_out may be an array that z was made of.
+// Writes the outputs that are wanted: the others are null. z_out may be an array that z
+// was made of.
 __device__ void write(sk_u64 x, real w, real z, real *z_out, real *x_out) {
   if (z_out) z_out[x] = z;
   if (x_out) x_out[x] = w + z;
@@ -108,8 +109,8 @@ SK_KERNEL(path_gram)(sk_u64 n, sk_u64 length, const real *A, int k, const real *
   dot_products(tile, left, right, shared, partial);
 }
 
-// total[pair] = the sum of partial[pair, :]. Of a symmetric matrix with `symmetric`
-// rows only the upper half is there; 0 rows for any other.
+// total[pair] = the sum of partial[pair, :]. Of a symmetric matrix only the upper half
+// has been made; `symmetric` is the number of its rows, and 0 for any other matrix.
 SK_KERNEL(finish_sum)(const double *partial, int chunks, int symmetric, double *total) {
   __shared__ double shared[1][THREADS];
   sk_u64 pair = blockIdx.x;

@@ -1,5 +1,5 @@
 // Dot products of rows on the CPU, in float64: gram, path_gram and free_gram of
-// sharpkit/kernels/reference.py. T is float or double.
+// sharpkit/_vectors/kernels/reference.py. T is float or double.
 #pragma once
 
 #include <string>
@@ -20,7 +20,8 @@ template <class T>
 void free_gram(Rows<T> A, Place<T> place, Range range, double *partial);
 
 // The instruction sets that this library was made for and this processor has, the best
-// one last: it is used unless another one is asked for. They sum in different orders.
+// one last: it is used unless another one is asked for. Each sums in an order of its
+// own, so that the last bits differ between them.
 std::vector<std::string> instruction_sets();
 void use_instruction_set(const std::string &name);
 
