@@ -45,6 +45,13 @@ def maximise(box: Box, *, seed: int) -> tuple[Point, tuple[float, ...]]:
     vectors of ``box.centre``. Memory: four vectors of the search space, place and
     gradient of two points. The place of a step that is being tried is not stored: it is
     computed again, in place, once the step has proved good.
+
+    Parameters
+    ----------
+    box
+        The problem, evaluated at its centre.
+    seed
+        The seed of the restarts; the same seed gives the same bits.
     """
     budget = box.left + len(box.history)
     # Until the first restart uses it, the second point keeps the centre's gradient.
@@ -72,14 +79,23 @@ def maximise(box: Box, *, seed: int) -> tuple[Point, tuple[float, ...]]:
 
 @dataclass
 class _Track:
-    """A climbing point, and how far towards a corner its last step went."""
+    """A point on its way up.
+
+    Attributes
+    ----------
+    point : Point
+        The best place so far.
+    share : float
+        The share of the way towards a corner that its last step went, and that the next
+        one tries first.
+    """
 
     point: Point
     share: float = 1.0
 
 
 def _restart(box: Box, track: _Track, best: Point, seed: int, index: int) -> None:
-    """Evaluate the first point of the index-th restart, far from ``best``."""
+    """Go to the first point of the index-th restart, far from ``best``; evaluate."""
     point, track.share = track.point, 1.0
     moved = box.space.dot(best.z, best.z) > 0
     if index % 3 == 0 and moved:
@@ -115,8 +131,9 @@ def _climb(
 ) -> None:
     """Climb for up to ``limit`` evaluations, or until it has settled or lags.
 
-    A climb lags when it is below ``target`` and at its last step's pace would not
-    reach it soon. With ``finish`` only the limit ends it.
+    A climb has settled when its last step gained next to nothing, and lags when it is
+    below ``target`` and at its last step's pace would not reach it soon. With
+    ``finish`` only the limit ends it.
     """
     here = track.point
     if not box.space.dot(here.gradient, here.gradient) > 0:

@@ -24,8 +24,17 @@ NUMERICAL_LIMIT = 1000
 class SearchSpace(Protocol):
     """What `FullSpace` and `RandomSubspace` have in common.
 
-    The box is ``|z_i| <= r_i`` with ``r = epsilon (|anchor| + 1)``. Where ``out`` is
-    None, the place of a step is not wanted, only the weights there (a buffer).
+    Weights are returned in a buffer that the next call overwrites. Where ``out`` is
+    None, the place of a step is not wanted, only the weights there.
+
+    Attributes
+    ----------
+    search : Space
+        The space of the places z.
+    anchor : vector of that space
+        What the box is made of: ``|z_i| <= r_i`` with ``r = epsilon (|anchor| + 1)``.
+    epsilon : float
+        The size of the box relative to that.
     """
 
     search: Space
@@ -59,9 +68,17 @@ class SearchSpace(Protocol):
 
 @dataclass
 class Point:
-    """A place in the box: ``z``, the loss there and its gradient with respect to z.
+    """A place in the box, which belongs to whoever holds it.
 
-    The three belong to whoever holds the point, unlike the gradient of `Found`.
+    Attributes
+    ----------
+    z : vector of the search space
+        The displacement from the centre of the box.
+    loss : float
+        The loss there.
+    gradient : vector of the search space
+        Its gradient with respect to z, a vector of the point's own, unlike that of
+        `Found`.
     """
 
     z: Array
@@ -70,9 +87,15 @@ class Point:
 
 
 class Found(NamedTuple):
-    """Loss and gradient of one evaluation.
+    """What one evaluation has found.
 
-    The gradient may be the callback's own buffer: copy it before the next evaluation.
+    Attributes
+    ----------
+    loss : float
+        The loss.
+    gradient : vector of the search space
+        Its gradient, which may be the callback's own buffer: it must be copied before
+        the next evaluation.
     """
 
     loss: float
@@ -85,17 +108,33 @@ class Box:
     Parameters
     ----------
     objective
-        The checked callback; already evaluated at the centre.
+        The checked callback, already evaluated at the centre.
     where
-        Full space or subspace.
-    loss, gradient
-        At the centre, with respect to the weights; no gradient means numerically.
+        The search space: the full space or a random subspace.
+    loss
+        The loss at the centre.
+    gradient
+        The gradient there, with respect to the weights; None says that the callback
+        returns none, and that gradients are taken numerically.
     budget
-        Evaluations that may be spent in all; None: no limit.
+        The number of evaluations that may be spent in all; None is no limit.
     spent
-        Evaluations already spent at the centre.
+        The number of evaluations that were spent at the centre.
     report
-        Called with (evaluations, best loss) after each evaluation.
+        A function that is called with (evaluations, best loss) after each evaluation.
+
+    Attributes
+    ----------
+    space : Space
+        The space of the places z.
+    anchor, epsilon
+        What the half widths r are made of.
+    centre : Point
+        The centre of the box, z = 0. A solver may take over its vectors.
+    history : list of float
+        The best loss so far after each evaluation.
+    non_finite : bool
+        Whether a loss or a gradient that is not finite has been met.
     """
 
     def __init__(
@@ -128,7 +167,7 @@ class Box:
 
     @property
     def left(self) -> int:
-        """Evaluations that may still be spent."""
+        """How many evaluations may still be spent."""
         if self._budget is None:
             return np.iinfo(np.int64).max
         return max(self._budget - len(self.history), 0)
@@ -206,11 +245,11 @@ class Box:
         return self._where.displacement(z)
 
     def _differences(self, z: Array) -> Array:
-        """Central differences in z, the step a small share of the box.
+        """Return the gradient at ``z`` by central differences.
 
-        The share eps^(1/3) balances rounding of the loss against the third derivative.
-        Points may leave the box by that share; their losses steer the search only and
-        are never reported.
+        The step is a small share of the box, eps^(1/3), which balances the rounding of
+        the loss against its third derivative. Points may leave the box by that share;
+        their losses steer the search only and are never reported.
         """
         share = float(np.finfo(self._objective.dtype).eps) ** (1 / 3)
         gradient, near, radius = self.space.empty(), z.copy(), self.radius()

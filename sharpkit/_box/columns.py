@@ -2,8 +2,8 @@
 
 A slab is all columns over one range of coordinates, a (p, width) block. Its numbers
 are a hash of (seed, stream, global index), so that it can be drawn again at any time:
-the columns are kept where they fit the memory they are given, and drawn anew for every
-product where they do not. Both take the same path, so both give the same bits.
+the columns are kept where they fit into the memory they are given, and drawn anew for
+every product where they do not. Both do the same arithmetic and give the same bits.
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
-from sharpkit._inputs.types import Array
+from sharpkit._inputs.types import Array, Matrix, Vector
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
@@ -65,19 +62,19 @@ class RandomColumns:
                 self._drawn(begin, self._empty(begin)) for begin in self._begins()
             ]
 
-    def gram(self) -> NDArray[np.float64]:
-        """Return the inner products of the columns, (p, p)."""
+    def gram(self) -> Matrix:
+        """Return the inner products of the columns with each other."""
         return self._space.gram_sum((slab, slab) for _, slab in self._slabs())
 
-    def dot(self, vector: Array) -> NDArray[np.float64]:
-        """Return the inner products of the columns with a vector, (p,)."""
+    def dot(self, vector: Array) -> Vector:
+        """Return the inner products of the columns with a vector."""
         pieces = (
             (slab, vector[None, begin : begin + slab.shape[1]])
             for begin, slab in self._slabs()
         )
         return self._space.gram_sum(pieces)[:, 0]
 
-    def add(self, factors: NDArray[np.float64], out: Array) -> None:
+    def add(self, factors: Vector, out: Array) -> None:
         """``out += sum_j factors_j column_j``."""
         for begin, slab in self._slabs():
             part = out[None, begin : begin + slab.shape[1]]

@@ -26,6 +26,8 @@ def maximise(box: Box, *, max_iter: int, rescale: bool) -> tuple[Point, bool]:
 
     Parameters
     ----------
+    box
+        The problem, evaluated at its centre.
     max_iter
         The largest number of iterations; the box's budget of evaluations holds too.
     rescale

@@ -14,7 +14,7 @@ Reached = tuple[float, ...]
 
 @dataclass(frozen=True)
 class Auto:
-    """Sign steps with restarts, which have no options; see `ascent`."""
+    """Sign steps with restarts, which have no options; see `sharpkit._box.ascent`."""
 
     default_evaluations: ClassVar[int] = 25
     name: ClassVar[str] = "auto"
@@ -119,10 +119,9 @@ def solver_from(solver: Any) -> Auto | LBFGSB | ScipyLBFGSB:
 
     Raises
     ------
-    ValueError
-        If no solver has this name.
     TypeError
-        If it is neither a name nor an object with options.
+        If it is neither a name nor an object with options. An unknown name is a
+        ValueError.
     """
     if isinstance(solver, str):
         one_of("solver", solver, tuple(_NAMED))

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import solve_triangular
 
 from sharpkit._box.columns import MEMORY, Distribution, RandomColumns
 from sharpkit._inputs.checks import at_least, one_of
-from sharpkit._inputs.types import Array
+from sharpkit._inputs.types import Array, Matrix
 from sharpkit._vectors.kernels import reference
 from sharpkit._vectors.space import Space
 
@@ -85,10 +84,8 @@ def subspace_from(subspace: Any, n: int) -> Subspace | None:
 
     Raises
     ------
-    TypeError
-        If it is none of the three.
     ValueError
-        If there cannot be so many directions.
+        If there are more directions than weights.
     """
     if subspace is None:
         return None
@@ -109,6 +106,15 @@ class FullSpace:
     """The search space of all weights: ``z -> w + z``, ``|z_i| <= eps (|w_i| + 1)``.
 
     Memory: one vector, the weights at hand.
+
+    Parameters
+    ----------
+    space
+        The space of the weights.
+    weights
+        The weights, the centre of the box.
+    epsilon
+        The size of the box relative to ``|w_i| + 1``.
     """
 
     def __init__(self, space: Space, weights: Array, epsilon: float) -> None:
@@ -161,14 +167,9 @@ class RandomSubspace:
     subspace
         The number of columns, and how they are drawn.
     epsilon
-        The size of the box relative to the coordinates of the centre.
+        The size of the box relative to ``|(A^+ w)_i| + 1``.
     seed
         The seed of the columns; the same seed gives the same bits.
-
-    Raises
-    ------
-    ValueError
-        If the columns are linearly dependent, as random signs in few dimensions may be.
     """
 
     def __init__(
@@ -232,9 +233,14 @@ class RandomSubspace:
         return self._y
 
 
-def _require_independent(
-    gram: NDArray[np.float64], subspace: Subspace, seed: int
-) -> None:
+def _require_independent(gram: Matrix, subspace: Subspace, seed: int) -> None:
+    """Raise unless the columns with this Gram matrix span a space of their number.
+
+    Raises
+    ------
+    ValueError
+        If they do not, as random signs in few dimensions may not.
+    """
     if np.linalg.cond(gram) * len(gram) * np.finfo(np.float64).eps > 1:
         msg = (
             f"subspace={subspace.columns} with distribution="
@@ -244,7 +250,8 @@ def _require_independent(
         raise ValueError(msg)
 
 
-def _mixing(gram: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
+def _mixing(gram: Matrix, scale: Scale) -> Matrix:
+    """Return the matrix that makes A of the columns as they are drawn."""
     if scale == "entries":
         return np.eye(len(gram))
     if scale == "columns":

@@ -16,13 +16,13 @@ from sharpkit._inputs.types import Array, Hvp
 from sharpkit._spectrum.operators import Differences, Given
 from sharpkit.results.check import Gradient, Product
 
-TELLING = 0.1  # tolerances above this tell too little to call anything right
-LINEAR = 1e-2  # products less linear than this, as a share, are wrong
-GROSS = 1.0  # errors above this, as a share, are not those of kinks
+TELLING = 0.1  # with a tolerance above this too little is known to call anything right
+LINEAR = 1e-2  # products that are less linear than this, as a share, are wrong
+GROSS = 1.0  # errors above this, as a share, do not come from kinks
 
 
 class GradientAnswer(NamedTuple):
-    """Fields of `CheckResult`."""
+    """What is said of the gradient: fields of `CheckResult`, which explains them."""
 
     gradient: Gradient
     gradient_error: float = math.nan
@@ -30,7 +30,7 @@ class GradientAnswer(NamedTuple):
 
 
 class ProductAnswer(NamedTuple):
-    """Fields of `CheckResult`."""
+    """What is said of products: fields of `CheckResult`, which explains them."""
 
     product: Product = "no product"
     product_source: str = "none"
@@ -76,7 +76,7 @@ def gradient_answer(trial: Trial, noise: Noise, directions: int) -> GradientAnsw
 
 
 def _judged(found: list[Agreement]) -> GradientAnswer:
-    """Return the answer of all lines, with the figures of the worst."""
+    """Return the answer of all lines, with the figures of the worst one."""
     if not found:
         return GradientAnswer("undecided")
     worst = max(found, key=lambda one: one.error / (one.tolerance or math.ulp(0)))

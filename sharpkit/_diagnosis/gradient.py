@@ -12,21 +12,23 @@ from sharpkit._diagnosis.line import Line, Place
 from sharpkit._diagnosis.noise import Noise
 from sharpkit._inputs.types import Vector
 
-LONGEST = 1e-2  # of 1 + |w|
-FACTOR = 8.0  # between lengths tried
+LONGEST = 1e-2  # the longest length that is tried, as a share of 1 + |w|
+FACTOR = 8.0  # between lengths that are tried
 FINE = 8  # steps of the finest rule on each side
-FALSE_ALARM = 1e-5  # of one comparison, if what rules leave were normal
-NOISE = 6.0  # standard deviations that noise may explain
+FALSE_ALARM = 1e-5  # the chance of one comparison, if what rules leave were normal
+NOISE = 6.0  # so many standard deviations may be noise
 
 
 class Agreement(NamedTuple):
     """The worst disagreement on one line.
 
+    Attributes
+    ----------
     error, tolerance : float
         ``|f(b) - f(a) - int g.dx|`` and what noise and the rule explain of it, as
         shares of ``int |g.dx|``.
     length : float
-        Of each side, in units of t.
+        The length of each side, in units of t.
     """
 
     error: float
@@ -35,10 +37,24 @@ class Agreement(NamedTuple):
 
 
 class _Side(NamedTuple):
+    """What one side of the weights tells.
+
+    Attributes
+    ----------
+    gap : float
+        What the rise of the loss and the integral of the slopes differ by.
+    noise : float
+        The standard deviation of that by noise alone.
+    size : float
+        The integral of the slopes' magnitudes.
+    panels : (panels,) float64
+        Simpson's rule less the trapezoidal one, for each two steps.
+    """
+
     gap: float
     noise: float
     size: float
-    panels: Vector  # Simpson's rule less the trapezoidal one, for each two steps
+    panels: Vector
 
 
 def agreement(line: Line, noise: Noise, longest: float) -> Agreement | None:
@@ -49,10 +65,23 @@ def agreement(line: Line, noise: Noise, longest: float) -> Agreement | None:
     works at a minimum, where the slope at the weights is nothing but noise. What
     Simpson's rule differs from the trapezoidal rule by bounds its error for smooth
     losses and for one kink in each panel; kinks in great number make both like normal
-    variables of one variance, hence Student's t over the panels. H is that of a ladder
-    at which the tolerance is least; what disagrees is not looked at for that.
+    variables of one variance, hence Student's t over the panels. H is the one of a
+    ladder of lengths at which the tolerance is least; how much disagrees there plays no
+    part in the choice.
 
-    Returns None if the loss is not finite near the weights, or constant.
+    Parameters
+    ----------
+    line
+        The line through the weights.
+    noise
+        The noise of the loss and of its slopes.
+    longest
+        The longest length H to try.
+
+    Returns
+    -------
+    Agreement or None
+        What disagrees; None if the loss is not finite near the weights, or constant.
     """
     length = _best_length(line, noise, longest)
     if length is None:

@@ -14,7 +14,17 @@ Evaluate = Callable[[Array], tuple[float, Array | None]]
 
 
 class Centre(NamedTuple):
-    """The weights, and the loss and its gradient there."""
+    """The centre of all lines.
+
+    Attributes
+    ----------
+    weights : (n,)
+        The weights w.
+    loss : float
+        The loss there.
+    gradient : (n,) or None
+        Its gradient; None if the callback returns none.
+    """
 
     weights: Array
     loss: float
@@ -22,14 +32,22 @@ class Centre(NamedTuple):
 
 
 class Place(NamedTuple):
-    """The loss at ``w + k d``, and ``g . d`` there; NaN without a gradient."""
+    """One place ``w + k d`` on a line.
+
+    Attributes
+    ----------
+    loss : float
+        The loss there.
+    slope : float
+        ``g . d`` there; NaN without a gradient.
+    """
 
     loss: float
     slope: float
 
 
 class Line:
-    """``w + t u`` for one direction u, whose entries are about 1.
+    """The line ``w + t u`` for one direction u, whose entries are about 1.
 
     The points are ``w + k d`` with ``d = fl(w + t u) - w``, whose entries are multiples
     of the last bit of w: what the weights' own rounding would add to the loss is not
@@ -38,10 +56,22 @@ class Line:
     Parameters
     ----------
     space
+        The space of the weights.
     centre
+        The weights w, and what is known there.
     direction : (n,)
+        The direction u.
     evaluate
-        ``w -> (loss, gradient or None)``.
+        The loss, ``w -> (loss, gradient or None)``.
+
+    Attributes
+    ----------
+    scale : float
+        ``1 + |w|``, with the root mean square of the weights for |w|.
+    rounding : float
+        The machine epsilon of the weights' dtype.
+    shortest : float
+        The shortest step that moves the weights.
     """
 
     def __init__(

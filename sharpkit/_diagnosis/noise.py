@@ -14,14 +14,15 @@ from scipy.special import ndtr
 from sharpkit._diagnosis.line import Line
 
 REACH = 4  # places on each side of the weights
-FIRST_STEP = 1e-3  # of 1 + |w|: the size of the boxes in which sharpness is measured
+# The first step as a share of 1 + |w|: the size of the boxes that sharpness is
+# measured in.
+FIRST_STEP = 1e-3
 FACTOR = 10.0  # between steps
-LONGER = 2  # steps tried upwards where the first shows nothing
-PLATEAU = 2.5  # estimates of one noise at two steps differ by less, as a rule
-LARGEST_CHANGE = 0.1  # of the loss over the places
-NODES = 100  # of Gauss's rule for normal weights
+LONGER = 2  # so many longer steps are tried where the first one shows nothing
+PLATEAU = 2.5  # two estimates of the same noise differ by less than this factor
+LARGEST_CHANGE = 0.1  # the largest change of the loss over the places, as a share
+NODES = 100  # of Gauss's rule for a normal density
 ALIKE = 4.0  # three neighbouring columns of the table differ by at most this factor
-
 
 Answer = Literal["found", "too short", "too long"]
 
@@ -29,10 +30,12 @@ Answer = Literal["found", "too short", "too long"]
 class Table(NamedTuple):
     """What a difference table says.
 
+    Attributes
+    ----------
     noise : float
-        Standard deviation of the noise of one value; 0 unless found.
+        The standard deviation of the noise of one value; 0 unless it was found.
     answer : {"found", "too short", "too long"}
-        About the step between the values.
+        Whether the noise was found, and if not, what the step between the values is.
     """
 
     noise: float
@@ -40,9 +43,14 @@ class Table(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """Standard deviations of the noise of one loss, and of one slope per unit of t.
+    """How much noise there is; 0 where none was seen.
 
-    0 where no noise was seen; the slope's is NaN without a gradient.
+    Attributes
+    ----------
+    loss : float
+        The standard deviation of the noise of one loss.
+    slope : float
+        The same of one slope, per unit of t; NaN without a gradient.
     """
 
     loss: float
@@ -111,12 +119,28 @@ def noise_along(line: Line) -> Noise:
 
 
 class _Rung(NamedTuple):
+    """What one step shows.
+
+    Attributes
+    ----------
+    noise : Noise
+        The noise, or what looks like it.
+    kinks : bool
+        Whether slopes jump enough to explain it.
+    """
+
     noise: Noise
     kinks: bool
 
 
 def _descent(line: Line) -> Iterator[_Rung]:
-    """Yield what ever shorter steps show, until they are too short."""
+    """Yield what ever shorter steps show, until they are too short.
+
+    Yields
+    ------
+    _Rung
+        What one step shows.
+    """
     step = FIRST_STEP * line.scale
     answer, rung = _rung(line, step)
     for _ in range(LONGER):
@@ -154,14 +178,15 @@ def _rung(
 def spurious_rise(evaluations: int, probability: float = 0.99) -> float:
     r"""Return what the maximum of a constant loss with noise stays below, in sigmas.
 
-    The q with ``P(max_i e_i - e_0 <= q) = int phi(x) Phi(x + q)^m dx = probability``
-    for independent standard normal noise e, i from 1 to m.
+    That is the q with ``P(max_i e_i - e_0 <= q) = int phi(x) Phi(x + q)^m dx =
+    probability`` for independent standard normal noise e, i from 1 to m.
 
     Parameters
     ----------
     evaluations
-        m, beside that at the weights.
+        The number m of evaluations, beside that at the weights.
     probability
+        The probability that the maximum stays below.
     """
     x, phi = np.polynomial.hermite_e.hermegauss(NODES)
     phi /= phi.sum()

@@ -15,27 +15,30 @@ from sharpkit._vectors.space import Space
 
 Product = Callable[[Array], Array]  # v -> H v, a vector of its own
 
-LONGEST = 1e-2  # of 1 + |w|
+LONGEST = 1e-2  # the longest step, as a share of 1 + |w|
 FACTOR = 10.0  # between steps
-NOISE = 6.0  # standard deviations that rounding may explain
-ROUNDINGS = 16.0
+NOISE = 6.0  # so many standard deviations may be rounding
+ROUNDINGS = 16.0  # so many roundings of a product are always allowed
 # Second differences of the gradient fall with the square of the step if it is smooth,
 # with its root if it has many kinks, and not at all where they are rounding.
 SMOOTH = FACTOR**1.5
 ROUGH = 2.0
-PATIENCE = 3  # steps without progress
-MARGIN = 2.0  # on the bound of what differences are wrong by
+PATIENCE = 3  # the search for a step ends after so many without progress
+MARGIN = 2.0  # the factor by which differences may be wrong beyond their bound
 
 
 class Symmetry(NamedTuple):
     """How far products are from symmetric and linear ones, as shares of ``||H v||``.
 
+    Attributes
+    ----------
     asymmetry : float
-        ``|u.Hv - v.Hu|``
+        ``|u.Hv - v.Hu|``.
     nonlinearity : float
         ``||H(u + v) - Hu - Hv||``, which rounding alone should explain.
     tolerance : float
-        Of the asymmetry: what that says about the rounding of the products.
+        The asymmetry that is allowed, by what the nonlinearity says of the products'
+        rounding.
     """
 
     asymmetry: float
@@ -46,10 +49,12 @@ class Symmetry(NamedTuple):
 class Consistency(NamedTuple):
     """How far a product is from differences of the gradient.
 
-    As shares of ``||H v||`` or ``||D v||``, whichever is smaller.
+    All are shares of ``||H v||`` or ``||D v||``, whichever is smaller.
 
+    Attributes
+    ----------
     error, tolerance : float
-        ``||H v - D v||``, and what the differences' own error explains of it.
+        ``||H v - D v||``, and how much of it the differences' own error explains.
     kinks : bool
         Whether the gradient jumps so near to the weights that D v holds more than H v
         should.
@@ -61,7 +66,7 @@ class Consistency(NamedTuple):
 
 
 def symmetry(space: Space, product: Product, u: Array, v: Array) -> Symmetry | None:
-    """Return how far products are from symmetric, by three of them; None for H v = 0.
+    """Return how far three products are from symmetric ones; None where H v = 0.
 
     For standard normal u and v, ``u.Hv - v.Hu`` has the variance ``||H - H^T||_F^2``,
     and ``||H v||^2`` the mean ``||H||_F^2``.
@@ -86,13 +91,29 @@ def consistency(
 ) -> Consistency | None:
     r"""Compare ``H v`` with ``(g(w + h v) - g(w - h v)) / 2h``; v has entries about 1.
 
-    The step is that of a ladder at which ``||g(w + h v) - 2 g(w) + g(w - h v)|| / 2h``
-    is least: it bounds the error of the difference where that is rounding, one kink, or
-    the third derivative. Where there are many kinks on both sides it does not: their
-    mean effect is curvature of its own, which the Hessian of a piecewise smooth loss
-    leaves out.
+    The step is the one of a ladder of steps at which ``||g(w + h v) - 2 g(w) + g(w - h
+    v)|| / 2h`` is least: that bounds the error of the difference where it is rounding,
+    one kink, or the third derivative. Where there are many kinks on both sides it does
+    not: their mean effect is curvature of its own, which the Hessian of a piecewise
+    smooth loss leaves out.
 
-    Returns None if no gradient near the weights is finite.
+    Parameters
+    ----------
+    space
+        The space of the weights.
+    centre
+        The weights, and what is known there.
+    evaluate
+        The loss, ``w -> (loss, gradient)``.
+    product
+        The product, ``v -> H v``.
+    v : (n,)
+        The vector, whose entries are about 1.
+
+    Returns
+    -------
+    Consistency or None
+        How far they are apart; None if no gradient near the weights is finite.
     """
     hv = product(v)
     scale = 1 + math.sqrt(space.dot(centre.weights, centre.weights) / space.size)
@@ -131,7 +152,17 @@ def consistency(
 
 
 class _Rung(NamedTuple):
-    """D v for one step, the norm of the second difference, a bound on the error."""
+    """What one step gives.
+
+    Attributes
+    ----------
+    first : (n,)
+        The difference D v.
+    second : float
+        The norm of the second difference.
+    bound : float
+        A bound on the error of D v.
+    """
 
     first: Array
     second: float

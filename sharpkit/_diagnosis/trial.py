@@ -14,7 +14,7 @@ from sharpkit._inputs.types import Array, LossFn
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
-REPEATS = 2  # calls at the weights beside the two of `Objective.centre`
+REPEATS = 2  # so many calls at the weights follow the two of `Objective.centre`
 
 
 class Trial:
@@ -23,21 +23,27 @@ class Trial:
     Parameters
     ----------
     space
+        The space of the weights.
     weights : (n,)
+        The weights.
     loss_fn
+        The loss under trial.
     seed
-        Of the directions.
+        The seed of the directions.
     report
-        Called with the calls so far.
+        A function that is called with the number of calls so far.
 
     Attributes
     ----------
     centre : Centre
+        The weights, with the loss and the gradient there.
     deterministic : bool
         Whether loss and gradient are the same at every call, but for rounding.
     loss_difference, gradient_difference : float
-        The largest between the calls at the weights; the gradient's as a share of its
-        norm, NaN without one.
+        The largest difference between the calls at the weights; the gradient's is a
+        share of its norm, NaN without one.
+    other_calls, other_seconds : int, float
+        The calls of products and differences, and the seconds spent inside them.
     """
 
     def __init__(
@@ -91,21 +97,21 @@ class Trial:
 
     @property
     def calls(self) -> int:
-        """Calls of the loss."""
+        """How often the loss, or the product, was called."""
         return self._objective.calls + self.other_calls
 
     @property
     def seconds(self) -> float:
-        """Seconds inside the callbacks."""
+        """The seconds that were spent inside the callbacks."""
         return self._objective.seconds + self.other_seconds
 
     @property
     def evaluation_seconds(self) -> float:
-        """Median time of one evaluation."""
+        """The median time of one evaluation, in seconds."""
         return statistics.median(self._lapses)
 
     def line(self, direction: Array) -> Line:
-        """Return the line through the weights."""
+        """Return the line through the weights in a direction."""
         return Line(self.space, self.centre, direction, self.evaluate)
 
     def normal(self, index: int) -> Array:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sharpkit._inputs.types import XpArray
+from sharpkit._inputs.types import Array, XpArray
 
 
 def is_array(x: object) -> bool:
@@ -22,7 +20,7 @@ def is_array(x: object) -> bool:
 
 
 def array_module(array: XpArray) -> ModuleType:
-    """Return the module, numpy or cupy, whose functions work where ``array`` lives.
+    """Return the module, NumPy or CuPy, whose functions work where ``array`` lives.
 
     Raises
     ------
@@ -37,19 +35,13 @@ def array_module(array: XpArray) -> ModuleType:
     raise TypeError(msg)
 
 
-def to_host(array: XpArray) -> NDArray[Any]:
+def to_host(array: XpArray) -> Array:
     """Return ``array`` as a NumPy array: copied from a device, itself otherwise.
 
-    Raises
-    ------
-    TypeError
-        If ``array`` is neither a NumPy nor a CuPy array.
+    It must be an array of NumPy or CuPy.
     """
-    if array_module(array) is np:
-        host: NDArray[Any] = array
-        return host
-    copied: NDArray[Any] = array.get()
-    return copied
+    host: Array = array if array_module(array) is np else array.get()
+    return host
 
 
 def _is_cupy(x: object) -> bool:

@@ -17,8 +17,15 @@ from sharpkit._inputs.warn import warn
 def checked_weights(weights: Any) -> Array:
     """Return a copy of ``weights``, contiguous, finite and float32 or float64.
 
-    A copy, because a callback may load its argument into the very arrays that
+    It is a copy, because a callback may load its argument into the very arrays that
     ``weights`` is a view of.
+
+    Raises
+    ------
+    TypeError
+        If it is no array of NumPy or CuPy, or one of other numbers.
+    ValueError
+        If it is empty, no vector, or not finite.
     """
     if not is_array(weights):
         msg = model_message(weights) or (
@@ -61,7 +68,13 @@ def checked_weights(weights: Any) -> Array:
 
 
 def require_callable(name: str, value: Any) -> None:
-    """Raise unless ``value`` can be called."""
+    """Raise unless ``value`` can be called.
+
+    Raises
+    ------
+    TypeError
+        If it cannot.
+    """
     if not callable(value):
         msg = (
             f"{name}={value!r} of type {type(value).__name__} is not callable; give a "
@@ -71,7 +84,15 @@ def require_callable(name: str, value: Any) -> None:
 
 
 def checked_epsilon(epsilon: Any, weights: Array) -> float:
-    """Return ``epsilon`` as a float if the box fits the range of the dtype."""
+    """Return ``epsilon`` as a float if the box fits into the range of the dtype.
+
+    Raises
+    ------
+    TypeError
+        If it is not a number.
+    ValueError
+        If it is not above 0 and finite, or the box is beyond the range of the dtype.
+    """
     if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
         msg = f"epsilon={epsilon!r} is not a number; give one above 0, such as 1e-3"
         raise TypeError(msg)
@@ -91,7 +112,15 @@ def checked_epsilon(epsilon: Any, weights: Array) -> float:
 
 
 def at_least(name: str, value: Any, least: int) -> int:
-    """Return ``value`` as an int if it is a whole number of at least ``least``."""
+    """Return ``value`` as an int if it is a whole number of at least ``least``.
+
+    Raises
+    ------
+    TypeError
+        If it is not a whole number.
+    ValueError
+        If it is too small.
+    """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         msg = f"{name}={value!r} is not a whole number; give one of at least {least}"
         raise TypeError(msg)
@@ -102,7 +131,13 @@ def at_least(name: str, value: Any, least: int) -> int:
 
 
 def checked_seed(seed: Any) -> int:
-    """Return ``seed`` as an int if the random numbers have a place for it."""
+    """Return ``seed`` as an int if it is a whole number of 64 bits.
+
+    Raises
+    ------
+    ValueError
+        If it is negative or too large. Another type is a TypeError.
+    """
     number = at_least("seed", seed, 0)
     if number >= 1 << 64:
         msg = f"seed={seed!r}; give one below 2**64"
@@ -111,7 +146,13 @@ def checked_seed(seed: Any) -> int:
 
 
 def true_or_false(name: str, value: Any) -> bool:
-    """Return ``value`` as a bool if it is one."""
+    """Return ``value`` as a bool if it is one.
+
+    Raises
+    ------
+    TypeError
+        If it is anything else.
+    """
     if not isinstance(value, bool | np.bool_):
         msg = f"{name}={value!r} is of type {type(value).__name__}; give True or False"
         raise TypeError(msg)
@@ -119,7 +160,13 @@ def true_or_false(name: str, value: Any) -> bool:
 
 
 def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
-    """Raise unless ``value`` is one of the ``known`` names."""
+    """Raise unless ``value`` is one of the ``known`` names.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
     if value not in known:
         msg = f"{name}={value!r}; give one of {', '.join(map(repr, known))}"
         raise ValueError(msg)

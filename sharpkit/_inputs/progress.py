@@ -7,12 +7,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-Report = Callable[[int, int | None, float], None]
-"""``report(done, budget, value)``: spent, allowed, and the value so far."""
+from sharpkit._inputs.types import Report
 
-Progress = bool | Report | None
+Progress = bool | Callable[[int, int | None, float], None] | None
+"""Whether there is a line, or who is told (spent, allowed, value so far) instead."""
 
-QUIET_SECONDS = 2.0
+QUIET_SECONDS = 2.0  # work that takes less shows no line
 
 
 @contextmanager
@@ -23,22 +23,26 @@ def reporter(
     title: str,
     unit: str,
     value: str,
-) -> Iterator[Callable[[int, float], None]]:
+) -> Iterator[Report]:
     """Yield a function to call with (done, value so far) as work proceeds.
-
-    Nothing done yet means that it is being prepared.
 
     Parameters
     ----------
     progress
-        True, False, a function to call instead, or None: a line if stderr is a
-        terminal.
+        Whether a line shows the progress, or a function to call instead; None shows a
+        line if stderr is a terminal.
     budget
-        How much there is to do; None if unknown.
+        The amount of work there is to do; None if that is unknown.
     title, unit
-        Of the line, such as ``"sharpness"`` and ``"evaluations"``.
+        The beginning of the line, and what work is counted in, such as ``"sharpness"``
+        and ``"evaluations"``.
     value
-        Format of the value, such as ``"{:.4g} % so far"``.
+        The format of the value, such as ``"{:.4g} % so far"``.
+
+    Yields
+    ------
+    callable
+        The function. Nothing done yet means that work is being prepared.
     """
     if callable(progress):
         show = progress
@@ -58,6 +62,8 @@ def reporter(
 
 
 class _Line:
+    """The line on stderr, written over again and again."""
+
     def __init__(self, budget: int | None, title: str, unit: str, value: str) -> None:
         self._budget, self._title, self._unit = budget, title, unit
         self._value = value

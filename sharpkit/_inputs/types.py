@@ -13,8 +13,10 @@ Array = NDArray[Any]
 """A NumPy array, or an array of CuPy, which has the same methods."""
 
 Vector = NDArray[np.float64]
+"""A vector on the host, as long as a basis or as steps are many."""
+
 Matrix = NDArray[np.float64]
-"""What has the size of a basis lives on the host, in float64."""
+"""A matrix on the host, of that size."""
 
 XpArray = Any
 """An array of a library that is chosen at run time: CuPy, PyTorch or JAX."""

@@ -6,17 +6,33 @@ import math
 
 import numpy as np
 
-from sharpkit._inputs.types import Array, Matrix
+from sharpkit._inputs.types import Array, Matrix, Vector
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
-SLAB_BYTES = 1 << 24  # of a buffer through which a basis is rotated in place
+SLAB_BYTES = 1 << 24  # of the buffer through which a basis is rotated in place
 
 
 class Basis:
     """Orthonormal rows ``block[:count]`` in a block of ``capacity`` rows.
 
     Memory: ``capacity`` vectors.
+
+    Parameters
+    ----------
+    space
+        The space of the rows.
+    capacity
+        The largest number of rows.
+
+    Attributes
+    ----------
+    block : (capacity, n)
+        The rows, of which the first ``count`` are orthonormal.
+    count : int
+        The number of those.
+    rounding : float
+        The machine epsilon of the rows' dtype.
     """
 
     def __init__(self, space: Space, capacity: int) -> None:
@@ -25,23 +41,20 @@ class Basis:
         self.count = 0
         self.rounding = float(np.finfo(space.dtype).eps)
 
-    def extend(self) -> tuple[Matrix, float]:
+    def extend(self) -> tuple[Vector, float]:
         """Make the row after the last one orthonormal to all before, and count it in.
 
-        Classical Gram-Schmidt, twice (Giraud, Langou, Rozloznik, van den Eshof 2005).
+        By classical Gram-Schmidt, twice (Giraud, Langou, Rozloznik, van den Eshof
+        2005). A row that is not finite raises a ValueError.
 
         Returns
         -------
         coefficients : (count,) float64
+            The parts of the row along those before it: ``row as given = coefficients @
+            block[:count] + norm * row as it is now``.
         norm : float
-            ``row as given = coefficients @ block[:count] + norm * row as it is now``.
-            A norm of 0 says that the row depended on those before it: it is then not
-            counted in.
-
-        Raises
-        ------
-        ValueError
-            If the row is not finite.
+            The norm of what was left of it. 0 says that the row depended on those
+            before it: it is then not counted in.
         """
         done, row = self.count, self.block[self.count]
         total = np.zeros(done)
@@ -60,7 +73,15 @@ class Basis:
         return total, left
 
     def draw(self, seed: int, stream: int) -> bool:
-        """Append a random row orthogonal to all others; return whether one was left."""
+        """Append a random row orthogonal to all others; return whether there is one.
+
+        Parameters
+        ----------
+        seed
+            The seed of the random vectors.
+        stream
+            The number of this one among those that are drawn for the basis.
+        """
         for attempt in range(3):
             if self.count == min(self.space.size, len(self.block)):
                 return False
@@ -71,10 +92,17 @@ class Basis:
         return False
 
     def rotate(self, mix: Matrix, first: int) -> None:
-        """``block[first : first + p] = mix.T @ block[first : first + m]``, in place.
+        """Replace m rows by p combinations of them, in place.
 
-        ``mix`` is (m, p) with orthonormal columns. The rows from ``first + p`` on are
-        then free: `count` follows.
+        ``block[first : first + p] = mix.T @ block[first : first + m]``. The rows from
+        ``first + p`` on are then free: `count` follows.
+
+        Parameters
+        ----------
+        mix : (m, p) float64
+            The factors, orthonormal columns.
+        first
+            The first row that is replaced.
         """
         m, p = mix.shape
         rows = self.block[first : first + m]

@@ -40,11 +40,16 @@ class SpectrumStatus(enum.Enum):
 class TraceEstimate(NamedTuple):
     """What an estimator of the trace finds.
 
+    Attributes
+    ----------
     value, stderr : float
+        The trace and its standard error.
     degrees : float
-        Degrees of freedom of the error; infinite where it is no sample's.
+        The degrees of freedom of the error; infinite where it is not one of a sample.
     status : SpectrumStatus
+        How the estimate ended.
     history : tuple of (products, value, stderr)
+        What was known after so many products.
     """
 
     value: float
@@ -55,7 +60,17 @@ class TraceEstimate(NamedTuple):
 
 
 class DiagonalEstimate(NamedTuple):
-    """What an estimator of the diagonal finds: as `TraceEstimate`, for each entry."""
+    """What an estimator of the diagonal finds.
+
+    Attributes
+    ----------
+    values, stderr : (n,), of the operator's dtype
+        The entries of the diagonal and their standard errors.
+    degrees : float
+        The degrees of freedom of the errors; infinite where they are not of a sample.
+    status : SpectrumStatus
+        How the estimate ended.
+    """
 
     values: Array
     stderr: Array

@@ -15,8 +15,8 @@ from sharpkit._spectrum.operators import Operator
 from sharpkit._spectrum.sampling import error_of_products, looks
 from sharpkit._vectors.streams import Stream
 
-LEAST_PRODUCTS = 2  # one has no spread
-SLAB = 1 << 18  # entries whose float64 sums are brought up to date at a time
+LEAST_PRODUCTS = 2  # a single one tells nothing of its error
+SLAB = 1 << 18  # so many entries have their float64 sums updated at a time
 
 
 def trace(
@@ -38,20 +38,18 @@ def trace(
     Parameters
     ----------
     operator
+        The operator, which need not be symmetric. A product that is not finite raises a
+        ValueError.
     products
-        m at most, at least 2.
+        The largest number of products m, at least 2.
     seed
-        Of the probes.
+        The seed of the probes.
     rtol
-        Stop as soon as the standard error is at most rtol times the value, looked at
-        after 20, 28, 40, 57, ... products only; None does all products.
+        The relative error at which to stop: as soon as the standard error is at most
+        rtol times the value, looked at after 20, 28, 40, 57, ... products only. None
+        does all products.
     report
-        Called with (products done, value so far).
-
-    Raises
-    ------
-    ValueError
-        If a product is not finite.
+        A function that is called with (products done, value so far).
 
     Notes
     -----
@@ -100,22 +98,14 @@ def diagonal(
     Parameters
     ----------
     operator
+        The operator, which need not be symmetric. A product that is not finite raises a
+        ValueError.
     products
-        m, at least 2.
+        The number of products m, at least 2.
     seed
-        Of the probes.
+        The seed of the probes.
     report
-        Called with (products done, the trace so far).
-
-    Returns
-    -------
-    DiagonalEstimate
-        (n,) values and standard errors, of the space's dtype.
-
-    Raises
-    ------
-    ValueError
-        If a product is not finite.
+        A function that is called with (products done, the trace so far).
 
     Notes
     -----
@@ -154,9 +144,9 @@ def diagonal(
 
 
 def _to_errors(operator: Operator, mean: Array, squares: Array, count: int) -> None:
-    """Make standard errors of the sums of squares, in place.
+    """Turn sums of squares into standard errors, in place.
 
-    With the products' own error, and four roundings of an entry's usual size.
+    The products' own error counts in them, and four roundings of an entry's usual size.
     """
     rounding = 4 * float(np.finfo(operator.space.dtype).eps)
     for part in _parts(len(mean)):

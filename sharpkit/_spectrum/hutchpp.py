@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sharpkit._inputs.types import Array, Matrix, Report
+from sharpkit._inputs.types import Array, Matrix, Report, Vector
 from sharpkit._spectrum.basis import Basis, finite_norm
 from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
@@ -17,8 +17,8 @@ from sharpkit._spectrum.sampling import (
 )
 from sharpkit._vectors.streams import Stream
 
-LEAST_PRODUCTS = 4  # one for the sketch, one for its trace, two samples of the rest
-FEWEST = 10  # samples of the rest before it is looked at whether their error is small
+LEAST_PRODUCTS = 4  # for the sketch one, for its trace one, and two for the rest
+FEWEST = 10  # samples of the rest, before their error is asked whether it is small
 
 
 def estimate(
@@ -41,21 +41,17 @@ def estimate(
     Parameters
     ----------
     operator
+        The operator. A product that is not finite raises a ValueError.
     products
-        That may be done, at least 4.
+        The number of products that may be done, at least 4.
     seed
-        Of the probes.
+        The seed of the probes.
     rtol
-        Stop as soon as the standard error is at most rtol times the value, looked at
-        after 20, 28, 40, 57, ... products only, and ten samples of the rest; None does
-        all products.
+        The relative error at which to stop: as soon as the standard error is at most
+        rtol times the value, looked at after 20, 28, 40, 57, ... products only, and
+        after ten samples of the rest. None does all products.
     report
-        Called with (products done, value so far).
-
-    Raises
-    ------
-    ValueError
-        If a product is not finite.
+        A function that is called with (products done, value so far).
 
     Notes
     -----
@@ -150,9 +146,11 @@ def _compression(
 class _Rest:
     """Samples ``w^T (I - Q Q^T) A (I - Q Q^T) w`` of sign probes w.
 
-    sketched
-        Rows of Q, the sketch.
-    trace
+    Attributes
+    ----------
+    sketched : int
+        The number of rows of Q, the sketch.
+    trace : float
         ``tr(Q^T A Q)``.
     """
 
@@ -172,10 +170,10 @@ class _Rest:
 
     @property
     def products(self) -> int:
-        """Products done in all."""
+        """How many products have been done in all."""
         return self._operator.products
 
-    def grow(self, count: int) -> Matrix:
+    def grow(self, count: int) -> Vector:
         """Return so many samples, those from before included."""
         while len(self._samples) < count:
             self._samples.append(self._next(len(self._samples)))

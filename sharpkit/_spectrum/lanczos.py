@@ -7,32 +7,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharpkit._inputs.types import Array, Matrix
+from sharpkit._inputs.types import Array, Matrix, Vector
 from sharpkit._spectrum.basis import Basis, finite_norm
 from sharpkit._spectrum.operators import Operator, is_asymmetric
 
-# A new vector that is orthogonal to so many roundings needs no second turn.
+# A new vector that is orthogonal to the others but for so many roundings needs no
+# second turn of Gram-Schmidt.
 ORTHOGONAL = 32
-# A new vector is made orthogonal a second time at once where the first turn left less
-# than this share of its norm: what is left would be mostly rounding.
+# A new vector gets its second turn at once where the first one left less than this
+# share of its norm: what is left would be mostly rounding.
 CANCELLED = 1e-2
-# The space is closed where no more than so many roundings of the operator are left.
+# The space is closed (A leads nowhere out of it) where no more than so many roundings
+# of the operator are left of a product.
 CLOSED = 8
-# Rounding of the basis and of the products, in units of eps ||A||, in every residual.
+# The rounding of the basis and of the products in a residual, in units of eps ||A||.
 FLOOR = 8
 
 
 class Ritz(NamedTuple):
     """Eigenpairs of the operator restricted to the active rows, by ascending value.
 
-    values, residuals : (p,)
-        ``residual >= ||A y - value y||`` with y = ``mix[:, i]`` times the active rows,
-        as far as products are exact and the operator symmetric.
-    mix : (p, p)
+    Attributes
+    ----------
+    values : (p,) float64
+        The eigenvalues.
+    residuals : (p,) float64
+        What ``||A y - value y||`` is at most for the i-th pair, y being ``mix[:, i]``
+        times the active rows, as far as products are exact and the operator symmetric.
+    mix : (p, p) float64
+        The eigenvectors, columns, in terms of the active rows.
     """
 
-    values: Matrix
-    residuals: Matrix
+    values: Vector
+    residuals: Vector
     mix: Matrix
 
 
@@ -48,17 +55,31 @@ class Lanczos:
     operator that is not quite symmetric shows.
 
     Rows before `frozen` are kept and held orthogonal, but do not take part: the process
-    runs in their complement.
+    runs in their complement. The rows after them are the active ones.
 
     Memory: ``rows + 1`` vectors.
 
     Parameters
     ----------
     operator
+        The symmetric operator A.
     rows
-        The most rows held.
+        The largest number of rows that are held.
     seed
-        Of the random vectors that begin, or go on where the space is closed.
+        The seed of the random vectors that begin, or go on where the space is closed.
+
+    Attributes
+    ----------
+    projected : (rows + 1, rows + 1) float64
+        H, whose leading ``columns`` rows and columns are filled.
+    columns : int
+        The number of rows in use.
+    frozen : int
+        The number of those that are frozen.
+    closed : bool
+        Whether there is no next row to go on with.
+    size : float
+        The largest norm of a product so far.
     """
 
     def __init__(self, operator: Operator, rows: int, *, seed: int) -> None:
@@ -79,11 +100,11 @@ class Lanczos:
 
     @property
     def floor(self) -> float:
-        """What rounding may add to any residual."""
+        """How much rounding may add to any residual."""
         return (FLOOR + self._restarts) * self._eps * self.size + self._drift
 
     def draw(self) -> bool:
-        """Go on with a random vector; return whether any direction is left."""
+        """Go on with a random vector; return whether any direction was left for it."""
         self._basis.count = self.columns
         self._coupling[:] = 0
         found = self._basis.draw(self._seed, self._draws)
@@ -99,18 +120,14 @@ class Lanczos:
     def step(self) -> None:
         """Multiply the next row, and make what is new in it the one after.
 
-        There must be a next row: `closed` is False.
-
-        Raises
-        ------
-        ValueError
-            If the product is not finite.
+        There must be a next row: `closed` is False. A product that is not finite raises
+        a ValueError.
         """
         j, V, H = self.columns, self._basis.block, self.projected
         self.operator.apply(V[j], V[j + 1])
         found = self._space.gram(V[: j + 2], V[j : j + 2])
         if not np.isfinite(found).all():
-            finite_norm(self._space, V[j + 1])  # says so
+            finite_norm(self._space, V[j + 1])  # raises, and says why
         c, h = found[:j, 0], found[:j, 1]  # of the row and of its image
         norm = math.sqrt(found[j + 1, 1])
         self.size = max(self.size, norm)
@@ -142,14 +159,14 @@ class Lanczos:
         if cancelled:
             self._clean(scale / rho)
 
-    def _subtract(self, j: int, h: Matrix, own: float, scale: float) -> None:
+    def _subtract(self, j: int, h: Vector, own: float, scale: float) -> None:
         """``image = (image - h V - own row) / scale``."""
         V = self._basis.block
         factors = np.append(h, own)[None] / -scale
         self._space.combine(factors, V[: j + 1], V[j + 1 : j + 2], beta=1 / scale)
 
     def _clean(self, scale: float) -> None:
-        """Orthogonalise the next row again, now; see whether anything is left of it."""
+        """Make the next row orthogonal again, now; see whether anything is left."""
         j = self.columns
         coefficients, norm = self._basis.extend()
         self._basis.count = j
@@ -189,7 +206,7 @@ class Lanczos:
         Parameters
         ----------
         mix : (active rows, p)
-            Columns of `Ritz.mix`.
+            The vectors to keep, columns of `Ritz.mix`.
         """
         f, j, p = self.frozen, self.columns, mix.shape[1]
         H = self.projected
@@ -215,15 +232,15 @@ class Lanczos:
         self._coupling[:] = 0
         self.closed = True
 
-    def lock(self, mix: Matrix, values: Matrix) -> None:
+    def lock(self, mix: Matrix, values: Vector) -> None:
         """Keep ``mix.T`` times all rows, freeze all but the last and go on from that.
 
         Parameters
         ----------
         mix : (columns, count + 1)
-            Orthonormal columns.
+            The vectors to keep in terms of the rows, orthonormal columns.
         values : (count,)
-            Eigenvalues of those that are frozen.
+            The eigenvalues of those that are frozen.
         """
         self._basis.rotate(mix, 0)
         self.columns = self.frozen = len(values)

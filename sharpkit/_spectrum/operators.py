@@ -18,8 +18,8 @@ from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
-LADDER = 4.0  # neighbouring steps differ by this factor
-RUNGS = 8  # steps tried at most, up or down
+LADDER = 4.0  # steps that are tried one after the other differ by this factor
+RUNGS = 8  # so many steps are tried at most, longer and longer or shorter and shorter
 # An operator whose products differ so much from symmetric ones, beyond what their
 # error explains, is not a Hessian.
 ASYMMETRY = 1e-3
@@ -28,14 +28,16 @@ ASYMMETRY = 1e-3
 class Operator(Protocol):
     """What estimators see: products, what they cost, and how wrong they may be.
 
-    space
-        Of the vectors.
-    products, calls, seconds
-        Products done, calls of the callback, and seconds inside it.
-    error
+    Attributes
+    ----------
+    space : Space
+        The space of the vectors.
+    products : int
+        The number of products done.
+    error : float
         An estimate of ``||computed - A v||`` for unit v; 0 where nothing is known but
         rounding.
-    source
+    source : str
         How products are obtained, in words.
     """
 
@@ -46,12 +48,12 @@ class Operator(Protocol):
 
     @property
     def calls(self) -> int:
-        """Calls of the callback."""
+        """How often the callback was called."""
         ...
 
     @property
     def seconds(self) -> float:
-        """Seconds inside the callback."""
+        """The seconds that were spent inside the callback."""
         ...
 
     def apply(self, v: Array, out: Array) -> None:
@@ -73,9 +75,12 @@ class Given:
     Parameters
     ----------
     space
+        The space of the weights.
     weights : (n,)
+        The weights w.
     hvp
-        Exact, symmetric and linear in v; its result may be a buffer of its own.
+        The product: exact, symmetric and linear in v. Its result may be a buffer of its
+        own.
     """
 
     error = 0.0
@@ -88,11 +93,17 @@ class Given:
 
     @property
     def calls(self) -> int:
-        """Calls of ``hvp``."""
+        """How often ``hvp`` was called."""
         return self.products
 
     def apply(self, v: Array, out: Array) -> None:
-        """``out = hvp(w, v)``."""
+        """``out = hvp(w, v)``.
+
+        Raises
+        ------
+        ValueError
+            If ``hvp`` writes into v, which is looked at in its first call.
+        """
         before = v.copy() if not self.products else None
         began = time.perf_counter()
         try:
@@ -126,19 +137,22 @@ class Differences:
     Parameters
     ----------
     space
+        The space of the weights.
     weights : (n,)
+        The weights w.
     loss_fn
-        ``w -> (loss, gradient)``.
+        The loss with its gradient, ``w -> (loss, gradient)``.
     seed
-        Of the direction in which the step is chosen: a random one, multiplied by the
-        operator once, so that the large eigenvalues count.
+        The seed of the direction in which the step is chosen: a random one, multiplied
+        by the operator once, so that the large eigenvalues count.
     preparing
-        Called after each difference while the step is chosen.
+        A function that is called after each difference while the step is chosen.
 
     Raises
     ------
     ValueError
-        If the callback returns no gradient, or none that is finite near the weights.
+        If the callback returns no gradient. It is one, too, if no gradient near the
+        weights is finite.
     """
 
     def __init__(
@@ -166,12 +180,12 @@ class Differences:
 
     @property
     def calls(self) -> int:
-        """Calls of the callback."""
+        """How often the callback was called."""
         return self._objective.calls
 
     @property
     def seconds(self) -> float:
-        """Seconds inside the callback."""
+        """The seconds that were spent inside the callback."""
         return self._objective.seconds
 
     def apply(self, v: Array, out: Array) -> None:
@@ -202,7 +216,13 @@ class Differences:
             take(gradient, out, sign * norm / (2 * step))
 
     def _chosen(self, seed: int) -> tuple[float, float]:
-        """Return the best step and the error there."""
+        """Return the best step and the error there.
+
+        Raises
+        ------
+        ValueError
+            If no gradient near the weights is finite.
+        """
         rounding = float(np.finfo(self.space.dtype).eps)
         size = self.space.norm(self._weights)
         start = rounding ** (1 / 3) * (1 + size) / LADDER
@@ -258,10 +278,11 @@ def is_asymmetric(gap: float, size: float, dimensions: int, error: float) -> boo
     Parameters
     ----------
     gap, size
-        ``||H - H^T||`` and ``||H||``, Frobenius, of the operator on some subspace.
+        The Frobenius norms ``||H - H^T||`` and ``||H||`` of the operator on some
+        subspace.
     dimensions
-        Of that subspace.
+        The number of dimensions of that subspace.
     error
-        Of a product with a unit vector.
+        The error of a product with a unit vector.
     """
     return gap > ASYMMETRY * size + 4 * math.sqrt(dimensions) * error

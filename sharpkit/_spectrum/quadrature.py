@@ -5,6 +5,9 @@ polynomials f of degree up to ``2 steps - 1``, v of norm 1. Over random directio
 mean of that is ``tr f(A) / n``, and its variance is known without a sample of probes:
 ``2 / (n + 2) (mean f^2 - (mean f)^2)``. So the error bars here come from the spectrum
 itself; they are as good for one probe as for ten.
+
+The functions below take ``nodes`` and ``weights``, a row for each probe, and the number
+of weights n, which is the number of eigenvalues.
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit._inputs.types import Matrix
+from sharpkit._inputs.types import Matrix, Vector
 
-CONFIDENCE = 0.95
-BISECTIONS = 60
+CONFIDENCE = 0.95  # of the bands
+BISECTIONS = 60  # of an interval, which is then as short as rounding
 
 
 class Estimate(NamedTuple):
@@ -26,6 +29,13 @@ class Estimate(NamedTuple):
 
     Where a few eigenvalues make up the number, its error is skewed and the standard
     error itself is uncertain: ``value ± 1.96 stderr`` then covers some 90 %, not 95.
+
+    Attributes
+    ----------
+    value : float
+        The number.
+    stderr : float
+        Its standard error.
     """
 
     value: float
@@ -33,30 +43,45 @@ class Estimate(NamedTuple):
 
 
 class Band(NamedTuple):
-    """Values and the ends of their 95 % intervals, one for each place asked for."""
+    """Values with their 95 % intervals, one for each place asked for.
 
-    value: Matrix
-    low: Matrix
-    high: Matrix
+    Attributes
+    ----------
+    value : (places,) float64
+        The values.
+    low, high : (places,) float64
+        The ends of the intervals.
+    """
+
+    value: Vector
+    low: Vector
+    high: Vector
 
 
 class Distribution(NamedTuple):
     """A distribution function with its 95 % band and what the quadrature resolves.
 
-    ``resolution`` is a bound, by Chebyshev, Markov and Stieltjes, of what the finite
-    number of nodes can be wrong by; the band is of the random probes alone.
+    Attributes
+    ----------
+    value : (places,) float64
+        The shares of eigenvalues up to each place.
+    low, high : (places,) float64
+        The ends of their intervals, which are for the random probes alone.
+    resolution : (places,) float64
+        What the finite number of nodes can be wrong by at most (Chebyshev, Markov and
+        Stieltjes).
     """
 
-    value: Matrix
-    low: Matrix
-    high: Matrix
-    resolution: Matrix
+    value: Vector
+    low: Vector
+    high: Vector
+    resolution: Vector
 
 
 def mean(
     nodes: Matrix, weights: Matrix, n: int, f: Callable[[Matrix], Any]
 ) -> Estimate:
-    """Estimate ``tr f(A) / n``."""
+    """Estimate the mean of f over all eigenvalues, ``tr f(A) / n``."""
     values = np.asarray(f(nodes), np.float64)
     first, second = (_mean_over(weights, each) for each in (values, values**2))
     variance = 2 / (n + 2) * max(second - first**2, 0.0) / len(nodes)
@@ -70,7 +95,7 @@ def ratio(
     above: Callable[[Matrix], Matrix],
     below: Callable[[Matrix], Matrix],
 ) -> Estimate:
-    """Estimate ``tr above(A) / tr below(A)``; 0 where the latter is 0."""
+    """Estimate ``tr above(A) / tr below(A)``, and 0 where the latter is 0."""
     bottom = mean(nodes, weights, n, below).value
     if bottom == 0:
         return Estimate(0.0, 0.0)
@@ -82,12 +107,21 @@ def ratio(
     return Estimate(value, mean(nodes, weights, n, rest).stderr)
 
 
-def density(nodes: Matrix, weights: Matrix, n: int, grid: Matrix, width: float) -> Band:
+def density(nodes: Matrix, weights: Matrix, n: int, grid: Vector, width: float) -> Band:
     """Estimate the density of eigenvalues, smoothed by a Gaussian.
 
     ``(1 / n) sum_i exp(-(x - lambda_i)^2 / 2 width^2) / (width sqrt(2 pi))``. The
     estimate is close to a multiple of chi-square with as many degrees of freedom as
     there are eigenvalues in reach, times the probes; the band inverts that.
+
+    Parameters
+    ----------
+    nodes, weights, n
+        The quadratures, as above.
+    grid : (places,) float64
+        The places x at which the density is wanted.
+    width
+        The standard deviation of the Gaussian.
     """
     from scipy.special import gdtrib
 
@@ -112,7 +146,7 @@ def distribution(
     nodes: Matrix,
     weights: Matrix,
     n: int,
-    x: Matrix,
+    x: Vector,
     closed: NDArray[np.bool_] | None = None,
 ) -> Distribution:
     """Estimate the share of eigenvalues up to each x.
@@ -120,8 +154,17 @@ def distribution(
     Between its nodes a quadrature is interpolated, each node counting half at its own
     place. For normal probes and k of n eigenvalues below x the estimate is distributed
     as Beta(k p / 2, (n - k) p / 2) with p probes; the band inverts that, as Clopper and
-    Pearson's does the binomial. Probes that are ``closed`` need no interpolation: their
-    quadrature is their own measure.
+    Pearson's does the binomial.
+
+    Parameters
+    ----------
+    nodes, weights, n
+        The quadratures, as above.
+    x : (places,) float64
+        The places.
+    closed : (probes,) bool
+        Which probes need no interpolation, because their quadrature is the whole
+        measure; None says that no probe is one.
     """
     if closed is None:
         closed = np.zeros(len(nodes), bool)
@@ -138,8 +181,8 @@ def distribution(
 
 
 def _interpolated(
-    t: Matrix, a: Matrix, x: Matrix, *, exact: bool
-) -> tuple[Matrix, Matrix]:
+    t: Vector, a: Vector, x: Vector, *, exact: bool
+) -> tuple[Vector, Vector]:
     """Return one probe's distribution function and what it may be wrong by.
 
     Chebyshev, Markov and Stieltjes: between the nodes i and i + 1 the function lies
@@ -153,7 +196,7 @@ def _interpolated(
     return value, np.maximum(value - sums[place], sums[place + 2] - value)
 
 
-def _inverted(value: Matrix, count: int, tail: float) -> Matrix:
+def _inverted(value: Vector, count: int, tail: float) -> Vector:
     """Return the share F at which a Beta variable of mean F is >= value so rarely."""
     from scipy.special import betaincc
 
@@ -167,11 +210,11 @@ def _inverted(value: Matrix, count: int, tail: float) -> Matrix:
     return np.where((value <= 0) | (value >= 1), np.clip(value, 0, 1), low)
 
 
-def outliers(nodes: Matrix, weights: Matrix, n: int, width: float) -> Matrix:
+def outliers(nodes: Matrix, weights: Matrix, n: int, width: float) -> Vector:
     """Return the places of single eigenvalues that stand apart from the rest.
 
-    Places where every probe has nodes that together weigh less than three eigenvalues
-    on average, further than ``2 width`` from all other nodes.
+    They are those where every probe has nodes that together weigh less than three
+    eigenvalues on average, further than ``2 width`` from all other nodes.
     """
     probe = np.repeat(np.arange(len(nodes)), nodes.shape[1])[weights.ravel() > 0]
     t, a = nodes[weights > 0], weights[weights > 0]

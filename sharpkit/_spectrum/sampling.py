@@ -10,21 +10,26 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import stdtrit
 
-from sharpkit._inputs.types import Matrix
+from sharpkit._inputs.types import Matrix, Vector
 from sharpkit._spectrum.operators import is_asymmetric
 
 FIRST_LOOK = 20  # products; fewer say too little about their own spread
-LOOKS_PER_DOUBLING = 2
-LEVEL = 0.95  # of the intervals
-ROUNDINGS = 4.0  # of ||A||_F, in a trace
-PARALLEL = 1e-5  # squared sine of an angle below which its inverse squared is rounding
+LOOKS_PER_DOUBLING = 2  # of the number of products
+LEVEL = 0.95  # the probability that an interval holds the value
+ROUNDINGS = 4.0  # so many roundings of ||A||_F may be in a trace
+PARALLEL = 1e-5  # below this squared sine of an angle, 1 / sine^2 is mostly rounding
 
 
 def looks(most: int) -> Iterator[int]:
     """Yield the numbers of products to make an estimate at: 20, 28, 40, 57, ... most.
 
-    Fixed beforehand and few: who looks after each probe and stops where the error bar
-    is small stops where it is too small.
+    They are fixed beforehand and few: who looks after each probe, and stops where the
+    error bar is small, stops where it is too small.
+
+    Yields
+    ------
+    int
+        A number of products.
     """
     step = 0
     while (products := round(FIRST_LOOK * 2 ** (step / LOOKS_PER_DOUBLING))) < most:
@@ -36,7 +41,7 @@ def looks(most: int) -> Iterator[int]:
 def quantile(degrees: float) -> float:
     """Return how many standard errors a 95 % interval is wide to each side.
 
-    Student's t; infinitely many degrees of freedom are the normal law.
+    By Student's t; infinitely many degrees of freedom are the normal distribution.
     """
     return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
@@ -52,9 +57,9 @@ def error_of_products(error: float, size: int, norm: float, rounding: float) -> 
     Parameters
     ----------
     error
-        Of a product with a unit vector, beside rounding.
+        The error of a product with a unit vector, beside rounding.
     size
-        n.
+        The number of dimensions n.
     norm
         An estimate of ``||A||_F``: the root mean square of ``||A v||`` over probes.
     rounding
@@ -75,20 +80,22 @@ def looks_asymmetric(h: Matrix, error: float) -> bool:
 class Directions(NamedTuple):
     """What each probe alone contributes to the basis Q of ``Y = Q R``.
 
+    Attributes
+    ----------
     s : (p, p) float64
-        Column i has norm 1, and ``Q s_i`` is orthogonal to all columns of Y but the
-        i-th: without it Q is a basis of the others.
+        The directions, columns of norm 1: ``Q s_i`` is orthogonal to all columns of Y
+        but the i-th, and without it Q is a basis of the others.
     own : (p,) float64
-        ``s_i . r_i``, the i-th column's part along it.
+        The part of the i-th column along its direction, ``s_i . r_i``.
     cosines : (p, p) float64
-        ``S^T S``.
+        The cosines of the angles between the directions, ``S^T S``.
     inverse_sines : (p, p) float64
         ``1 / (1 - cosines^2)``, and 0 on the diagonal and for pairs so nearly parallel
         that leaving out both says nothing.
     """
 
     s: Matrix
-    own: Matrix
+    own: Vector
     cosines: Matrix
     inverse_sines: Matrix
 
@@ -96,12 +103,13 @@ class Directions(NamedTuple):
 def directions(r: Matrix, rounding: float) -> Directions:
     """Return the directions that are lost when a probe, or a pair, is left out.
 
-    ``s_i = R^{-T} e_i``, normalised (Epperly, Tropp, Webber 2024, section 2.1).
+    They are ``s_i = R^{-T} e_i``, normalised (Epperly, Tropp, Webber 2024, section
+    2.1).
 
     Parameters
     ----------
     r : (p, p) float64
-        Upper triangular, and not singular.
+        The matrix R, upper triangular and not singular.
     rounding
         The machine epsilon of the vectors.
     """

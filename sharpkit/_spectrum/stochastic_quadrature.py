@@ -19,9 +19,15 @@ from sharpkit._vectors.streams import Stream
 
 
 class Quadrature(NamedTuple):
-    """Nodes and weights, (probes, steps), ascending; and whether A looked asymmetric.
+    """The nodes and weights of the quadratures of some probes.
 
-    A probe whose Krylov space was closed early has weights 0 at the end.
+    Attributes
+    ----------
+    nodes, weights : (probes, steps) float64
+        A row for each probe, its nodes ascending. A probe whose Krylov space was closed
+        early has weights 0 at the end.
+    asymmetric : bool
+        Whether the products are not those of a symmetric operator.
     """
 
     nodes: Matrix
@@ -40,8 +46,22 @@ def quadrature(
 ) -> Quadrature:
     """Run ``steps`` steps of Lanczos from each of ``probes`` random directions.
 
-    Memory: ``steps + 1`` vectors; 3 without re-orthogonalisation, where eigenvalues
-    that have converged come again as further nodes and share their weight.
+    Parameters
+    ----------
+    operator
+        The operator whose spectrum is wanted.
+    steps
+        The number of steps of Lanczos for each probe.
+    probes
+        The number of random directions.
+    reorthogonalize
+        Whether all vectors of a probe are kept and held orthogonal, which takes
+        ``steps + 1`` vectors of memory. Otherwise it takes three, and eigenvalues that
+        have converged come again as further nodes and share their weight.
+    seed
+        The seed of the directions.
+    report
+        A function that is called with (products, probe) after each product.
     """
     process = (
         _Kept(operator, steps, seed) if reorthogonalize else _Short(operator, seed)

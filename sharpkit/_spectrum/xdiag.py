@@ -19,7 +19,7 @@ from sharpkit._spectrum.sampling import (
 )
 from sharpkit._vectors.streams import Stream
 
-LEAST_PRODUCTS = 4  # two probes; one has no spread
+LEAST_PRODUCTS = 4  # for two probes: a single one tells nothing of its error
 SLAB_BYTES = 1 << 21  # of one float64 block of all rows over a range of coordinates
 
 
@@ -41,22 +41,13 @@ def estimate(
     Parameters
     ----------
     operator
+        The operator. A product that is not finite raises a ValueError.
     products
-        That may be done, at least 4.
+        The number of products that may be done, at least 4.
     seed
-        Of the probes.
+        The seed of the probes.
     report
-        Called with (products done, the trace so far).
-
-    Returns
-    -------
-    DiagonalEstimate
-        (n,) values and standard errors, of the space's dtype.
-
-    Raises
-    ------
-    ValueError
-        If a product is not finite.
+        A function that is called with (products done, the trace so far).
 
     Notes
     -----
@@ -110,11 +101,12 @@ def _sketch(
     seed: int,
     report: Report,
 ) -> tuple[list[int], bool]:
-    """Fill the basis with A times sign probes, and R; return which, and if it spans.
+    """Fill the basis with A times sign probes, and R with what they are made of.
 
-    Products of sign vectors may depend although much of the range is missing: where A
-    sees few coordinates. A normal probe then tells; a sign probe that brings nothing
-    new is passed over.
+    Return the probes that were used, and whether the basis spans the operator's range.
+    Products of sign vectors may depend on each other although much of the range is
+    missing, where A sees few coordinates. A normal probe then tells; a sign probe that
+    brings nothing new is passed over.
     """
     space, probe = operator.space, operator.space.empty()
     probes: list[int] = []
@@ -157,7 +149,24 @@ def _images(operator: Operator, basis: Basis, report: Report) -> Array:
 
 
 class _Slabs:
-    """Values and standard errors, over one range of coordinates after the other."""
+    """Values and standard errors, one range of coordinates after the other.
+
+    Parameters
+    ----------
+    operator
+        The operator A.
+    basis
+        The basis Q.
+    images
+        A times each row of Q, which is Z.
+
+    Attributes
+    ----------
+    values, stderr : (n,)
+        The diagonal and its standard errors.
+    count : int
+        The number of rows of Q.
+    """
 
     def __init__(self, operator: Operator, basis: Basis, images: Array) -> None:
         self.space, self.count = operator.space, basis.count
@@ -166,7 +175,17 @@ class _Slabs:
         self.values, self.stderr = self.space.empty(), self.space.empty()
 
     def _pieces(self) -> Iterator[tuple[slice, Array, Array]]:
-        """Yield ranges with the rows of Q and Z there, in float64."""
+        """Yield one range after the other.
+
+        Yields
+        ------
+        slice
+            The range.
+        (count, length) float64
+            The rows of Q there.
+        (count, length) float64
+            The rows of Z there.
+        """
         width = max(SLAB_BYTES // (8 * max(self.count, 1)) >> 10 << 10, 1 << 10)
         for begin in range(0, self.space.n, width):
             part = slice(begin, min(begin + width, self.space.n))
@@ -194,6 +213,15 @@ class _Slabs:
         With ``u_i = Q s_i``, ``v_i = Z s_i`` and ``f_i = (s_i . r_i) w_i - v_i``,
         leaving out the i-th probe takes ``u_i * v_i`` from the diagonal, and
         ``d_i = diag(Q Z^T) + u_i * f_i``.
+
+        Parameters
+        ----------
+        lost
+            The directions that are lost when a probe, or a pair, is left out.
+        seed
+            The seed of the probes.
+        probes
+            The numbers of those that were used.
         """
         p = self.count
         for part, q, z in self._pieces():

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from sharpkit._inputs.types import Array, Matrix, Report
+from sharpkit._inputs.types import Array, Matrix, Report, Vector
 from sharpkit._spectrum.basis import Basis, finite_norm
 from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
@@ -18,7 +18,7 @@ from sharpkit._spectrum.sampling import (
 )
 from sharpkit._vectors.streams import Stream
 
-LEAST_PRODUCTS = 4  # two probes; one has no spread
+LEAST_PRODUCTS = 4  # for two probes: a single one tells nothing of its error
 
 
 def estimate(
@@ -46,20 +46,17 @@ def estimate(
     Parameters
     ----------
     operator
+        The operator. A product that is not finite raises a ValueError.
     products
-        That may be done, at least 4.
+        The number of products that may be done, at least 4.
     seed
-        Of the probes.
+        The seed of the probes.
     rtol
-        Stop as soon as the standard error is at most rtol times the value, looked at
-        after 20, 28, 40, 57, ... products only; None does all products.
+        The relative error at which to stop: as soon as the standard error is at most
+        rtol times the value, looked at after 20, 28, 40, 57, ... products only. None
+        does all products.
     report
-        Called with (products done, value so far).
-
-    Raises
-    ------
-    ValueError
-        If a product is not finite.
+        A function that is called with (products done, value so far).
 
     Notes
     -----
@@ -123,14 +120,22 @@ def _whole(operator: Operator, seed: int, report: Report) -> TraceEstimate:
 
 
 class _Sketch:
-    """Q R = Y = A Omega with the small matrices that the estimate is made of.
+    """The sketch Q R = Y = A Omega, with the small matrices that estimates are made of.
 
-    basis
+    Attributes
+    ----------
+    basis : Basis
         Q.
     r, h, w : (capacity, capacity) float64
         ``R``, ``Q^T A Q`` and ``Q^T Omega``; their leading parts are filled.
     squares : (capacity,) float64
-        Of the probes' norms.
+        The squares of the probes' norms.
+    spanned : bool
+        Whether Q spans the operator's range.
+    asymmetric : bool
+        Whether ``Q^T A Q`` tells that A is not symmetric.
+    value : float
+        The trace so far; before the first look at it, the mean of ``w . A w``.
     """
 
     def __init__(
@@ -142,7 +147,7 @@ class _Sketch:
         self.r, self.h, self.w = np.zeros(shape), np.zeros(shape), np.zeros(shape)
         self.squares = np.zeros(capacity)
         self.spanned = self.asymmetric = False
-        self.value = math.nan  # to be shown: before the first look the mean of w.Aw
+        self.value = math.nan
         self._missed = 0.0  # what of the trace a probe saw outside of Q
         self._vector, self._report = self.space.empty(), report
 
@@ -210,7 +215,7 @@ class _Sketch:
         self.space.fill_normal(self._vector, self._seed, Stream.PROBES + index)
 
     def _project(self, done: int) -> None:
-        """Fill in w: the probes are drawn again, and only new pairs are multiplied."""
+        """Fill in w; the probes are drawn again, and only new pairs are multiplied."""
         end, probe = self.basis.count, self._vector[None]
         for index in range(end):
             self._draw(index)
@@ -222,9 +227,9 @@ class _Sketch:
 
 
 def _samples(
-    r: Matrix, h: Matrix, w: Matrix, squares: Matrix, n: int, rounding: float
-) -> tuple[Matrix, float]:
-    """Return each probe's estimate, (p,), and the covariance between two of them.
+    r: Matrix, h: Matrix, w: Matrix, squares: Vector, n: int, rounding: float
+) -> tuple[Vector, float]:
+    """Return the estimate of each probe, and the covariance between two of them.
 
     ``r, h, w`` are R, H = Q^T A Q (symmetric) and Q^T Omega. Leaving out the i-th
     probe takes the direction ``s_i`` from Q, leaving out two takes two; what a probe
@@ -260,7 +265,7 @@ def _samples(
     return samples, _shared(samples, change * change.T)
 
 
-def _shared(samples: Matrix, products: Matrix) -> float:
+def _shared(samples: Vector, products: Matrix) -> float:
     """Return the covariance of two probes' estimates, from above where it is unclear.
 
     ``products`` holds, for each pair, the product of what the one changes in the other.

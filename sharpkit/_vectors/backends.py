@@ -23,7 +23,14 @@ def backends() -> dict[str, str]:
 
 
 def kernels_for(backend: str | None, weights: Any) -> tuple[str, ModuleType]:
-    """Return name and kernels of a backend; None chooses by where the weights live.
+    """Return the name and the kernels of a backend.
+
+    Parameters
+    ----------
+    backend : {None, "cpu", "cuda", "reference"}
+        The name of the backend; None chooses by where the weights live.
+    weights
+        The weights, an array of NumPy or CuPy.
 
     Raises
     ------
@@ -31,7 +38,7 @@ def kernels_for(backend: str | None, weights: Any) -> tuple[str, ModuleType]:
         If the name is unknown, or the weights live elsewhere: nothing is moved between
         host and device in silence.
     RuntimeError
-        If that backend cannot be had on this machine; the message says why.
+        If the backend cannot be had on this machine; the message says why.
     """
     on_host = array_module(weights) is np
     name = ("cpu" if on_host else "cuda") if backend is None else backend

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from sharpkit._inputs.types import Matrix
 
 
 class Comm(Protocol):
-    """Reductions over ranks; all a `Space` needs to work on sharded vectors."""
+    """Reductions over ranks: all that a `Space` needs to work on sharded vectors.
+
+    Attributes
+    ----------
+    offset : int
+        The global index of the first coordinate that this rank holds.
+    """
 
     offset: int
-    """Global index of the first local coordinate."""
 
-    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def sum(self, values: Matrix) -> Matrix:
         """Return the elementwise sum over ranks, in the order of the ranks."""
         ...
 
-    def max(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def max(self, values: Matrix) -> Matrix:
         """Return the elementwise maximum over ranks."""
         ...
 
 
 class Serial:
-    """One rank that holds everything."""
+    """The one rank there is, which holds everything."""
 
     offset = 0
 
-    def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ``values``."""
+    def sum(self, values: Matrix) -> Matrix:
+        """Return the values as they are."""
         return values
 
-    def max(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return ``values``."""
+    def max(self, values: Matrix) -> Matrix:
+        """Return the values as they are."""
         return values

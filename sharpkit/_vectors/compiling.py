@@ -14,8 +14,8 @@ _njit: Any = numba.njit
 def jit(function: F, *signature: Any, **options: Any) -> F:
     """Return ``numba.njit(*signature, **options)(function)``, cached on disk.
 
-    Without the cache where no folder for it can be written to, as in a read-only
-    installation of a user without a home: each process then compiles anew.
+    Where no folder for the cache can be written to, as in a read-only installation of a
+    user without a home, there is none, and each process compiles anew.
 
     Raises
     ------

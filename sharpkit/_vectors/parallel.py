@@ -30,8 +30,8 @@ def available_cores() -> int:
 def get_num_threads() -> int:
     """Return how many threads sharpkit's own CPU kernels use.
 
-    The first of: `set_num_threads`, the environment's ``SHARPKIT_NUM_THREADS``, the
-    cores this process may use.
+    That is what `set_num_threads` was given; else what the environment variable
+    ``SHARPKIT_NUM_THREADS`` says; else the number of cores this process may use.
     """
     if _threads is not None:
         return _threads
@@ -40,7 +40,15 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(threads: int) -> None:
-    """Use this many threads from now on; results do not depend on it."""
+    """Use this many threads from now on.
+
+    Results do not depend on the number: they have the same bits for each.
+
+    Parameters
+    ----------
+    threads
+        The number of threads, at least 1.
+    """
     global _threads, _pool
     _threads, _pool = _checked(threads), None
 
@@ -48,8 +56,13 @@ def set_num_threads(threads: int) -> None:
 def run(task: Callable[[int, int], object], chunks: int) -> None:
     """Call ``task(first, last)`` on contiguous ranges that cover ``range(chunks)``.
 
-    ``task`` must release the interpreter lock to gain anything, and must write only
-    what belongs to its own chunks. Its exceptions come through.
+    Parameters
+    ----------
+    task
+        The work on some chunks. It must release the interpreter lock to gain anything,
+        and must write only what belongs to these chunks. Its exceptions come through.
+    chunks
+        The number of chunks.
     """
     threads = min(get_num_threads(), chunks)
     if threads <= 1:

@@ -12,15 +12,24 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sharpkit._inputs.types import Array
+from sharpkit._inputs.types import Array, Matrix
 from sharpkit._vectors.comm import Comm, Serial
 
 
 @dataclass
 class Count:
-    """Calls of one kernel, bytes it moved at least, and seconds."""
+    """What one kernel has been used for.
+
+    Attributes
+    ----------
+    calls : int
+        How often it was called.
+    bytes : int
+        The bytes that it moved at least: each array is read or written once.
+    seconds : float
+        The wall time that its calls took.
+    """
 
     calls: int = 0
     bytes: int = 0
@@ -30,19 +39,28 @@ class Count:
 class Space:
     """Vectors of one length and dtype, and the few verbs on them.
 
-    Blocks are (k, n), C-contiguous; whatever has size k lives on the host in float64.
-    Algorithms must never branch on a number that has not been reduced over the ranks.
+    Vectors are (n,) and blocks of them (k, n), C-contiguous, where the kernels work;
+    whatever has size k lives on the host in float64. Vectors may be spread over ranks,
+    each of which then holds a piece: algorithms must never branch on a number that has
+    not been reduced over the ranks.
 
     Parameters
     ----------
     kernels
-        A backend module of `sharpkit._vectors.kernels`.
+        The module of `sharpkit._vectors.kernels` that does the work.
     n
-        Local length of the vectors; `size` is the length over all ranks.
-    dtype
-        float32 or float64.
+        The length of the vectors in this process.
+    dtype : float32 or float64
+        The type of their numbers.
     comm
-        Reductions over ranks; default: this process holds everything.
+        The reductions over the ranks; None says that this process holds everything.
+
+    Attributes
+    ----------
+    size : int
+        The length of the vectors over all ranks.
+    counts : mapping of str to Count
+        What each kernel has been used for.
     """
 
     def __init__(
@@ -78,14 +96,14 @@ class Space:
         row = out[None]
         self.combine(np.empty((1, 0)), row[:0], row, beta=factor)
 
-    def gram(self, a: Array, b: Array) -> NDArray[np.float64]:
-        """Return the inner products ``a @ b.T`` over all ranks, (ka, kb)."""
+    def gram(self, a: Array, b: Array) -> Matrix:
+        """Return the inner products ``a @ b.T`` of two blocks over all ranks."""
         return self.gram_sum([(a, b)])
 
-    def gram_sum(self, pieces: Iterable[tuple[Array, Array]]) -> NDArray[np.float64]:
+    def gram_sum(self, pieces: Iterable[tuple[Array, Array]]) -> Matrix:
         """Return the sum of ``a @ b.T`` over pieces (a, b), and over all ranks.
 
-        Every rank gives at least one piece, but not all equally many.
+        Every rank gives one piece or more; some may give more than others.
         """
         total: Any = 0.0
         for a, b in pieces:
@@ -153,14 +171,14 @@ class Space:
         return float(self.comm.max(np.array([local]))[0])
 
     def box_reach(self, w: Array, eps: float, z: Array, d: Array) -> float:
-        """Return the largest t with ``|z + t d| <= r``, over all ranks."""
+        """Return the largest t for which ``|z + t d| <= r``, over all ranks."""
         with self._counted("box_reach", _moved(w, z, d)):
             local = self.kernels.box_reach(w, eps, z, d)
         return -float(self.comm.max(np.array([-local]))[0])
 
     def path_gram(
         self, a: Array, w: Array, eps: float, z: Array, g: Array, ts: Any
-    ) -> NDArray[np.float64]:
+    ) -> Matrix:
         """Return ``[a; g] v`` and ``[a; g] u`` at each t, (T, k + 1, 2).
 
         ``u = clip(z + t g, -r, r) - z``; v is g where that path still moves, else 0.
@@ -169,9 +187,7 @@ class Space:
             local = self.kernels.path_gram(a, w, eps, z, g, np.asarray(ts, np.float64))
         return self.comm.sum(local)
 
-    def free_gram(
-        self, a: Array, w: Array, eps: float, z: Array
-    ) -> NDArray[np.float64]:
+    def free_gram(self, a: Array, w: Array, eps: float, z: Array) -> Matrix:
         """Return ``a F a.T`` over all ranks, F = 1 where ``|z| < r``, else 0."""
         with self._counted("free_gram", _moved(a, w, z)):
             local = self.kernels.free_gram(a, w, eps, z)

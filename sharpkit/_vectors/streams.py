@@ -7,7 +7,7 @@ import enum
 
 @enum.unique
 class Stream(enum.IntEnum):
-    """Where the random vectors of a purpose begin; a vector adds its index to that.
+    """Where the random vectors of each purpose begin; a vector adds its index to that.
 
     The numbers are part of every measurement: another number means other bits.
     """
@@ -17,7 +17,7 @@ class Stream(enum.IntEnum):
     CORNERS = 1 << 33
     """Corners of the box from which the ascent starts."""
     BASIS = 1 << 34
-    """Vectors with which a basis begins, or goes on where a space is closed."""
+    """Vectors with which a basis begins, or goes on where it has spanned a space."""
     PROBES = 1 << 35
     """Probes of the stochastic estimators."""
     SPARE_PROBES = (1 << 35) + (1 << 20)
@@ -25,6 +25,6 @@ class Stream(enum.IntEnum):
     RECURRENCE = 1 << 36
     """Probes of the Lanczos recurrence that keeps no basis."""
     STEP = 1 << 37
-    """The direction in which the step of a difference is chosen."""
+    """The direction in which the step of differences is chosen."""
     CHECK = 1 << 38
     """The directions in which a loss is checked."""

@@ -31,6 +31,8 @@ def maximise(
 
     Parameters
     ----------
+    box
+        The problem, evaluated at its centre.
     max_iter
         The largest number of iterations; the box's budget of evaluations holds too.
     rescale

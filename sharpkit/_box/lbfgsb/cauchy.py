@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from sharpkit._box.box import Box
-from sharpkit._box.lbfgsb.compact import Compact, Small
+from sharpkit._box.lbfgsb.compact import Compact
 from sharpkit._inputs.arrays import to_host
-from sharpkit._inputs.types import Array
+from sharpkit._inputs.types import Array, Vector
 from sharpkit._vectors.comm import Serial
 
 # Shares of the first slope that count as nothing, by the dtype's rounding.
@@ -31,22 +31,42 @@ FEW = 1000  # coordinates, as in a random subspace
 
 @dataclass
 class CauchyPoint:
-    """``t``, and ``W^T (z(t) - z)`` there; ``passes`` is what it took."""
+    """Where the path first stops going down on the model.
+
+    Attributes
+    ----------
+    t : float
+        The place on the path.
+    along : (rows of the model,) float64
+        ``W^T (z(t) - z)`` there.
+    passes : int
+        The number of passes over the vectors that it took to find it.
+    """
 
     t: float
-    along: Small
+    along: Vector
     passes: int
 
 
 @dataclass
 class _Place:
-    """The model at t: two derivatives, and W^T of where the path is and goes."""
+    """The model at one place on the path.
+
+    Attributes
+    ----------
+    t : float
+        The place.
+    slope, curvature : float
+        The first two derivatives of the model along the path.
+    along, ahead : (rows of the model,) float64
+        ``W^T (z(t) - z)``, and W^T times the direction in which the path goes on.
+    """
 
     t: float
     slope: float
     curvature: float
-    along: Small  # W^T (z(t) - z)
-    ahead: Small  # W^T of the direction
+    along: Vector
+    ahead: Vector
 
     def vanishes(self, nothing: float) -> bool:
         """Return whether this is a zero of the slope, and not the end of the path."""
@@ -62,8 +82,18 @@ class _Place:
 def cauchy_point(box: Box, model: Compact, z: Array, g: Array) -> CauchyPoint:
     """Return the first local minimum of the model along the path from ``z``.
 
-    The slope must be negative at first: z is not stationary. ``g`` is the direction of
-    ascent of the loss, that is minus the gradient of what the model models.
+    Parameters
+    ----------
+    box
+        The box, whose walls bend the path.
+    model
+        The matrix B of the quadratic model.
+    z
+        The place where the path begins. It must not be stationary: the slope there is
+        negative.
+    g
+        The direction of ascent of the loss, that is minus the gradient of what the
+        model models.
     """
     if not len(model.rows):
         # B = theta I: on every piece the slope is (theta t - 1) times a square.
@@ -94,7 +124,7 @@ def cauchy_point(box: Box, model: Compact, z: Array, g: Array) -> CauchyPoint:
     return CauchyPoint(last.t, last.along, passes)
 
 
-def _walls(box: Box, z: Array, g: Array) -> Small:
+def _walls(box: Box, z: Array, g: Array) -> Vector:
     """Return 0 and every t at which the path has just hit a wall, sorted."""
     r8, z8, g8 = (to_host(v).astype(np.float64) for v in (box.radius(), z, g))
     moving = g8 != 0

@@ -10,18 +10,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 
-from sharpkit._inputs.types import Array
+from sharpkit._inputs.types import Array, Matrix, Vector
 from sharpkit._vectors.space import Space
 
-Small = NDArray[np.float64]
 PAIR = 2  # rows of one pair: y, then s
 
 
 class Compact:
-    """The matrix B of up to ``memory`` pairs (s, y).
+    """The matrix B of up to ``memory`` pairs (s, y) of steps and gradient changes.
 
     Small vectors and matrices have one entry for each row of `rows`: y, s, y, s, ...
     Memory: ``2 memory`` rows of ``block``.
@@ -29,9 +27,14 @@ class Compact:
     Parameters
     ----------
     space
-        Of the rows.
+        The space of the rows.
     block : (2 memory, n)
-        Where the pairs are kept; its content does not matter.
+        The block in which the pairs are kept; its content does not matter.
+
+    Attributes
+    ----------
+    theta : float
+        The factor of the identity in B.
     """
 
     def __init__(self, space: Space, block: Array) -> None:
@@ -41,7 +44,7 @@ class Compact:
     def forget(self) -> None:
         """Return to ``B = I``."""
         self.theta = 1.0
-        self._slots: list[int] = []  # of the pairs, the oldest first
+        self._slots: list[int] = []  # where the pairs are, the oldest first
         self._gram = np.zeros((len(self._block), len(self._block)))
         self._factor: Any = None
 
@@ -51,8 +54,8 @@ class Compact:
         return self._block[: PAIR * len(self._slots)]
 
     @property
-    def scale(self) -> Small:
-        """What the rows are multiplied by in W: 1 for y, theta for s."""
+    def scale(self) -> Vector:
+        """The factors of the rows in W: 1 for y, theta for s."""
         return np.tile([1.0, self.theta], len(self._slots))
 
     def next_pair(self) -> Array:
@@ -67,8 +70,8 @@ class Compact:
     def add(self) -> bool:
         """Take in the pair that was written to `next_pair`; one pass over the rows.
 
-        Returns False, and forgets everything, if B is not positive definite in this
-        arithmetic any more.
+        Return whether B is still positive definite in this arithmetic; if it is not,
+        everything is forgotten.
         """
         if PAIR * len(self._slots) == len(self._block):
             self._slots.append(self._slots.pop(0))
@@ -101,7 +104,7 @@ class Compact:
         self._y, self._s = y, s
         return True
 
-    def middle(self, v: Small) -> Small:
+    def middle(self, v: Vector) -> Vector:
         """Return ``M v`` (Eq. 3.4, by the Cholesky factor of Theorem 3.5's T)."""
         out = np.zeros_like(v)
         if not self._slots:
@@ -111,15 +114,11 @@ class Compact:
         out[self._y] = (self._lower.T @ out[self._s] - v[self._y]) / self._diagonal
         return out
 
-    def solve_free(self, v: Small, free: Small) -> Small:
+    def solve_free(self, v: Vector, free: Matrix) -> Vector:
         """Return ``(I - M F / theta)^-1 M v`` with ``F = W^T W`` over free coordinates.
 
-        The small part of ``B^-1`` on those coordinates (section 5.1, steps 4 to 7).
-
-        Raises
-        ------
-        numpy.linalg.LinAlgError
-            If B is singular there.
+        That is the small part of ``B^-1`` on those coordinates (section 5.1, steps 4 to
+        7). If B is singular there, NumPy raises a LinAlgError.
         """
         rotated = np.stack([self.middle(column) for column in free.T], axis=1)
         matrix = np.eye(len(v)) - rotated / self.theta

@@ -19,7 +19,15 @@ BISECT = 0.66  # the bracket must shrink to this share in two trials
 
 @dataclass
 class Trial:
-    """A step, the function there and its slope along the line."""
+    """One step along the line.
+
+    Attributes
+    ----------
+    step : float
+        Its length.
+    value, slope : float
+        The function and its derivative there.
+    """
 
     step: float
     value: float
@@ -44,19 +52,21 @@ def search(
     Parameters
     ----------
     at
-        Evaluates at a step; None where that cannot be done, which ends the search.
-        Where the value is infinite, the search comes back halfway.
+        A function that evaluates at a step, or returns None where that cannot be done,
+        which ends the search. Where the value is infinite, the search comes back
+        halfway.
     start
-        At step 0, with a negative slope.
+        The trial at step 0; its slope is negative.
     longest
-        Returns the largest step; asked only if the first trial, at 1, does not do.
+        A function that returns the largest step. It is asked only if the first trial,
+        at 1, does not do.
     trials
-        Most evaluations.
+        The largest number of evaluations.
 
     Returns
     -------
     Trial or None
-        The last one evaluated; None if there is none that may be taken.
+        The trial that was evaluated last; None if there is none that may be taken.
     """
     step, limit = 1.0, math.inf
     best = other = start

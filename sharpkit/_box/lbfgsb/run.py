@@ -18,10 +18,26 @@ STEP, SLOPE = 0, 1  # rows of the work block; the pairs follow them
 class Run:
     """One run from the centre of the box.
 
-    Vectors: ``z``, where it is; ``_new``, where it goes; ``_spare``, first for the
-    Newton step and then for the first trial; and a block of two rows, the step and the
-    gradient, before those of the pairs, so that one pass takes products or combinations
-    of them all.
+    Its vectors are ``z``, where it is; ``_new``, where it goes; ``_spare``, first for
+    the Newton step and then for the first trial; and a block of two rows, the step and
+    the gradient, before those of the pairs, so that one pass takes products or
+    combinations of them all.
+
+    Parameters
+    ----------
+    box
+        The problem; the run takes over the vectors of its centre.
+    scale
+        The factor c of the loss: ``-c f(z)`` is minimised.
+    memory
+        The number of pairs that are kept.
+
+    Attributes
+    ----------
+    z : vector of the search space
+        Where the run is.
+    loss : float
+        The loss f there.
     """
 
     def __init__(self, box: Box, *, scale: float, memory: int) -> None:
@@ -42,9 +58,15 @@ class Run:
         Parameters
         ----------
         decrease
-            Of one iteration, as a share of ``max(|c f|, 1)``.
+            The decrease of one iteration, as a share of ``max(|c f|, 1)``, at which the
+            run ends.
         gradient
-            Largest component of the projected gradient of ``c f``.
+            The largest component of the projected gradient of ``c f`` at which it ends.
+
+        Yields
+        ------
+        float
+            The loss.
         """
         while self._residual() > gradient:
             before = self.loss
@@ -88,7 +110,7 @@ class Run:
 
         First along the gradient's path, then over the coordinates that are free at its
         Cauchy point (section 5.1, the direct primal method), projected (Morales and
-        Nocedal 2011). Returns the slope of ``-c f`` along the step.
+        Nocedal 2011). Return the slope of ``-c f`` along the step.
         """
         box, model, gradient = self._box, self._model, self._block[SLOPE]
         cauchy = cauchy_point(box, model, self.z, gradient)

@@ -28,7 +28,15 @@ _SUMS = {"reassoc", "contract"}
 
 
 class Worker(NamedTuple):
-    """A function to compile, and its Numba signature for each dtype."""
+    """A function to compile, and what to compile it for.
+
+    Attributes
+    ----------
+    function : callable
+        The function, which handles a range of columns and returns nothing.
+    signature : callable
+        What gives its Numba signature for the Numba type of a dtype.
+    """
 
     function: Callable[..., None]
     signature: Callable[[Any], Any]
@@ -59,7 +67,13 @@ def vector(t: Any, readonly: bool = True) -> Any:
 
 @functools.cache
 def compiled(worker: Worker, dtype: np.dtype[Any]) -> Callable[..., None]:
-    """Return a worker's machine code, from the cache on disk if it is there."""
+    """Return a worker's machine code, from the cache on disk if it is there.
+
+    Raises
+    ------
+    TypeError
+        If the dtype is neither float32 nor float64.
+    """
     if dtype not in (np.float32, np.float64):
         msg = f"the arrays have dtype {dtype}; give float32 or float64"
         raise TypeError(msg)

@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from sharpkit._inputs.types import Array
+from sharpkit._inputs.types import Array, Matrix, Vector
 from sharpkit._vectors import parallel
 from sharpkit._vectors.kernels import _cpu_box as box
 from sharpkit._vectors.kernels._cpu_combine import COMBINE
@@ -27,18 +26,18 @@ except ImportError as error:
     )
     raise ImportError(msg) from error
 
-# Numbers per row in a chunk, a multiple of 128 and of the workers' pieces. The sums
-# depend on it, so it never varies.
+# The numbers of a row in one chunk, a multiple of 128 and of the workers' pieces. The
+# bits of the sums depend on it, so it never varies.
 CHUNK = 32768
-# Below this many multiplications (or numbers moved) a second thread costs more than it
-# brings: handing over takes some 20 microseconds.
+# Below so many multiplications (or numbers moved) a second thread costs more time than
+# it saves: handing over takes some 20 microseconds.
 _ALONE = 1 << 18
 
 
-empty = np.empty  # what the callers' arrays are made with
+empty = np.empty  # makes the arrays of whoever calls
 
 
-def gram(A: Array, B: Array) -> NDArray[np.float64]:
+def gram(A: Array, B: Array) -> Matrix:
     """Return A Bᵀ, (ka, kb) float64; see `reference.gram`."""
     n = _common_length(A, B)
     chunks = -(-n // CHUNK)
@@ -49,12 +48,18 @@ def gram(A: Array, B: Array) -> NDArray[np.float64]:
         _native.gram(A, B, same, begin, end, CHUNK, partial)
 
     _run(task, n, n * A.shape[0] * B.shape[0])
-    total: NDArray[np.float64] = partial[0] if chunks == 1 else partial.sum(axis=0)
+    total: Matrix = partial[0] if chunks == 1 else partial.sum(axis=0)
     return total
 
 
 def combine(C: Array, B: Array, out: Array, beta: float = 0.0) -> None:
-    """Overwrite out with beta out + C B; see `reference.combine`."""
+    """Overwrite out with beta out + C B; see `reference.combine`.
+
+    Raises
+    ------
+    ValueError
+        If the shape of C is not that of the rows of out by the rows of B.
+    """
     n = _common_length(B, out)
     C = np.ascontiguousarray(C, dtype=np.float64)
     if C.shape != (out.shape[0], B.shape[0]):
@@ -126,10 +131,14 @@ def box_reach(w: Array, eps: float, z: Array, d: Array) -> float:
     return float(np.min(_extremes(box.REACH, w, eps, z, d), initial=np.inf))
 
 
-def path_gram(
-    A: Array, w: Array, eps: float, z: Array, g: Array, ts: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the dot products along the projected path; see `reference.path_gram`."""
+def path_gram(A: Array, w: Array, eps: float, z: Array, g: Array, ts: Vector) -> Matrix:
+    """Return the dot products along the projected path; see `reference.path_gram`.
+
+    Raises
+    ------
+    ValueError
+        If the vectors are not as long as the block, or have another dtype.
+    """
     n = _common_length(A, A)
     if _common_length(w, z, g) != n or w.dtype != A.dtype:
         msg = f"the vectors differ from the block, {A.dtype} {A.shape}"
@@ -146,8 +155,14 @@ def path_gram(
     return np.ascontiguousarray(total.transpose(1, 0, 2))
 
 
-def free_gram(A: Array, w: Array, eps: float, z: Array) -> NDArray[np.float64]:
-    """Return the dot products over the free coordinates; see `reference.free_gram`."""
+def free_gram(A: Array, w: Array, eps: float, z: Array) -> Matrix:
+    """Return the dot products over the free coordinates; see `reference.free_gram`.
+
+    Raises
+    ------
+    ValueError
+        If the vectors are not as long as the block, or have another dtype.
+    """
     n = _common_length(A, A)
     if _common_length(w, z) != n or w.dtype != A.dtype:
         msg = f"the vectors differ from the block, {A.dtype} {A.shape}"
@@ -158,7 +173,7 @@ def free_gram(A: Array, w: Array, eps: float, z: Array) -> NDArray[np.float64]:
         _native.free_gram(A, w, eps, z, begin, end, CHUNK, partial)
 
     _run(task, n, n * len(A) ** 2)
-    total: NDArray[np.float64] = partial.sum(axis=0)
+    total: Matrix = partial.sum(axis=0)
     return total
 
 
@@ -202,7 +217,7 @@ def fill_signs(out: Array, seed: int, stream: int, offset: int) -> None:
 
 
 def fill_normal(out: Array, seed: int, stream: int, offset: int) -> None:
-    """Write standard normals, a few float32 ulps from `reference.fill_normal`."""
+    """Write standard normals, a few float32 roundings from `reference.fill_normal`."""
     _fill(_native.fill_normal, out, seed, stream, offset)
 
 
@@ -233,7 +248,14 @@ def _run(task: Callable[[int, int], object], n: int, cost: int) -> None:
 
 
 def _common_length(*arrays: Array) -> int:
-    """Check what compiled code takes on trust; return the common length."""
+    """Check what compiled code takes on trust; return the common length.
+
+    Raises
+    ------
+    ValueError
+        If the arrays differ in dtype, length or number of dimensions, or one of them is
+        not contiguous.
+    """
     first = arrays[0]
     n: int = first.shape[-1]
     for a in arrays:

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sharpkit._inputs.extras import needs
-from sharpkit._inputs.types import XpArray
+from sharpkit._inputs.types import Matrix, Vector, XpArray
 
 with needs("the CUDA backend", "cupy", extra="cuda"):
     import cupy
@@ -30,18 +29,20 @@ except cupy.cuda.runtime.CUDARuntimeError as error:
 
 
 THREADS = 128  # as in sums.cuh
-# Numbers per row in a chunk, at least, and the largest number of chunks: enough blocks
-# to fill a GPU, few enough to add up in one more block. The sums depend on them, so
-# they never vary. Many pairs of rows bring blocks of their own and need fewer chunks.
+# LENGTH is the smallest number of columns in a chunk, CHUNKS the largest number of
+# chunks: enough blocks to fill a GPU, few enough for one more block to add up. Many
+# pairs of rows bring blocks of their own and need fewer chunks: at least FEWEST, and so
+# many that there are PARTIAL sums at most. The bits of the sums depend on all four, so
+# they never vary.
 LENGTH, CHUNKS, FEWEST, PARTIAL = 2048, 1024, 64, 1 << 22
 REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 FILES = ("elementwise.h", "sums.cuh", "kernels.cu")
 
 _int, _long = np.int32, np.uint64
-empty = cupy.empty  # what the callers' arrays are made with
+empty = cupy.empty  # makes the arrays of whoever calls
 
 
-def gram(A: XpArray, B: XpArray) -> NDArray[np.float64]:
+def gram(A: XpArray, B: XpArray) -> Matrix:
     """Return A Bᵀ, (ka, kb) float64; see `reference.gram`."""
     n = _common_length((), (A, B))
     ka, kb = len(A), len(B)
@@ -59,7 +60,13 @@ def gram(A: XpArray, B: XpArray) -> NDArray[np.float64]:
 
 
 def combine(C: XpArray, B: XpArray, out: XpArray, beta: float = 0.0) -> None:
-    """Overwrite out with beta out + C B; see `reference.combine`."""
+    """Overwrite out with beta out + C B; see `reference.combine`.
+
+    Raises
+    ------
+    ValueError
+        If the shape of C is not that of the rows of out by the rows of B.
+    """
     n = _common_length((), (B, out))
     C = np.asarray(C, dtype=np.float64)
     k, kb = len(out), len(B)
@@ -130,8 +137,8 @@ def path_gram(
     eps: float,
     z: XpArray,
     g: XpArray,
-    ts: NDArray[np.float64],
-) -> NDArray[np.float64]:
+    ts: Vector,
+) -> Matrix:
     """Return the dot products along the projected path; see `reference.path_gram`."""
     n = _common_length((w, z, g), (A,))
     k, steps = len(A), len(ts)
@@ -143,7 +150,7 @@ def path_gram(
     return np.ascontiguousarray(pairs)
 
 
-def free_gram(A: XpArray, w: XpArray, eps: float, z: XpArray) -> NDArray[np.float64]:
+def free_gram(A: XpArray, w: XpArray, eps: float, z: XpArray) -> Matrix:
     """Return the dot products over the free coordinates; see `reference.free_gram`."""
     n = _common_length((w, z), (A,))
     k = len(A)
@@ -207,7 +214,7 @@ def _sums(
     like: XpArray,
     *args: XpArray | np.generic,
     symmetric: bool = False,
-) -> NDArray[np.float64]:
+) -> Matrix:
     """Return sums over n numbers: per chunk by the kernel, then over the chunks."""
     pairs = math.prod(shape)
     if n == 0 or pairs == 0:
@@ -217,7 +224,7 @@ def _sums(
     _launch(name, like, tiles * chunks, _long(n), _long(length), *args, partial)
     rows = _int(shape[0] if symmetric else 0)
     _launch("finish_sum", like, pairs, partial, _int(chunks), rows, total)
-    result: NDArray[np.float64] = total.get().reshape(shape)
+    result: Matrix = total.get().reshape(shape)
     return result
 
 
@@ -241,14 +248,23 @@ def _blocks(n: int) -> int:
     return -(-n // THREADS)
 
 
-def _real(like: XpArray, value: float | NDArray[np.float64]) -> Any:
+def _real(like: XpArray, value: float | Vector) -> Any:
     """Return a number or numbers in the vectors' dtype; infinite beyond its range."""
     with np.errstate(over="ignore"):
         return np.asarray(value, dtype=np.float64).astype(like.dtype)[()]
 
 
 def _common_length(vectors: Sequence[XpArray], blocks: Sequence[XpArray] = ()) -> int:
-    """Check what compiled code takes on trust; return the common length."""
+    """Check what compiled code takes on trust; return the common length.
+
+    Raises
+    ------
+    TypeError
+        If one is no CuPy array of float32 or float64.
+    ValueError
+        If they differ in dtype, length or device, or one of them is not contiguous or
+        has another number of dimensions than it should.
+    """
     arrays = [*vectors, *blocks]
     for a in arrays:
         if not isinstance(a, cupy.ndarray):

@@ -1,11 +1,13 @@
 """The specification: each kernel in the plainest NumPy that is right.
 
-A block is a C-contiguous (k, n) array; w, z, d, g, out of the box and fill kernels are
-(n,) vectors. The box is |z| <= r = eps (|w| + 1); r is computed where it is needed,
-which costs nothing beside reading w, and is never stored. All arrays of one call share
-a dtype, float32 or float64. Numbers of size k, on the host, are float64. NaN in gives
-NaN out, but for the kernels that look only at free coordinates: there NaN in w or z
-makes a coordinate free, and what lies on a wall is not looked at.
+A block is a C-contiguous (k, n) array, k rows of n numbers; w, z, d, g and out of the
+box and fill kernels are (n,) vectors. The box is |z| <= r = eps (|w| + 1); its half
+widths r are computed where they are needed, which costs nothing beside reading w, and
+are never stored. A coordinate is free where |z| < r, and lies on a wall where |z| = r.
+All arrays of one call share a dtype, float32 or float64. Numbers of size k, on the
+host, are float64. NaN in gives NaN out, but for the kernels that look only at free
+coordinates: there NaN in w or z makes a coordinate free, and what lies on a wall is not
+looked at.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sharpkit._inputs.types import Array
+from sharpkit._inputs.types import Array, Matrix, Vector
 
 _MASK = np.uint64(0xFFFFFFFF)
 
@@ -25,25 +27,27 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     return np.empty(shape, dtype)
 
 
-def gram(A: Array, B: Array) -> NDArray[np.float64]:
+def gram(A: Array, B: Array) -> Matrix:
     """Return the dot products of the rows of two blocks.
 
     G = A Bᵀ, summed in float64.
 
     Parameters
     ----------
-    A, B : (ka, n) and (kb, n) blocks
+    A, B : (ka, n), (kb, n)
+        The two blocks; they may be the same.
 
     Returns
     -------
-    G : (ka, kb) float64, on the host; exactly symmetric when ``A is B``
+    (ka, kb) float64, on the host
+        The products G; exactly symmetric when ``A is B``.
     """
     A8 = A.astype(np.float64)
     return A8 @ (A8 if A is B else B.astype(np.float64)).T
 
 
 def combine(C: Array, B: Array, out: Array, beta: float = 0.0) -> None:
-    """Overwrite a block with a linear combination.
+    """Overwrite a block with a linear combination of itself and of another one's rows.
 
     out <- beta out + C B, summed in float64 and rounded once. With beta = 0 the old
     content of out does not matter, NaN included.
@@ -51,8 +55,13 @@ def combine(C: Array, B: Array, out: Array, beta: float = 0.0) -> None:
     Parameters
     ----------
     C : (k, kb) float64, on the host
-    B : (kb, n) block
-    out : (k, n) block; shares no memory with B
+        The factors of the rows of B, one row for each row of out.
+    B : (kb, n)
+        The block whose rows are combined.
+    out : (k, n)
+        The block that is overwritten; it shares no memory with B.
+    beta
+        The factor of what is in out.
     """
     total = C @ B.astype(np.float64)
     if beta != 0:
@@ -68,8 +77,12 @@ def box_radius(w: Array, eps: float, out: Array) -> None:
 
     Parameters
     ----------
-    w : (n,) weights
-    out : (n,); may be w
+    w : (n,)
+        The weights, the centre of the box.
+    eps
+        The size of the box relative to ``|w| + 1``.
+    out : (n,)
+        The vector that is written to; it may be w.
     """
     np.multiply(w.dtype.type(eps), np.abs(w) + w.dtype.type(1), out=out)
 
@@ -90,10 +103,18 @@ def box_step(
 
     Parameters
     ----------
-    w, z, d : (n,) weights, displacement, direction
-    t : step length, finite
-    z_out : (n,), may be z or d; None if not wanted
-    x_out : (n,), shares no memory with the others; None if not wanted
+    w, eps
+        The weights and the size of the box, as in `box_radius`.
+    z, d : (n,)
+        The displacement from the weights, and the direction of the step.
+    t
+        The length of the step, finite.
+    z_out : (n,)
+        The vector that the new displacement is written to; it may be z or d. None if
+        that is not wanted.
+    x_out : (n,)
+        The vector that the weights there are written to; it shares no memory with the
+        others. None if they are not wanted.
     """
     step = w.dtype.type(t)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -117,9 +138,10 @@ def box_toward(
 
     Parameters
     ----------
-    w, z, d : (n,) weights, displacement, direction
-    share : from 0 to 1
-    z_out, x_out : as in `box_step`
+    w, eps, z, d, z_out, x_out
+        As in `box_step`; d points to the corner.
+    share
+        The share of the way, from 0 to 1.
     """
     r8, z8 = _radius(w, eps).astype(np.float64), z.astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -135,8 +157,12 @@ def box_free(w: Array, eps: float, z: Array, v: Array, out: Array) -> None:
 
     Parameters
     ----------
-    w, z, v : (n,) weights, displacement, any vector
-    out : (n,); may be v
+    w, eps, z
+        The box and a displacement, as in `box_step`.
+    v : (n,)
+        Any vector.
+    out : (n,)
+        The vector that is written to; it may be v.
     """
     out[...] = np.where(_free(w, eps, z), v, v.dtype.type(0))
 
@@ -148,7 +174,10 @@ def box_residual(w: Array, eps: float, z: Array, g: Array) -> float:
 
     Parameters
     ----------
-    w, z, g : (n,) weights, displacement, gradient (the direction of ascent)
+    w, eps, z
+        The box and a displacement, as in `box_step`.
+    g : (n,)
+        The gradient of the loss, the direction of ascent.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         moved = np.abs(_clip(w, eps, z + g) - z)
@@ -163,7 +192,8 @@ def box_reach(w: Array, eps: float, z: Array, d: Array) -> float:
 
     Parameters
     ----------
-    w, z, d : (n,) weights, displacement in the box, direction
+    w, eps, z, d
+        The box, a displacement inside it and a direction, as in `box_step`.
     """
     r8, z8, d8 = (a.astype(np.float64) for a in (_radius(w, eps), z, d))
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -172,9 +202,7 @@ def box_reach(w: Array, eps: float, z: Array, d: Array) -> float:
     return float(np.min(room, initial=np.inf))
 
 
-def path_gram(
-    A: Array, w: Array, eps: float, z: Array, g: Array, ts: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def path_gram(A: Array, w: Array, eps: float, z: Array, g: Array, ts: Vector) -> Matrix:
     """Return the dot products along the projected gradient path.
 
     At t the path z(t) = clip(z + t g, -r, r) has moved by u = z(t) - z, and goes on
@@ -185,13 +213,17 @@ def path_gram(
 
     Parameters
     ----------
-    A : (k, n) block
-    w, z, g : (n,) weights, displacement, gradient (the direction of ascent)
-    ts : (T,) float64, on the host; not negative
+    A : (k, n)
+        The block whose rows are multiplied with v and u.
+    w, eps, z, g
+        The box, a displacement and the gradient, as in `box_residual`.
+    ts : (T,) float64, on the host
+        The places on the path; none is negative.
 
     Returns
     -------
-    (T, k + 1, 2) float64, on the host; the last row is of g
+    (T, k + 1, 2) float64, on the host
+        The products with v and with u at each place; the last row is that of g.
     """
     rows = np.concatenate([A, g[None]]).astype(np.float64)
     found = np.empty((len(ts), len(rows), 2))
@@ -206,19 +238,22 @@ def path_gram(
     return found
 
 
-def free_gram(A: Array, w: Array, eps: float, z: Array) -> NDArray[np.float64]:
+def free_gram(A: Array, w: Array, eps: float, z: Array) -> Matrix:
     """Return the dot products of the rows of a block over the free coordinates.
 
     G = A F Aᵀ with F = 1 where |z| < r, else 0; summed in float64, exactly symmetric.
 
     Parameters
     ----------
-    A : (k, n) block
-    w, z : (n,) weights, displacement
+    A : (k, n)
+        The block.
+    w, eps, z
+        The box and a displacement, as in `box_step`.
 
     Returns
     -------
-    G : (k, k) float64, on the host
+    (k, k) float64, on the host
+        The products G.
     """
     A8 = np.where(_free(w, eps, z), A.astype(np.float64), 0.0)
     return A8 @ A8.T
@@ -256,7 +291,13 @@ def fill_signs(out: Array, seed: int, stream: int, offset: int) -> None:
     Parameters
     ----------
     out : (n,)
-    seed, stream, offset : from 0 to 2**64 - 1
+        The vector that is written to.
+    seed : 0 to 2**64 - 1
+        The seed of the measurement.
+    stream : 0 to 2**64 - 1
+        The number of the random vector; see `Stream`.
+    offset : 0 to 2**64 - 1
+        The global index of the first number in ``out``.
     """
     index = np.uint64(offset) + np.arange(out.size, dtype=np.uint64)
     block = philox4x32(seed, stream, index // np.uint64(128))
@@ -276,8 +317,8 @@ def fill_normal(out: Array, seed: int, stream: int, offset: int) -> None:
 
     Parameters
     ----------
-    out : (n,)
-    seed, stream, offset : from 0 to 2**64 - 1
+    out, seed, stream, offset
+        As in `fill_signs`.
     """
     index = np.uint64(offset) + np.arange(out.size, dtype=np.uint64)
     block = philox4x32(seed, stream, index // np.uint64(4))
@@ -288,10 +329,11 @@ def fill_normal(out: Array, seed: int, stream: int, offset: int) -> None:
 
 
 def philox4x32(seed: int, stream: int, index: NDArray[np.uint64]) -> list[Array]:
-    """Return the four words of Philox4x32-10 for each block index.
+    """Return the four words of Philox4x32-10 for each index of a block.
 
-    Key = the seed's two 32-bit halves, counter = those of the index and of the stream,
-    low half first. Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
+    The key is the two 32-bit halves of the seed, the counter those of the index and of
+    the stream, low half first. Salmon et al. (2011), "Parallel random numbers: as easy
+    as 1, 2, 3".
     """
     half = np.uint64(32)
     key, high = (np.uint64(seed) & _MASK, np.uint64(seed) >> half)
