@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sharpkit._inputs.extras import needs
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -70,13 +72,13 @@ def figure_of(
 
 
 def _empty(size: tuple[float, float], *, shown: bool) -> Figure:
+    with needs("a plot", "matplotlib", extra="plot"):
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
     if shown:
         import matplotlib.pyplot as plt
 
         return plt.figure(figsize=size, layout="constrained")
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     return figure

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from sharpkit._inputs.extras import needs
+
 Named = dict[str, Any]
 
 SUFFIXES = ".npz, .npy, .safetensors, .pt, .pth, .bin, .ckpt"
@@ -84,11 +86,9 @@ def _numpy(file: Path) -> Named:
 
 
 def _safetensors(file: Path) -> Named:
-    try:
+    with needs(f"checkpoint {str(file)!r}", "safetensors", extra="safetensors"):
         import safetensors
         import safetensors.numpy
-    except ModuleNotFoundError as error:
-        raise _missing(file, "safetensors") from error
     try:
         with safetensors.safe_open(file, framework="np") as opened:
             dtypes = {str(opened.get_slice(name).get_dtype()) for name in opened.keys()}
@@ -97,18 +97,14 @@ def _safetensors(file: Path) -> Named:
     except safetensors.SafetensorError as error:
         msg = f"checkpoint {str(file)!r} cannot be read: {error}; save it again"
         raise ValueError(msg) from error
-    try:
+    with needs(f"checkpoint {str(file)!r}", "torch", extra="torch"):
         import safetensors.torch
-    except ModuleNotFoundError as error:
-        raise _missing(file, "torch") from error
     return dict(safetensors.torch.load_file(file))
 
 
 def _torch(file: Path) -> Named:
-    try:
+    with needs(f"checkpoint {str(file)!r}", "torch", extra="torch"):
         import torch
-    except ModuleNotFoundError as error:
-        raise _missing(file, "torch") from error
     if _is_script(file):
         msg = (
             f"checkpoint {str(file)!r} is a TorchScript program, which is never run; "
@@ -167,7 +163,3 @@ def _only_tensors(file: Path, found: Any, tensor: type) -> Named:
         raise ValueError(msg)
     return dict(found)
 
-
-def _missing(file: Path, library: str) -> ModuleNotFoundError:
-    msg = f"checkpoint {str(file)!r} needs {library}: pip install {library}"
-    return ModuleNotFoundError(msg, name=library)

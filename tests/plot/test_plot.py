@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -222,3 +224,13 @@ def test_a_trace_on_its_way():
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert labels == ["95 % interval", "hutchinson"]
     ax.figure.canvas.draw()
+
+
+def test_without_matplotlib(result, monkeypatch):
+    for name in [name for name in sys.modules if name.split(".")[0] == "matplotlib"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(
+        ModuleNotFoundError,
+        match=r"a plot needs matplotlib: pip install 'sharpkit\[plot\]'",
+    ):
+        result.plot()

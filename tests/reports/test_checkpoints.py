@@ -114,7 +114,7 @@ def test_a_library_that_is_missing(tmp_path, monkeypatch, suffix, library):
     monkeypatch.setitem(sys.modules, library, None)
     file = tmp_path / f"a{suffix}"
     file.write_bytes(b"content")
-    match = rf"a{suffix}' needs {library}: pip install {library}"
+    match = rf"a{suffix}' needs {library}: pip install 'sharpkit\[{library}\]'"
     with pytest.raises(ModuleNotFoundError, match=match):
         load(file)
 
