@@ -4,6 +4,6 @@ from sharpkit._inputs.extras import needs
 
 with needs("sharpkit.jax", "jax", extra="jax"):
     from sharpkit.jax.build import problem
-    from sharpkit.jax.callback import Problem
+    from sharpkit.jax.problems import Problem
 
 __all__ = ["Problem", "problem"]

@@ -9,9 +9,9 @@ from jax.tree_util import tree_leaves
 
 from sharpkit._inputs.checks import at_least
 from sharpkit.jax.batches import Batches
-from sharpkit.jax.callback import Problem
 from sharpkit.jax.layout import Layout
 from sharpkit.jax.names import Filter
+from sharpkit.jax.problems import Problem
 from sharpkit.jax.products import compiled
 
 

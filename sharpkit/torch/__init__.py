@@ -3,7 +3,7 @@
 from sharpkit._inputs.extras import needs
 
 with needs("sharpkit.torch", "torch", extra="torch"):
-    from sharpkit.torch.making import problem
+    from sharpkit.torch.build import problem
     from sharpkit.torch.problems import Problem
 
 __all__ = ["Problem", "problem"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sharpkit.torch.parameters import Layout, Values, some
+from sharpkit.torch.layout import Layout, Values, some
 
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 

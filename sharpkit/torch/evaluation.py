@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from sharpkit.torch.batches import Batches
+from sharpkit.torch.layout import Layout, Values
 from sharpkit.torch.losses import ModelLoss, OutputLoss, real_scalar
-from sharpkit.torch.parameters import Layout, Values
 from sharpkit.torch.state import Randomness, as_found, differentiating
 
 Place = tuple[dict[str, Any], str]  # a module's table, and the key in it

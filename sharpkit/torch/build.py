@@ -11,8 +11,8 @@ from torch import nn
 from sharpkit._inputs.checks import one_of
 from sharpkit.torch.batches import Batches
 from sharpkit.torch.evaluation import Evaluation
+from sharpkit.torch.layout import Choice, Layout
 from sharpkit.torch.losses import ModelLoss, OutputLoss
-from sharpkit.torch.parameters import Choice, Layout
 from sharpkit.torch.problems import Problem
 from sharpkit.torch.state import Randomness
 
