@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
+import inspect
 import sys
 
 import pytest
@@ -15,6 +18,41 @@ def test_a_framework_is_reached_by_its_name(name):
     found = getattr(sharpkit, name)
     assert found.__name__ == f"sharpkit.{name}"
     assert callable(found.problem)
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_a_framework_shows_its_public_names_only(name):
+    pytest.importorskip(name)
+    assert dir(importlib.import_module(f"sharpkit.{name}")) == ["Problem", "problem"]
+
+
+MEMBERS = "weights hvp gauss_newton layers accuracy samples at on_line release __call__"
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+@pytest.mark.parametrize("member", MEMBERS.split())
+def test_a_problem_has_every_member_in_its_class(name, member):
+    pytest.importorskip(name)
+    kind = getattr(sharpkit, name).Problem
+    assert len(inspect.getdoc(getattr(kind, member))) > 20
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_the_examples_of_the_documentation(name):
+    pytest.importorskip(name)
+    module = importlib.import_module(f"sharpkit.{name}.build")
+    (test,) = doctest.DocTestFinder(recurse=False).find(module.problem, module=module)
+    failed, tried = doctest.DocTestRunner().run(test)
+    assert (failed, tried) == (0, len(test.examples))
+    assert tried > 10
+
+
+@pytest.mark.parametrize("name", ["torch", "jax"])
+def test_every_argument_is_documented(name):
+    pytest.importorskip(name)
+    function = getattr(sharpkit, name).problem
+    lines = [line.split(" :")[0] for line in inspect.getdoc(function).splitlines()]
+    assert set(inspect.signature(function).parameters) <= set(lines)
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])

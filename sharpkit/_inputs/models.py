@@ -155,7 +155,7 @@ def _looks_like_parameters(value: object) -> bool:
 
 
 def _entries(value: Any) -> Iterator[object]:
-    """Yield the entries of nested collections, those that JAX knows included."""
+    # The entries of nested collections, those that JAX knows included.
     if isinstance(value, Mapping):
         value = value.values()
     if isinstance(value, list | tuple | ValuesView):

@@ -1,4 +1,4 @@
-"""JAX: a pure loss and a pytree become flat weights and a loss with exact products."""
+"""A JAX loss, its parameters and its data as a problem that every measure takes."""
 
 from sharpkit._inputs.extras import needs
 
@@ -7,3 +7,8 @@ with needs("sharpkit.jax", "jax", extra="jax"):
     from sharpkit.jax.problems import Problem
 
 __all__ = ["Problem", "problem"]
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

@@ -1,4 +1,4 @@
-"""The data as an iterable of batches, cut into pieces that fit the memory."""
+"""The data, batch by batch, as often as they are asked for."""
 
 from __future__ import annotations
 
@@ -24,25 +24,24 @@ Batch = Any  # a pytree of arrays
 class Batches:
     """Pairs of a batch and its number of rows, again at every pass.
 
-    The number is that of the arrays' common first dimension, None if they have none.
+    The number is the common first dimension of the arrays of the batch, and None if
+    they have none.
 
     Parameters
     ----------
     data
-        A pytree of arrays, or an iterable of pytrees; see `frameworks.jax.problem`.
+        The data as `sharpkit.jax.problem` takes them: a pytree of arrays, or an
+        iterable of pytrees.
     micro_batch
-        The most rows at once; None: each batch as it is.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``data`` can only be passed over once, or is neither kind.
+        The number of rows that a batch has at most; None leaves each batch as it is.
     """
 
     def __init__(self, data: Any, micro_batch: int | None) -> None:
         self._micro_batch = micro_batch
         self._batches: Iterable[Batch] = data
-        if not isinstance(data, list) and _is_pytree(data):
+        if isinstance(data, list):
+            _require_batches(data)
+        elif _is_pytree(data):
             whole = _converted("data", data)
             _require_rows(whole)
             if micro_batch is None:  # on the device once and for all
@@ -50,8 +49,6 @@ class Batches:
             self._batches = [whole]
         else:
             _require_iterable(data)
-        if isinstance(data, list):
-            _require_batches(data)
 
     def __iter__(self) -> Iterator[tuple[Batch, int | None]]:
         for index, each in enumerate(self._batches):
@@ -73,7 +70,7 @@ class Batches:
 
 
 def _is_pytree(data: Any) -> bool:
-    """Return whether ``data`` is arrays, or a container that JAX looks into."""
+    """Return whether the data are arrays, or a container that JAX looks into."""
     return hasattr(data, "__array__") or not all_leaves([data])
 
 
@@ -113,15 +110,16 @@ def _require_rows(data: Any) -> None:
         shape = tuple(getattr(leaf, "shape", ()))
         if not shape:
             msg = (
-                f"data{keystr(path)} is a single number; each array of data has one "
-                "row per sample: let the loss close over constants"
+                f"data{keystr(path)} is a single number; give arrays with one row for "
+                "each sample, and let the loss close over constants"
             )
             raise ValueError(msg)
         rows = shape[0] if rows is None else rows
         if shape[0] != rows:
             msg = (
-                f"data{keystr(path)} has {shape[0]} rows, the array before it {rows}; "
-                "give one row per sample everywhere, or batches as a list"
+                f"data{keystr(path)} has {shape[0]} rows, and the array before it has "
+                f"{rows}; give one row for each sample in every array, or a list of "
+                "batches"
             )
             raise ValueError(msg)
     if not rows:
@@ -133,13 +131,13 @@ def _require_iterable(data: Any) -> None:
     name = type(data).__name__
     if not isinstance(data, Iterable):
         msg = (
-            f"data is of type {name}; give arrays (one, or a tuple or dict of them), "
+            f"data is of type {name}; give arrays, such as a tuple (inputs, targets), "
             "or an iterable of batches"
         )
         raise TypeError(msg)
     if isinstance(data, Iterator):
         msg = (
-            f"data is an iterator ({name}), exhausted after one pass, and a "
+            f"data is an iterator ({name}), which is exhausted after one pass, and a "
             "measurement takes many; give a list of the batches, or an object that "
             "starts anew in __iter__"
         )
@@ -147,7 +145,7 @@ def _require_iterable(data: Any) -> None:
 
 
 def _require_batches(data: list[Any]) -> None:
-    # A list of x and y is a slip: it would be taken for two batches.
+    # A list of inputs and targets is a slip: it would be taken for two batches.
     if not data:
         msg = "data is an empty list; give at least one batch"
         raise ValueError(msg)

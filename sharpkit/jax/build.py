@@ -1,4 +1,4 @@
-"""From a pure loss, a pytree and data to a problem."""
+"""From what users hold, a pure loss, a pytree and data, to a problem."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from jax.tree_util import tree_leaves
 
 from sharpkit._inputs.checks import at_least
+from sharpkit._inputs.names import Choice
 from sharpkit.jax.batches import Batches
 from sharpkit.jax.layout import Layout
-from sharpkit.jax.names import Filter
 from sharpkit.jax.problems import Problem
 from sharpkit.jax.products import compiled
 
@@ -21,85 +21,113 @@ def problem(
     data: Any = None,
     *,
     model: Callable[..., Any] | None = None,
-    parameters: Filter = None,
+    parameters: Choice | None = None,
     micro_batch: int | None = None,
 ) -> Problem:
-    r"""Make flat weights and a loss with exact products of a pure JAX function.
+    r"""Make a problem of a JAX loss, a pytree of parameters and data.
 
-    ``f(w) = sum_b m_b loss(params(w), batch_b) / sum_b m_b`` with the weight m of a
-    batch its number of rows, or what the loss returns beside its mean.
+    The problem is the mean loss over all data as a function of one flat vector of
+    weights, with its gradient and its exact products with the Hessian. Every measure of
+    sharpkit takes it.
 
     Parameters
     ----------
     loss
-        Pure. ``loss(params, batch) -> mean loss`` over the batch, or ``(mean loss,
-        weight)`` where that is no mean over rows; the weight must not depend on params.
-        ``loss(params)`` without data; ``loss(outputs, targets)`` with ``model``.
-    params : pytree
-        Its float arrays become the weights, in the order of the tree, all in one dtype:
-        float64 if one of them is, else float32. The others, and what is no array (a
-        Python number, a function), stay constant; so do batch statistics of Flax
-        (``batch_stats``; variables of nnx that are no `nnx.Param`).
+        The loss, a pure function: ``loss(params, batch)`` returns the mean over the
+        rows of a batch. With ``model`` it is ``loss(outputs, targets)``, and without
+        ``data`` it is ``loss(params)``. A loss that is no mean over rows returns
+        ``(mean, weight)``, where the weight is how much the batch counts in the mean
+        over all data; it must not depend on the parameters.
+    params
+        The parameters, a pytree: nested dicts, lists or tuples of arrays, what ``init``
+        of Flax Linen or of Haiku returned, a Flax ``nnx`` module, or an Equinox module.
+        Its float arrays become the weights, in the order of the tree and in one dtype,
+        which is float64 if one of them has it and float32 otherwise. All else stays
+        constant: integers, functions, and the batch statistics of Flax (``batch_stats``
+        and the variables of ``nnx`` that are no ``nnx.Param``).
     data
-        Arrays with one row per sample: one, or a tuple, dict or other pytree of them.
-        Or batches: a list, or any iterable that starts anew at every pass. NumPy arrays
-        and the like are converted, and half precision is widened to the weights' dtype.
+        The data, either as arrays or as batches. Arrays have one row for each sample:
+        one array, or a tuple, dict or other pytree of them. Batches are a list of such
+        pytrees, or any other iterable that starts anew at every pass. Arrays of other
+        libraries are converted, and half precision is widened to the weights' dtype.
     model
-        ``model(params, inputs) -> outputs``, to split the loss as the Gauss-Newton
-        matrix needs; a batch is then a pair ``(inputs, targets)``.
+        The function ``model(params, inputs)`` that returns the outputs. The accuracy
+        and products with the Gauss-Newton matrix need it. A batch is then a pair
+        ``(inputs, targets)``.
     parameters
-        Which arrays to measure: names or patterns (``"layers.*.weight"``), or a
-        function of the name; the others stay constant. Names are paths in the tree.
+        The names of the arrays to measure, or patterns such as ``"layers.*.weight"``,
+        or a function that is given a name and returns whether to measure the array. A
+        name is the path in the tree, with dots. The other arrays stay constant. None
+        measures all that are trained.
     micro_batch
-        Rows evaluated at once, which bounds the memory; NumPy arrays then stay on the
-        host. None: all rows, or each batch. It must not change the mean: a loss that
-        mixes samples (batch statistics) needs None.
+        The number of rows that are evaluated at once, which bounds the memory; arrays
+        of NumPy stay on the host until it is their turn. None evaluates all rows, or
+        each batch, at once. A loss that mixes samples, as one with the statistics of
+        the batch does, needs None: smaller pieces would change its value.
 
     Returns
     -------
-    Problem
+    problem : Problem
+        The problem. ``problem.weights`` are the flat weights, ``problem(w)`` returns
+        the loss and the gradient, ``problem.hvp(w, v)`` the exact product with the
+        Hessian, and ``problem.at(named)`` the problem at another checkpoint.
 
     Raises
     ------
-    TypeError, ValueError
-        If an argument, or what ``loss`` returns for the first batch, cannot be used.
+    TypeError
+        If ``loss`` or ``model`` cannot be called.
+    ValueError
+        If ``model`` or ``micro_batch`` is given without data.
 
     Warns
     -----
     SharpkitWarning
-        If weights are half precision: a float32 copy is measured.
+        If the weights are in half precision: a float32 copy is measured.
 
     Notes
     -----
-    All is compiled once for every shape of a batch, so that a shorter last batch takes
-    a second compilation. Products are by forward-over-reverse differentiation.
+    The mean over all data is :math:`f(w) = \sum_b m_b f_b(w) / \sum_b m_b` over the
+    batches b, where :math:`f_b` is the mean loss of one batch and :math:`m_b` its
+    number of rows, or the weight that the loss returned. A short last batch therefore
+    counts as it should.
 
-    With batch normalisation the loss decides which statistics are used. In Flax, those
-    gathered in training are constants that the loss closes over (or that stand in
-    ``params``)::
+    What may go wrong:
 
-        def loss(params, batch):
-            x, y = batch
-            variables = {"params": params, "batch_stats": batch_stats}
-            logits = net.apply(variables, x, train=False)
-            return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+    - Data, parameters or a loss that cannot be used raise an error that names the
+      array, says what is wrong with it and what to do.
+    - Dropout, or another random number, must be the same at every call: switch it off,
+      or let the loss close over a fixed key. `sharpkit.check` notices if it is not.
+    - The loss decides which statistics a batch normalisation uses. Those gathered in
+      training are constants, which the loss closes over or which stand in ``params``.
+    - Each shape of a batch is compiled once, so that the first call takes longer, and a
+      shorter last batch takes a second compilation.
+    - float64 has to be switched on in JAX before the parameters are made.
 
-    and an nnx module is split, dropout and batch statistics set to inference::
+    A Flax ``nnx`` module with dropout or batch normalisation is switched to inference
+    first::
 
         net.eval()
-        graph, params, rest = nnx.split(net, nnx.Param, ...)
-        model = lambda params, x: nnx.merge(graph, params, rest)(x)
+        sharpkit.jax.problem(loss, net, data, model=lambda net, x: net(x))
 
-    An Equinox module (after ``eqx.nn.inference_mode``) and Haiku's parameters are
-    pytrees as they are.
+    and a Linen module is told so where it is applied::
+
+        def model(variables, x):
+            return net.apply(variables, x, train=False)
+
+        sharpkit.jax.problem(loss, variables, data, model=model)
+
+    Equinox has ``eqx.nn.inference_mode`` for that. Products are computed by forward
+    over reverse differentiation.
 
     References
     ----------
-    Pearlmutter, Neural Computation 6 (1994): exact products with the Hessian.
-    Schraudolph, Neural Computation 14 (2002): with the Gauss-Newton matrix.
+    Pearlmutter, Neural Computation 6 (1994), on exact products with the Hessian.
+    Schraudolph, Neural Computation 14 (2002), on those with the Gauss-Newton matrix.
 
     Examples
     --------
+    A linear regression, with its loss as one function of parameters and batch:
+
     >>> import jax.numpy as jnp, sharpkit
     >>> params = {"slope": jnp.ones(2), "offset": jnp.zeros(())}
     >>> x, y = jnp.array([[1.0, 2.0], [3.0, 4.0]]), jnp.array([2.0, 5.0])
@@ -111,6 +139,26 @@ def problem(
     2.5
     >>> problem.layers
     {'offset': slice(0, 1, None), 'slope': slice(1, 3, None)}
+
+    The same, with the model apart from the loss, and half of the parameters constant:
+
+    >>> def model(params, x):
+    ...     return x @ params["slope"] + params["offset"]
+    >>> def squares(outputs, targets):
+    ...     return jnp.mean((outputs - targets) ** 2)
+    >>> problem = sharpkit.jax.problem(
+    ...     squares, params, (x, y), model=model, parameters="slope"
+    ... )
+    >>> problem.gauss_newton(problem.weights, jnp.ones(2)).tolist()
+    [24.0, 34.0]
+
+    At the weights of a checkpoint, and of a function without any data:
+
+    >>> problem.at({"slope": jnp.zeros(2), "offset": jnp.ones(())}).weights.tolist()
+    [0.0, 0.0]
+    >>> bowl = sharpkit.jax.problem(lambda params: (params**2).sum(), jnp.ones(3))
+    >>> bowl(bowl.weights)[0]
+    3.0
     """
     for name, function in (("loss", loss), ("model", model)):
         if not callable(function) and not (name == "model" and function is None):
@@ -121,7 +169,7 @@ def problem(
             raise TypeError(msg)
     for name, given in (("model", model), ("micro_batch", micro_batch)):
         if data is None and given is not None:
-            msg = f"{name}={given!r} with data=None; give the data, or no {name}"
+            msg = f"{name}={given!r} with data=None; give the data, or leave out {name}"
             raise ValueError(msg)
     if micro_batch is not None:
         micro_batch = at_least("micro_batch", micro_batch, 1)

@@ -1,4 +1,4 @@
-"""The mean loss over all batches, with its gradient and products, as a callback."""
+"""A pure JAX loss, its parameters and its data as one function of the flat weights."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.tree_util import tree_leaves
 
 from sharpkit._inputs.types import XpArray
 from sharpkit.jax.batches import Batches
-from sharpkit.jax.layout import ENABLE_X64, Layout
+from sharpkit.jax.layout import Layout
 from sharpkit.jax.products import Compiled, Summed
 
 SAME = 1e-9  # relative; the weights of all batches add up to the same at every pass
 
 
 class Problem:
-    """``problem(w) -> (mean loss, gradient)`` over the data, with exact products.
+    """The mean loss over all data, its gradient and its exact products.
 
-    Made by `problem`. Vectors are flat, (n,), in the order of the pytree and in one
-    dtype; those given may be NumPy's, those returned are JAX's.
+    It is made by `sharpkit.jax.problem`, and every measure takes it. It is itself a
+    loss function: ``problem(w)`` returns the loss and the gradient. Its vectors are
+    flat, of shape (n,), in the order of the pytree and in one dtype. Those given to it
+    may be arrays of NumPy or JAX; those that it returns are arrays of JAX.
 
-    weights : (n,)
-        Those of the ``params`` given.
+    Attributes
+    ----------
+    weights : (n,) float32 or float64
+        The measured arrays of ``params`` as one flat vector.
     parameters : dict of str to slice
-        Name of each measured array -> where it lies.
+        Where each measured array lies in the weights, by its name.
     layers : dict of str to slice
-        The same for their parents: weight and bias of one layer together. An array of
-        the root is a layer by itself.
+        The same for layers, which are the parents of arrays: the weight and the bias of
+        one layer lie together. An array of the root is a layer by itself.
+    samples : int or None
+        The number of rows of the data; None where there are none to count.
     """
 
     def __init__(
@@ -43,12 +49,12 @@ class Problem:
         *,
         split: bool,
     ) -> None:
-        self.weights, self._constants = flat
-        self.parameters, self.layers = dict(layout.slices), dict(layout.layers)
+        self._weights, self._constants = flat
         self._layout, self._batches, self._functions = layout, batches, functions
         self._split, self._weighted = split, True
         self._weight_sum: float | None = None
-        # The first batch only, and only shapes and types: nothing is computed.
+        # Only the first batch is looked at, and only its shapes and types: nothing is
+        # computed.
         arguments, rows = next(self._pieces(), (None, None))
         if arguments is None:
             msg = "data yields no batches; give at least one"
@@ -60,54 +66,31 @@ class Problem:
         self._require_weight(arguments, rows)
 
     def __repr__(self) -> str:
-        n, arrays = self._layout.size, len(self.parameters)
+        n, arrays = self._layout.n, len(self.parameters)
         return f"Problem of n = {n:,} weights in {arrays} arrays, {self._layout.dtype}"
 
-    def __call__(self, w: XpArray) -> tuple[float, XpArray]:
-        """Return the mean loss and its gradient (n,)."""
-        return self._mean(self._functions.gradient, self._vector("w", w))
+    @property
+    def weights(self) -> jax.Array:
+        """The measured arrays of ``params`` as one flat vector, (n,)."""
+        return self._weights
 
-    def hvp(self, w: XpArray, v: XpArray) -> XpArray:
-        """Return the Hessian of the mean loss at ``w`` times ``v``, (n,)."""
-        vectors = self._vector("w", w), self._vector("v", v)
-        return self._mean(self._functions.hessian, *vectors)[1]
+    @property
+    def parameters(self) -> dict[str, slice]:
+        """Where each measured array lies in the weights, by its name."""
+        return dict(self._layout.slices)
 
-    def gauss_newton(self, w: XpArray, v: XpArray) -> XpArray:
-        """Return ``J^T H_L J v`` of the mean loss, (n,): J of the model's outputs.
-
-        Raises
-        ------
-        ValueError
-            If the problem was made without ``model``.
-        """
-        if not self._split:
-            msg = (
-                "gauss_newton needs the loss split at the outputs: give model=, with "
-                "loss(outputs, targets), to problem()"
-            )
-            raise ValueError(msg)
-        vectors = self._vector("w", w), self._vector("v", v)
-        return self._mean(self._functions.gauss_newton, *vectors)[1]
-
-    def accuracy(self, w: XpArray) -> float | None:
-        """Return the share of integer targets that are the outputs' largest entry.
-
-        Every target counts as one. None where there is no ``model``, or where targets
-        are not integers of the outputs' shape without its last axis.
-        """
-        if not self._split:
-            return None
-        w, right, asked = self._vector("w", w), 0, 0
-        for arguments, _ in self._pieces():
-            found = self._functions.answers(self._constants, arguments, w)
-            if found is None:
-                return None
-            right, asked = right + int(found[0]), asked + int(found[1])
-        return right / asked
+    @property
+    def layers(self) -> dict[str, slice]:
+        """Where the arrays of each layer lie in the weights, by its name."""
+        return dict(self._layout.layers)
 
     @property
     def samples(self) -> int | None:
-        """Rows of the data, counted by a pass; None where there are none to count."""
+        """The number of rows of the data, which a pass over them counts.
+
+        It is None without data, and where the arrays of a batch have no common first
+        dimension.
+        """
         if self._batches is None:
             return None
         total = 0
@@ -117,30 +100,131 @@ class Problem:
             total += rows
         return total
 
+    def __call__(self, w: XpArray) -> tuple[float, jax.Array]:
+        """Return the mean loss at ``w`` and its gradient.
+
+        Parameters
+        ----------
+        w : (n,)
+            A vector of the dtype of `weights`.
+
+        Returns
+        -------
+        loss : float
+            The mean loss over all data.
+        gradient : (n,)
+            Its gradient.
+        """
+        return self._mean(self._functions.gradient, self._layout.checked("w", w))
+
+    def hvp(self, w: XpArray, v: XpArray) -> jax.Array:
+        """Return the product of the Hessian of the mean loss with a vector.
+
+        Parameters
+        ----------
+        w : (n,)
+            The weights at which the Hessian is taken.
+        v : (n,)
+            The vector that is multiplied.
+
+        Returns
+        -------
+        product : (n,)
+            The exact product, up to rounding.
+        """
+        return self._product(self._functions.hessian, w, v)
+
+    def gauss_newton(self, w: XpArray, v: XpArray) -> jax.Array:
+        r"""Return the product of the Gauss-Newton matrix with a vector.
+
+        The matrix is the mean of :math:`J^T H_L J` over the batches, with the Jacobian
+        J of the outputs of the model and the Hessian H_L of the loss by those outputs.
+
+        Parameters
+        ----------
+        w : (n,)
+            The weights at which the matrix is taken.
+        v : (n,)
+            The vector that is multiplied.
+
+        Returns
+        -------
+        product : (n,)
+            The exact product, up to rounding.
+
+        Raises
+        ------
+        ValueError
+            If the problem was made without ``model``.
+        """
+        if not self._split:
+            msg = (
+                "model=None; the Gauss-Newton matrix needs to know where the model "
+                "ends and the loss begins: give sharpkit.jax.problem a "
+                "model(params, inputs) and a loss(outputs, targets)"
+            )
+            raise ValueError(msg)
+        return self._product(self._functions.gauss_newton, w, v)
+
+    def accuracy(self, w: XpArray) -> float | None:
+        """Return the share of samples whose largest output is their class, from 0 to 1.
+
+        It is None without ``model``, and unless the targets are integer classes and the
+        outputs have one entry for each class along their last dimension.
+
+        Parameters
+        ----------
+        w : (n,)
+            A vector of the dtype of `weights`.
+        """
+        if not self._split:
+            return None
+        w, right, asked = self._layout.checked("w", w), 0, 0
+        for arguments, _ in self._pieces():
+            found = self._functions.answers(self._constants, arguments, w)
+            if found is None:
+                return None
+            right, asked = right + int(found[0]), asked + int(found[1])
+        return right / asked
+
     def tree(self, w: XpArray) -> Any:
-        """Return the pytree at flat weights, measured arrays in the weights' dtype."""
-        return self._layout.tree(self._vector("w", w), self._constants)
+        """Return the pytree at flat weights; its measured arrays get their dtype.
+
+        Parameters
+        ----------
+        w : (n,)
+            A vector of the dtype of `weights`.
+        """
+        return self._layout.tree(self._layout.checked("w", w), self._constants)
 
     def at(self, named: Mapping[str, XpArray]) -> Problem:
-        """Return the same problem at other weights and constants, compiled already.
+        """Return the same problem at the weights and constants of a checkpoint.
+
+        Nothing is compiled again. An array that is missing, unknown or of another shape
+        is an error, which names it.
 
         Parameters
         ----------
         named
-            Name -> array, for all float arrays of ``params``, measured or constant.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an array is missing, unknown, or of another shape.
+            The float arrays of ``params``, measured and constant, by their names.
         """
         moved = copy.copy(self)
-        moved.weights, moved._constants = self._layout.at(named, self._constants)
+        moved._weights, moved._constants = self._layout.at(named, self._constants)
         return moved
 
     def on_line(self) -> Problem:
-        """Return the problem itself: the loss has decided on the batch statistics."""
+        """Return the problem that is evaluated on the line between two checkpoints.
+
+        It is the problem itself: the loss decides which batch statistics are used.
+        """
         return self
+
+    def release(self) -> None:
+        """Free what is kept for products, which is nothing here."""
+
+    def _product(self, function: Summed, w: XpArray, v: XpArray) -> jax.Array:
+        vectors = self._layout.checked("w", w), self._layout.checked("v", v)
+        return self._mean(function, *vectors)[1]
 
     def _mean(self, function: Summed, *vectors: XpArray) -> tuple[float, XpArray]:
         total = jnp.zeros_like(vectors[0])
@@ -149,15 +233,15 @@ class Problem:
             total, loss, weight = function(
                 total, rows, self._constants, arguments, *vectors
             )
-            # Reading the numbers waits for the batch: no queue of batches builds up,
-            # and the caller may overwrite w and v once this has returned.
+            # To read the numbers is to wait for the batch: no queue of batches builds
+            # up, and the caller may overwrite w and v once this has returned.
             size = float(rows or 0) if weight is None else float(weight)
             loss_sum, weight_sum = loss_sum + size * float(loss), weight_sum + size
         self._require_same(weight_sum)
         return loss_sum / weight_sum, total / weight_sum
 
     def _pieces(self) -> Iterator[tuple[tuple[Any, ...], int | None]]:
-        """Yield the loss's arguments after params, and the number of rows."""
+        # The arguments of the loss after params, and the number of rows.
         if self._batches is None:
             yield (), 1
             return
@@ -176,7 +260,7 @@ class Problem:
 
     def _require_weight(self, arguments: Any, rows: int | None) -> None:
         if rows is None and not self._weighted:
-            shapes = [jnp.shape(leaf) for leaf in jax.tree_util.tree_leaves(arguments)]
+            shapes = [jnp.shape(leaf) for leaf in tree_leaves(arguments)]
             msg = (
                 f"a batch of data has arrays of shapes {shapes}, of no common first "
                 "dimension, so that its share of the mean is unknown; return (mean "
@@ -199,28 +283,3 @@ class Problem:
                 "pass, and the weight that loss returns must not depend on params"
             )
             raise ValueError(msg)
-
-    def _vector(self, name: str, value: Any) -> XpArray:
-        dtype, size = self._layout.dtype, self._layout.size
-        if not isinstance(value, jax.Array | np.ndarray):
-            msg = (
-                f"{name} is of type {type(value).__name__}; give a JAX or NumPy vector "
-                f"of {size} entries, such as problem.weights"
-            )
-            raise TypeError(msg)
-        if value.shape != (size,):
-            msg = f"{name} has shape {value.shape}; the problem has weights ({size},)"
-            raise ValueError(msg)
-        if value.dtype != dtype:
-            msg = (
-                f"{name} has dtype {value.dtype}, the problem {dtype}; give "
-                f"{name}.astype({str(dtype)!r})"
-            )
-            raise TypeError(msg)
-        if dtype == np.float64 and not jax.config.jax_enable_x64:
-            msg = (
-                "the problem was made in float64, which JAX has switched off since; "
-                f"call {ENABLE_X64}"
-            )
-            raise RuntimeError(msg)
-        return jnp.asarray(value)

@@ -13,21 +13,25 @@ from jax.tree_util import tree_leaves, tree_map
 from sharpkit._inputs.types import XpArray
 from sharpkit.jax.layout import Layout, widened
 
-# A vector (n,), the mean loss, and its weight or None: the number of rows.
+# A vector, (n,), the mean loss, and its weight, or None for the number of rows.
 Share = tuple[XpArray, XpArray, XpArray | None]
 Summed = Callable[..., Share]
 
 
 class Compiled(NamedTuple):
-    """Functions of one batch, each compiled once for every shape of a batch.
+    """The functions of one batch, each compiled once for every shape of a batch.
 
+    Attributes
+    ----------
     gradient, hessian, gauss_newton
-        ``(total, rows, constants, arguments, w[, v]) -> (total + weight x vector, mean
-        loss, weight or None)``; the sum takes the memory of ``total``.
+        The vectors: ``(total, rows, constants, arguments, w[, v]) -> (total + weight x
+        vector, mean loss, weight or None)``. The sum takes the memory of ``total``.
     answers
-        ``(constants, arguments, w) -> (right, asked)``, None where nothing is counted.
+        The count of right answers: ``(constants, arguments, w) -> (right, asked)``, or
+        None where nothing is counted.
     loss
-        ``(constants, arguments, w) -> (mean loss, weight or None)``, not compiled.
+        The mean loss: ``(constants, arguments, w) -> (mean loss, weight or None)``. It
+        is not compiled.
     """
 
     gradient: Summed
@@ -40,7 +44,7 @@ class Compiled(NamedTuple):
 def compiled(
     layout: Layout, loss: Callable[..., Any], model: Callable[..., Any] | None
 ) -> Compiled:
-    """Return the functions of a batch; arrays are their arguments, they hold none."""
+    """Return the functions of a batch; arrays are given to them, they keep none."""
     batch = _Batch(layout, loss, model)
     return Compiled(
         _summed(batch.gradient),
@@ -115,12 +119,12 @@ class _Batch:
 
 
 def checked(returned: Any) -> tuple[XpArray, XpArray | None]:
-    """Return the loss and its weight, or None, if they are real numbers.
+    """Return what a loss returned, as a number and its weight, or None.
 
     Raises
     ------
-    TypeError, ValueError
-        If they are not.
+    TypeError
+        If it is a tuple of another length.
     """
     if not isinstance(returned, tuple):
         return _number("loss", returned), None
@@ -166,7 +170,7 @@ def _summed(share: Callable[..., Share]) -> Summed:
 
 
 def _answers(outputs: Any, targets: Any) -> tuple[XpArray, int] | None:
-    """Compare the largest of the last axis with integer labels, if they are that."""
+    """Compare the largest of the last axis with the labels, if these are classes."""
     if len(tree_leaves(outputs)) != 1 or len(tree_leaves(targets)) != 1:
         return None
     (scores,), (labels,) = tree_leaves(outputs), tree_leaves(targets)

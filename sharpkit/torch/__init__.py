@@ -1,4 +1,4 @@
-"""A PyTorch module, its loss and its data as a problem that every measure takes."""
+"""A PyTorch model, its loss and its data as a problem that every measure takes."""
 
 from sharpkit._inputs.extras import needs
 
@@ -7,3 +7,8 @@ with needs("sharpkit.torch", "torch", extra="torch"):
     from sharpkit.torch.problems import Problem
 
 __all__ = ["Problem", "problem"]
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return __all__

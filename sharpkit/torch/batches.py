@@ -14,23 +14,25 @@ from sharpkit._inputs.checks import at_least
 
 
 class Batches:
-    """Batches on the parameters' device, floating tensors in their dtype.
+    """Batches on the device of the parameters, with floating tensors in their dtype.
 
     Parameters
     ----------
     data
-        ``(inputs, targets)``, a tensor, or a mapping of tensors, all of as many rows;
-        or an iterable of batches.
+        The data: ``(inputs, targets)``, a tensor, or a mapping of tensors, all with as
+        many rows; or an iterable of batches.
     micro_batch
-        Rows at a time, of tensors; None: all.
+        The number of rows at a time if the data are tensors; None takes all.
+    device, dtype
+        The device and the dtype of the parameters.
     pairs
         Whether batches are pairs ``(inputs, targets)``: a list of two tensors is then
-        one of them, otherwise it is two batches.
+        one of them, and otherwise it is two batches.
 
     Attributes
     ----------
-    count
-        Batches of one pass; None as long as that is not known.
+    count : int or None
+        The number of batches of one pass; None as long as it is not known.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Batches:
             yield _moved(batch, self._device, self._dtype)
             count += 1
         if not count:
-            msg = "data gave no batch; give at least one, at every pass"
+            msg = "data gave no batch; give at least one at every pass"
             raise ValueError(msg)
         self.count = count
 
@@ -67,12 +69,14 @@ class Batches:
 
 
 def rows(batch: Any) -> int:
-    """Return the samples of a batch: of its targets, else of its first tensor.
+    """Return the number of samples of a batch.
+
+    It is the first dimension of the targets of a pair, and else of the first tensor.
 
     Raises
     ------
     TypeError
-        If they cannot be counted.
+        If there is no such tensor.
     """
     nested = batch[::-1] if is_pair(batch) else batch
     first = next(tensors(nested), None)
@@ -93,7 +97,13 @@ def is_pair(batch: Any) -> bool:
 
 
 def tensors(value: Any) -> Iterator[Any]:
-    """Yield the tensors of nested tuples, lists and mappings."""
+    """Yield the tensors of nested tuples, lists and mappings.
+
+    Yields
+    ------
+    tensor
+        One tensor after the other.
+    """
     if isinstance(value, torch.Tensor):
         yield value
     elif isinstance(value, Mapping):
@@ -122,7 +132,7 @@ def _common_rows(data: Any) -> int:
     if len(counts) != 1 or counts == {()}:
         msg = (
             f"data has tensors of shapes {', '.join(map(str, shapes)) or 'none'}; give "
-            "tensors with one first dimension, the samples"
+            "tensors with the same first dimension, the number of samples"
         )
         raise ValueError(msg)
     count = int(shapes[0][0])
@@ -137,7 +147,7 @@ def _require_iterable(data: Any, micro_batch: Any) -> None:
     if plain and all(isinstance(part, torch.Tensor) for part in data):
         msg = (
             f"data is a tuple of {len(data)} tensors; give (inputs, targets), where "
-            "inputs may be a tuple, or a list of batches"
+            "the inputs may be a tuple, or give a list of batches"
         )
         raise TypeError(msg)
     per_sample = isinstance(data, torch.utils.data.Dataset) and not isinstance(
@@ -158,7 +168,7 @@ def _require_iterable(data: Any, micro_batch: Any) -> None:
     if micro_batch is not None:
         msg = (
             f"micro_batch={micro_batch!r} cuts tensors, and data comes in batches "
-            "already; set the size of those instead"
+            "already; choose the size of these batches instead"
         )
         raise ValueError(msg)
     if not length_hint(data, 1):
@@ -178,7 +188,7 @@ def _cut(value: Any, part: slice) -> Any:
 
 def _moved(value: Any, device: Any, dtype: Any) -> Any:
     if isinstance(value, torch.Tensor):
-        # autograd keeps none that were made in inference mode
+        # autograd keeps no tensor that was made in inference mode
         own = value.clone() if value.is_inference() else value
         kind = dtype if own.is_floating_point() else own.dtype
         return own.to(device=device, dtype=kind)

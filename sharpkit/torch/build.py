@@ -1,104 +1,159 @@
-"""From what users hold, a module, a loss and data, to a problem."""
+"""From what users hold, a model, a loss and data, to a problem."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from sharpkit._inputs.checks import one_of
+from sharpkit._inputs.names import Choice
 from sharpkit.torch.batches import Batches
 from sharpkit.torch.evaluation import Evaluation
-from sharpkit.torch.layout import Choice, Layout
+from sharpkit.torch.layout import Layout
 from sharpkit.torch.losses import ModelLoss, OutputLoss
 from sharpkit.torch.problems import Problem
 from sharpkit.torch.state import Randomness
 
-BATCH_NORMS = ("running", "batch", "frozen")
-
 
 def problem(
-    model: Any,
+    model: nn.Module | Callable[..., Any],
     loss: Callable[..., Any],
     data: Any,
     *,
-    loss_takes: str = "output",
-    batch_norm: str = "running",
-    parameters: Choice = None,
+    loss_takes: Literal["output", "model"] = "output",
+    batch_norm: Literal["running", "batch", "frozen"] = "running",
+    parameters: Choice | None = None,
     micro_batch: int | None = None,
-    dtype: Any = None,
+    dtype: torch.dtype | None = None,
 ) -> Problem:
-    r"""Make a PyTorch model with its loss and data a function of flat weights.
+    r"""Make a problem of a PyTorch model, its loss and its data.
 
-    :math:`f(w) = \sum_b m_b f_b(w) / \sum_b m_b` over the batches: :math:`f_b` is the
-    mean loss of one, :math:`m_b` its number of samples, or what else the loss averages
-    over, so that a short last batch counts as it should.
+    The problem is the mean loss over all data as a function of one flat vector of
+    weights, with its gradient and its exact products with the Hessian. Every measure of
+    sharpkit takes it.
 
     Parameters
     ----------
-    model : torch.nn.Module
-        In any mode; all is evaluated without dropout. Left as found: weights, buffers,
-        modes, gradients and random state, also after an exception. Parameters to
-        measure and buffers are copied now; the others are shared unless converted.
+    model
+        The model, a ``torch.nn.Module`` in any mode. It is evaluated without dropout,
+        and left as found: its weights, buffers, modes and gradients, and the random
+        state of the program, also after an exception. Measured parameters and buffers
+        are copied now; the other parameters are shared, unless their dtype changes.
     loss
-        A mean over the batch: ``loss(output, targets)``, such as
-        ``torch.nn.CrossEntropyLoss()``; or ``loss(model, batch)``.
+        The loss, a mean over the batch: ``loss(output, targets)``, such as
+        ``torch.nn.CrossEntropyLoss()``, or ``loss(model, batch)`` with
+        ``loss_takes="model"``.
     data
-        ``(inputs, targets)``, tensors of as many rows, where inputs may also be a tuple
-        or mapping of tensors; a ``DataLoader``, or what else gives batches each time it
-        is passed over. A pair that ends in a tensor is data, any other sequence a
-        sequence of batches; with ``loss_takes="model"`` a list is always that. Batches
-        are moved to the model's device.
+        The data, either as tensors or as batches. Tensors are a pair ``(inputs,
+        targets)`` with one row for each sample, where the inputs may also be a tuple or
+        a mapping of tensors. Batches are a ``DataLoader``, or any other iterable that
+        starts anew at every pass. A pair that ends in a tensor is taken for tensors,
+        and any other sequence for batches; with ``loss_takes="model"`` a list is always
+        taken for batches. Batches are moved to the device of the model.
     loss_takes : {"output", "model"}
-        Batches are pairs ``(inputs, targets)``, of which the model takes the inputs
-        (several, if a tuple or mapping); or ``loss(model, batch)`` does as it likes
-        with model and batch, and returns the mean, or ``(mean, weight)``.
+        What the loss is called with. With ``"output"`` a batch is a pair ``(inputs,
+        targets)``; the model is called with the inputs, several of them if they are a
+        tuple or a mapping, and the loss with its output and the targets. With
+        ``"model"`` the loss is called with the model and the batch, and returns the
+        mean, or ``(mean, weight)``.
     batch_norm : {"running", "batch", "frozen"}
-        Running averages as found; the statistics of each batch as it is evaluated; or
-        those of all the data at these weights, whatever the batches, constant from then
-        on, which takes a partial pass for each batch norm.
+        The statistics that batch norms use. ``"running"`` takes the averages that the
+        model has; ``"batch"`` those of each batch as it is evaluated; ``"frozen"``
+        those of all the data at the weights of the model, which are constant from then
+        on and do not depend on the batches, but take a partial pass over the data for
+        each batch norm.
     parameters
-        Names or patterns such as ``"encoder.*"``, or a function of the name; the others
-        are constants. None: all that require a gradient. Tied ones count once.
+        The names of the parameters to measure, or patterns such as ``"encoder.*"``, or
+        a function that is given a name and returns whether to measure it. The others
+        stay constant. None measures all that require a gradient. A tied parameter
+        counts once.
     micro_batch
-        Rows at a time when data are tensors: memory grows with them and not with the
-        data. None: all at once, where the graph of exact products is kept, too.
-    dtype : {None, torch.float32, torch.float64}
-        Of the weights, constants, buffers and floating data; None: the widest of the
-        parameters, and float32 for half precision, which is said.
+        The number of rows that are evaluated at once if the data are tensors; the
+        memory grows with it and not with the data. None evaluates all at once, which is
+        the fastest way to many exact products: the graph is then kept for them.
+    dtype : torch.float32, torch.float64 or None
+        The dtype of the weights, to which constants, buffers and floating data are
+        converted. None is the widest dtype of the measured parameters; for half
+        precision it is float32, with a warning.
 
     Returns
     -------
-    Problem
+    problem : Problem
+        The problem. ``problem.weights`` are the flat weights, ``problem(w)`` returns
+        the loss and the gradient, ``problem.hvp(w, v)`` the exact product with the
+        Hessian, and ``problem.at(state_dict)`` the problem at another checkpoint.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument cannot be used.
+    Warns
+    -----
+    SharpkitWarning
+        If the weights are in half precision: a float32 copy is measured.
 
     Notes
     -----
-    What is random starts from one random state, that of now, in every evaluation: a
-    loader shuffles alike and a loss draws alike each time.
-
-    Losses of torch's own weigh a batch as they average: cross-entropy by the class
+    The mean over all data is :math:`f(w) = \sum_b m_b f_b(w) / \sum_b m_b` over the
+    batches b, where :math:`f_b` is the mean loss of one batch and :math:`m_b` the
+    number that this loss divides by. A short last batch therefore counts as it should.
+    The losses of torch weigh a batch as they average: cross-entropy by the class
     weights of the targets that are not ignored, squared errors and the like by
-    elements. All others, functions of your own around them included, by samples.
+    elements. All other losses count by samples, also a function of your own around one
+    of those.
+
+    What may go wrong:
+
+    - An argument that cannot be used raises a TypeError or a ValueError that names the
+      argument and its value, and says what to do.
+    - The default ``batch_norm="running"`` measures the model as it predicts, which is
+      not the loss that training lowered; ``"batch"`` is that loss, if the batches are
+      those of training.
+    - Every evaluation starts from the random state of now, so that a loader shuffles
+      alike, and a loss draws alike, each time. `sharpkit.check` notices a loss that
+      differs between two calls nevertheless.
+    - Some operators of torch have no second derivative. ``problem.hvp`` is then None,
+      which is said in a warning, and differences of the gradient are used.
+    - A loss with ``reduction="sum"`` is refused, because the mean over all data is
+      formed from the means of the batches.
 
     Examples
     --------
+    A linear regression, whose Hessian is diagonal:
+
     >>> import torch, sharpkit
-    >>> from sharpkit.torch import problem
     >>> model = torch.nn.Linear(2, 1, bias=False)
     >>> data = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.zeros(2, 1)
-    >>> p = problem(model, torch.nn.MSELoss(), data)
-    >>> p.hvp(p.weights, torch.ones(2)).tolist()
+    >>> problem = sharpkit.torch.problem(model, torch.nn.MSELoss(), data)
+    >>> problem.hvp(problem.weights, torch.ones(2)).tolist()
     [1.0, 4.0]
+
+    A classifier, its data in batches, of which only the last layer is measured:
+
+    >>> layers = torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 3)
+    >>> model = torch.nn.Sequential(*layers)
+    >>> samples = torch.utils.data.TensorDataset(torch.randn(6, 4), torch.arange(6) % 3)
+    >>> problem = sharpkit.torch.problem(
+    ...     model,
+    ...     torch.nn.CrossEntropyLoss(),
+    ...     torch.utils.data.DataLoader(samples, batch_size=4),
+    ...     parameters="2.*",
+    ... )
+    >>> problem.layers, problem.samples
+    ({'2': slice(0, 27, None)}, 6)
+
+    A loss of your own, which is called with the model and a batch, as a model of
+    ``transformers`` needs it (``lambda model, batch: model(**batch).loss``):
+
+    >>> def loss(model, batch):
+    ...     return (model(batch["x"]) - batch["y"]).abs().mean()
+    >>> batches = [{"x": torch.ones(5, 4), "y": torch.zeros(5, 3)}]
+    >>> problem = sharpkit.torch.problem(model, loss, batches, loss_takes="model")
+    >>> value, gradient = problem(problem.weights)
+    >>> gradient.shape
+    torch.Size([67])
     """
     one_of("loss_takes", loss_takes, ("output", "model"))
-    one_of("batch_norm", batch_norm, BATCH_NORMS)
+    one_of("batch_norm", batch_norm, ("running", "batch", "frozen"))
     model = _unwrapped(model)
     layout = Layout(model, parameters, dtype)
     pairs = loss_takes == "output"
@@ -123,7 +178,13 @@ def problem(
 
 
 def _unwrapped(model: Any) -> Any:
-    """Return the module itself, without what runs it in parallel or compiled."""
+    """Return the module itself, without what runs it in parallel or compiled.
+
+    Raises
+    ------
+    TypeError
+        If it is no module, or a scripted one.
+    """
     parallel = nn.DataParallel, nn.parallel.DistributedDataParallel
     while isinstance(model, parallel) or hasattr(model, "_orig_mod"):
         model = model.module if isinstance(model, parallel) else model._orig_mod
@@ -140,6 +201,6 @@ def _require_pairs(data: Any) -> None:
     if isinstance(data, torch.Tensor) or isinstance(data, Mapping):
         msg = (
             f"data is of type {type(data).__name__} with loss_takes='output'; give "
-            "(inputs, targets), or loss_takes='model'"
+            "(inputs, targets), or loss_takes='model' and a loss(model, batch)"
         )
         raise TypeError(msg)

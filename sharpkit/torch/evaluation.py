@@ -16,7 +16,7 @@ from sharpkit.torch.state import Randomness, as_found, differentiating
 
 Place = tuple[dict[str, Any], str]  # a module's table, and the key in it
 
-# These may train without dropout: cuDNN has no gradient of them in evaluation mode.
+# These are in training mode, without dropout: cuDNN has no gradient of them otherwise.
 RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
 
 
@@ -26,16 +26,26 @@ class Evaluation:
     Parameters
     ----------
     model
-        The user's. Tensors are put into its modules' tables inside `running` only,
-        and are there through the backward pass, too: checkpointed layers run again.
+        The model of the user. Tensors are put into the tables of its modules only
+        inside `running`, where they stay through the backward pass: checkpointed layers
+        run again in it.
     loss
-        The user's, whose tensors are cast if it is a module.
-    objective, batches, layout, randomness
-        Of this model and its data.
+        The loss of the user, whose tensors are cast if it is a module.
+    objective
+        The mean loss of a batch, and its weight.
+    batches, layout, randomness
+        The data, the flat vector and the random generators of this model.
     values
-        The constants and buffers to evaluate with.
+        The weights, constants and buffers to evaluate with.
     batch_norm
-        "running", "batch" or "frozen".
+        The statistics that batch norms use: "running", "batch" or "frozen".
+
+    Attributes
+    ----------
+    norms : dict of str to module
+        The batch norms of the model, by name.
+    frozen : dict of str to (mean, variance)
+        The constant statistics of batch norms, by name.
     """
 
     def __init__(
@@ -75,7 +85,7 @@ class Evaluation:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Evaluate inside; model, loss and random generators are as found after."""
+        """Evaluate inside; model, loss and random generators are left as found."""
         modules = list(self.model.modules())
         if isinstance(self._loss, nn.Module):
             modules += self._loss.modules()
@@ -109,15 +119,17 @@ class Evaluation:
             table[key] = tensor.clone()
 
     def loss(self, leaf: Any, batch: Any) -> tuple[Any, float] | None:
-        """Return a batch's mean loss, a graph over ``leaf``, and its weight.
+        """Return the mean loss of a batch, a graph over ``leaf``, and its weight.
 
-        None if nothing in the batch counts.
+        It is None if nothing in the batch counts.
         """
         self.put(leaf)
         return self.objective(self.model, batch)
 
     def output_loss(self, leaf: Any, batch: Any) -> tuple[Any, Any, Any, float] | None:
-        """Return output, a leaf equal to it, the mean loss there, and the weight.
+        """Return the output, a leaf equal to it, the mean loss there, and the weight.
+
+        It is None if nothing in the batch counts.
 
         Raises
         ------
@@ -134,8 +146,8 @@ class Evaluation:
         if not isinstance(output, torch.Tensor) or not output.is_floating_point():
             what = output.dtype if isinstance(output, torch.Tensor) else type(output)
             msg = (
-                f"the model's output is of type {what}; the Gauss-Newton matrix needs "
-                "one floating tensor"
+                f"the output of the model is of type {what}, and the Gauss-Newton "
+                "matrix needs one floating tensor; give a model that returns one"
             )
             raise TypeError(msg)
         point = output.detach().requires_grad_()
@@ -144,13 +156,13 @@ class Evaluation:
 
 
 def batch_norms(model: Any) -> dict[str, Any]:
-    """Return the model's batch norms by name."""
+    """Return the batch norms of a model by name."""
     kind = nn.modules.batchnorm._BatchNorm
     return {name: x for name, x in model.named_modules() if isinstance(x, kind)}
 
 
 def _is_recurrent(module: Any) -> bool:
-    # a subclass with a forward of its own may do more in training
+    # A subclass with a forward of its own may do more in training.
     return any(
         isinstance(module, kind) and type(module).forward is kind.forward
         for kind in RECURRENT
@@ -158,7 +170,7 @@ def _is_recurrent(module: Any) -> bool:
 
 
 def _places(model: Any, layout: Layout) -> dict[str, list[Place]]:
-    """Return where each tensor stands, by its first name: tied ones in many places."""
+    """Return where each tensor stands, by its first name; tied ones in many places."""
     places: dict[str, list[Place]] = {}
     for name, tied in {**layout.parameter_names, **layout.buffer_names}.items():
         for alias in tied:
@@ -172,7 +184,7 @@ def _places(model: Any, layout: Layout) -> dict[str, list[Place]]:
 def _of_loss(
     loss: Any, model: Any, places: dict[str, list[Place]], layout: Layout
 ) -> list[tuple[Place, Any]]:
-    """Return places and cast values of a loss's tensors; those of the model are its."""
+    """Return the places and the cast values of the tensors that only the loss has."""
     if not isinstance(loss, nn.Module):
         return []
     names = {id(table[key]): name for name, [(table, key), *_] in places.items()}
@@ -193,7 +205,7 @@ def _require_averages(norms: dict[str, Any]) -> None:
     for name, norm in norms.items():
         if norm.running_mean is None:
             msg = (
-                f"batch_norm='running', and batch norm {name or 'itself'} keeps no "
-                "running averages; give batch_norm='batch' or 'frozen'"
+                f"batch_norm='running', and batch norm {name or '(the model itself)'} "
+                "keeps no running averages; give batch_norm='batch' or 'frozen'"
             )
             raise ValueError(msg)

@@ -1,27 +1,40 @@
-"""Which parameters are measured, and where each lies in the flat vector."""
+"""Which parameters are measured, where each lies in the flat vector, and by what name.
+
+A `Layout` turns a model, or a checkpoint of it, into flat weights, and flat weights
+into tensors with names.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
+import numpy as np
 import torch
 
+from sharpkit._inputs.names import Choice, chosen_names, listed
 from sharpkit._inputs.warn import warn
 
-Choice = str | Iterable[str] | Callable[[str], bool] | None
-
-SHOWN = 8  # names in a message
+PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 
 
 @dataclass(frozen=True)
 class Values:
-    """A model's tensors at one point: measured, constant, and buffers.
+    """The tensors of a model at one point.
 
-    Copies, but for constants that have the dtype already: a frozen model may be large.
+    They are copies, except for constants that have the dtype already: the frozen part
+    of a model may be large.
+
+    Attributes
+    ----------
+    weights : (n,)
+        The measured parameters as one flat vector.
+    constants : dict of str to tensor
+        The parameters that are not measured, by their first names.
+    buffers : dict of str to tensor
+        The buffers, by their first names.
     """
 
     weights: Any
@@ -30,29 +43,38 @@ class Values:
 
 
 class Layout:
-    """The flat vector of the chosen parameters.
+    """How the chosen parameters of a model lie in one flat vector.
+
+    Tied parameters count once, and are called by the first of their names.
 
     Parameters
     ----------
     model
+        The model. Its structure is kept, and none of its tensors.
     choice
-        Patterns, or a function of the name; None: all that require a gradient.
+        The names or patterns of the parameters to choose, or a function of the name;
+        None chooses all that require a gradient.
     dtype
-        Of the vector; None: the widest of the parameters, float32 at least.
+        The dtype of the vector; None is the widest of the chosen parameters, and
+        float32 at least.
 
     Attributes
     ----------
-    names, shapes, sizes
-        Of the parameters, in the model's order; tied ones once, by their first name.
-    parameter_names, buffer_names : dict[str, list[str]]
-        First name to all names, of every parameter and buffer of the model.
-    saved_buffers
-        First names of the buffers that a checkpoint must have.
-    layers : dict[str, slice]
-        The module that owns parameters to where they lie.
+    n : int
+        The length of the vector.
+    dtype, device
+        The dtype and the device of the vector.
+    names, shapes, sizes : list
+        The chosen parameters, in the order of the model.
+    parameter_names, buffer_names : dict of str to list of str
+        All names of every parameter and buffer of the model, by the first of them.
+    saved_buffers : set of str
+        The first names of those buffers that a checkpoint must have.
+    layers : dict of str to slice
+        Where the parameters of each module lie, by the name of the module.
     """
 
-    def __init__(self, model: Any, choice: Choice, dtype: Any) -> None:
+    def __init__(self, model: Any, choice: Choice | None, dtype: Any) -> None:
         parameters = dict(model.named_parameters(remove_duplicate=False))
         buffers = dict(model.named_buffers(remove_duplicate=False))
         self.parameter_names = _first_names(parameters)
@@ -64,7 +86,10 @@ class Layout:
             # old checkpoints have no such count, and no value depends on it
             if saved.intersection(tied) and not name.endswith("num_batches_tracked")
         }
-        self.names = _chosen(self.parameter_names, parameters, choice)
+        if choice is None:
+            self.names = _trained(self.parameter_names, parameters)
+        else:
+            self.names = chosen_names(choice, self.parameter_names)
         chosen = {name: parameters[name] for name in self.names}
         _require_usable(chosen, parameters)
         self.dtype = _dtype_of(chosen, dtype)
@@ -75,18 +100,18 @@ class Layout:
         self.layers = _layers(self.names, self.sizes)
 
     def views(self, flat: Any) -> dict[str, Any]:
-        """Return the parts of a flat vector, by name and in their shapes."""
+        """Return the parts of a flat vector, by name and in their own shapes."""
         parts = zip(self.names, flat.split(self.sizes), self.shapes, strict=True)
         return {name: part.view(shape) for name, part, shape in parts}
 
     def joined(self, tensors: dict[str, Any]) -> Any:
-        """Return the chosen of some named tensors as one flat vector, a copy."""
+        """Return a copy of the chosen among named tensors, as one flat vector."""
         parts = [self.cast(tensors[name]).reshape(-1) for name in self.names]
         with torch.inference_mode(False):
             return torch.cat(parts)
 
     def cast(self, tensor: Any) -> Any:
-        """Return a copy of a tensor, in the vector's dtype if it is floating."""
+        """Return a copy of a tensor; a floating one gets the dtype of the vector."""
         dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
         with torch.inference_mode(False):  # autograd keeps none made in that mode
             return tensor.detach().to(device=self.device, dtype=dtype, copy=True)
@@ -99,7 +124,7 @@ class Layout:
         return self.cast(tensor)
 
     def values(self, model: Any) -> Values:
-        """Return a copy of the model's tensors."""
+        """Return a copy of the tensors of the model."""
         parameters = dict(model.named_parameters())
         constants = parameters.keys() - set(self.names)
         return Values(
@@ -108,13 +133,60 @@ class Layout:
             buffers={name: self.cast(x) for name, x in model.named_buffers()},
         )
 
-    def checked(self, name: str, vector: Any) -> Any:
-        """Return a vector of this layout, detached.
+    def at(self, named: Any, own: Values) -> Values:
+        """Return the values that a checkpoint holds.
+
+        Tied tensors may be there by any of their names. Buffers that a checkpoint does
+        not save, and may therefore lack, keep their own values.
+
+        Parameters
+        ----------
+        named
+            The arrays or tensors of the checkpoint, by their names.
+        own
+            The values of the problem so far.
 
         Raises
         ------
-        TypeError, ValueError
-            If it is none.
+        TypeError
+            If ``named`` is no mapping.
+        """
+        if not isinstance(named, Mapping):
+            msg = (
+                f"named is of type {type(named).__name__}; give a mapping of names to "
+                "arrays, such as model.state_dict()"
+            )
+            raise TypeError(msg)
+        known = {**self.parameter_names, **self.buffer_names}
+        given = _without_prefix(
+            named, {each for tied in known.values() for each in tied}
+        )
+        ours = {**self.views(own.weights), **own.constants, **own.buffers}
+        found, missing, wrong = {}, [], []
+        for name, tied in known.items():
+            there = {each: given.pop(each) for each in tied if each in given}
+            found[name] = ours[name]
+            if there:
+                found[name], fault = _taken(name, there, ours[name])
+                wrong += fault
+            elif name in self.parameter_names or name in self.saved_buffers:
+                missing.append(name)
+        _require_none(missing, list(given), wrong)
+        return Values(
+            weights=self.joined(found),
+            constants={name: found[name] for name in own.constants},
+            buffers={name: found[name] for name in own.buffers},
+        )
+
+    def checked(self, name: str, vector: Any) -> Any:
+        """Return a vector of this layout, detached from any graph.
+
+        Raises
+        ------
+        TypeError
+            If it is no tensor, or has another dtype or device.
+        ValueError
+            If it has another shape.
         """
         if not isinstance(vector, torch.Tensor):
             msg = (
@@ -124,24 +196,17 @@ class Layout:
             raise TypeError(msg)
         if vector.shape != (self.n,):
             msg = (
-                f"{name} has shape {tuple(vector.shape)}; give ({self.n},), one entry "
-                "per chosen parameter, such as problem.weights"
+                f"{name} has shape {tuple(vector.shape)}; give a vector of shape "
+                f"({self.n},), one entry for each weight, such as problem.weights"
             )
             raise ValueError(msg)
         if vector.dtype != self.dtype or vector.device != self.device:
             msg = (
                 f"{name} is {vector.dtype} on {vector.device}; give {self.dtype} on "
-                f"{self.device}, as problem.weights"
+                f"{self.device}, as problem.weights is"
             )
             raise TypeError(msg)
         return self.cast(vector) if vector.is_inference() else vector.detach()
-
-
-def some(names: Iterable[str]) -> str:
-    """Return the first few of some names, for a message."""
-    listed = list(names)
-    more = len(listed) - SHOWN
-    return ", ".join(listed[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _first_names(tensors: dict[str, Any]) -> dict[str, list[str]]:
@@ -152,53 +217,15 @@ def _first_names(tensors: dict[str, Any]) -> dict[str, list[str]]:
     return names
 
 
-def _chosen(
-    names: dict[str, list[str]], parameters: dict[str, Any], choice: Choice
-) -> list[str]:
-    if choice is None:
-        chosen = {name for name in names if parameters[name].requires_grad}
-        if not chosen:
-            msg = (
-                "no parameter of the model requires a gradient; name those to measure "
-                f"by parameters=, of: {some(names) or 'none at all'}"
-            )
-            raise ValueError(msg)
-    elif callable(choice):
-        chosen = {name for name, tied in names.items() if any(map(choice, tied))}
-        if not chosen:
-            msg = (
-                "parameters= returned False for every name; choose some of: "
-                f"{some(names)}"
-            )
-            raise ValueError(msg)
-    else:
-        chosen = set()
-        for pattern in _patterns(choice):
-            found = {
-                name
-                for name, tied in names.items()
-                if any(fnmatchcase(alias, pattern) for alias in tied)
-            }
-            if not found:
-                msg = (
-                    f"parameters={pattern!r} matches no parameter; there are: "
-                    f"{some(names)}"
-                )
-                raise ValueError(msg)
-            chosen |= found
-    return [name for name in names if name in chosen]
-
-
-def _patterns(choice: str | Iterable[str]) -> list[str]:
-    patterns = [choice] if isinstance(choice, str) else list(choice)
-    wrong = [pattern for pattern in patterns if not isinstance(pattern, str)]
-    if wrong or not patterns:
+def _trained(names: dict[str, list[str]], parameters: dict[str, Any]) -> list[str]:
+    trained = [name for name in names if parameters[name].requires_grad]
+    if not trained:
         msg = (
-            f"parameters={patterns!r}; give names or patterns such as 'encoder.*', or "
-            "a function of the name"
+            "no parameter of the model requires a gradient; choose those to measure "
+            f"with parameters=, among these: {listed(names) or 'none at all'}"
         )
-        raise TypeError(msg)
-    return patterns
+        raise ValueError(msg)
+    return trained
 
 
 def _require_usable(chosen: dict[str, Any], parameters: dict[str, Any]) -> None:
@@ -212,8 +239,9 @@ def _require_usable(chosen: dict[str, Any], parameters: dict[str, Any]) -> None:
     for name, tensor in chosen.items():
         if not tensor.is_floating_point():
             msg = (
-                f"parameter {name} is {tensor.dtype}; only real floating ones can be "
-                "measured, not complex or quantised ones: leave it out by parameters="
+                f"parameter {name} has dtype {tensor.dtype}, and only real floating "
+                "numbers can be measured, not complex, integer or quantised ones; "
+                "leave it out with parameters="
             )
             raise TypeError(msg)
     devices = sorted({str(tensor.device) for tensor in parameters.values()})
@@ -228,16 +256,16 @@ def _require_usable(chosen: dict[str, Any], parameters: dict[str, Any]) -> None:
 def _dtype_of(chosen: dict[str, Any], dtype: Any) -> Any:
     if dtype is not None:
         if dtype not in (torch.float32, torch.float64):
-            msg = f"dtype={dtype!r}; give torch.float32, torch.float64 or None"
+            msg = f"dtype={dtype!r}; give torch.float32, torch.float64, or None"
             raise ValueError(msg)
         return dtype
     found = {tensor.dtype for tensor in chosen.values()}
     narrow = found - {torch.float32, torch.float64}
     if narrow:
         warn(
-            f"the model has parameters of {some(sorted(map(str, narrow)))}, in which "
-            "a step of epsilon (|w| + 1) does not exist; measuring a copy in float32 "
-            "or wider: give dtype=torch.float32 to say so"
+            f"the model has parameters of {listed(sorted(map(str, narrow)))}, in which "
+            "a step of epsilon (|w| + 1) does not exist; a copy in float32 or wider is "
+            "measured: give dtype=torch.float32 to say so"
         )
     return torch.float64 if torch.float64 in found else torch.float32
 
@@ -248,6 +276,55 @@ def _layers(names: list[str], sizes: list[int]) -> dict[str, slice]:
     for name, size in zip(names, sizes, strict=True):
         layer = name.rpartition(".")[0] or name
         start, end = end, end + size
-        # a module's own parameters follow one another
+        # The parameters of one module follow one another.
         layers[layer] = slice(layers[layer].start if layer in layers else start, end)
     return layers
+
+
+def _taken(name: str, there: dict[str, Any], like: Any) -> tuple[Any, list[str]]:
+    """Return a checkpoint's tensor, by each of its names there, and what is wrong."""
+    tensors = [_tensor(each, value) for each, value in there.items()]
+    found = tensors[0].to(device=like.device, dtype=like.dtype, copy=True)
+    if any(tensor.shape != like.shape for tensor in tensors):
+        shapes = " and ".join(str(tuple(tensor.shape)) for tensor in tensors)
+        return found, [f"{name} {shapes} for {tuple(like.shape)}"]
+    if any(not torch.equal(tensors[0], tensor) for tensor in tensors[1:]):
+        return found, [f"{' and '.join(there)}, tied in the model, differ"]
+    return found, []
+
+
+def _require_none(missing: list[str], unexpected: list[str], wrong: list[str]) -> None:
+    faults = [
+        f"{what}: {listed(names)}"
+        for what, names in (
+            ("missing", missing),
+            ("not the model's", unexpected),
+            ("of another shape", wrong),
+        )
+        if names
+    ]
+    if faults:
+        msg = (
+            f"the checkpoint is not one of this model; {'; '.join(faults)}. Give "
+            "the names and shapes of model.state_dict()"
+        )
+        raise ValueError(msg)
+
+
+def _without_prefix(named: Mapping[Any, Any], known: set[str]) -> dict[str, Any]:
+    given = {str(name): value for name, value in named.items()}
+    for prefix in PREFIXES * 2:  # either may stand before the other
+        theirs = all(name.startswith(prefix) for name in given)
+        if theirs and not all(name.startswith(prefix) for name in known):
+            given = {name.removeprefix(prefix): x for name, x in given.items()}
+    return given
+
+
+def _tensor(name: str, value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    try:
+        return torch.from_numpy(np.array(value))
+    except TypeError as error:
+        msg = f"named[{name!r}]: {error}; give a tensor or an array of numbers"
+        raise TypeError(msg) from error

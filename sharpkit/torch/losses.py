@@ -1,4 +1,4 @@
-"""The mean loss of a batch, and the weight of that batch in the mean over all."""
+"""The mean loss of a batch, and the weight of this batch in the mean over all data."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from sharpkit.torch.batches import is_pair, rows
 
-# Their means are over the class weights of the targets that are not ignored,
+# The means of these are over the class weights of the targets that are not ignored,
 CLASSES = (
     (nn.CrossEntropyLoss, functional.cross_entropy),
     (nn.NLLLoss, functional.nll_loss),
 )
-# and those of these over all elements.
+# and the means of these are over all elements.
 ELEMENTS = (
     (nn.MSELoss, functional.mse_loss),
     (nn.L1Loss, functional.l1_loss),
@@ -30,22 +30,25 @@ ELEMENTS = (
     (nn.PoissonNLLLoss, functional.poisson_nll_loss),
     (nn.SoftMarginLoss, functional.soft_margin_loss),
 )
-IGNORED = -100  # torch's default
+IGNORED = -100  # as in torch
 
 
 class OutputLoss:
-    """``loss(model(inputs), targets)``, of batches ``(inputs, targets)``.
+    """The loss ``loss(model(inputs), targets)`` of batches ``(inputs, targets)``.
 
     Parameters
     ----------
     loss
-        A module or a function that averages over the batch.
+        The loss of the user, a module or a function that averages over the batch.
     cast
-        Brings a tensor of the loss, such as class weights, into the measured dtype.
+        A function that brings a tensor of the loss, such as its class weights, into the
+        measured dtype.
 
     Attributes
     ----------
-    ignored
+    takes_output : bool
+        Whether the loss is called with the output of the model.
+    ignored : int or None
         The target that counts for nothing.
     """
 
@@ -67,7 +70,7 @@ class OutputLoss:
         )
 
     def __call__(self, model: Any, batch: Any) -> tuple[Any, float] | None:
-        """Return the mean loss and the batch's weight; None if nothing counts."""
+        """Return the mean loss and the weight of a batch; None if nothing counts."""
         weight = self.weight(batch)
         if not weight:
             return None
@@ -75,7 +78,7 @@ class OutputLoss:
         return real_scalar(self.of_output(self.run(model, batch), targets)), weight
 
     def run(self, model: Any, batch: Any) -> Any:
-        """Return the model's output."""
+        """Return the output of the model."""
         inputs, _ = self.parts(batch)
         if isinstance(inputs, Mapping):
             return model(**inputs)
@@ -88,7 +91,7 @@ class OutputLoss:
         return self._loss(output, targets)
 
     def parts(self, batch: Any) -> tuple[Any, Any]:
-        """Return inputs and targets.
+        """Return the inputs and the targets of a batch.
 
         Raises
         ------
@@ -105,7 +108,7 @@ class OutputLoss:
         return batch[0], batch[1]
 
     def right(self, model: Any, batch: Any) -> tuple[int, int] | None:
-        """Return how many classes are right, of how many; None where there are none."""
+        """Return how many targets are right, and of how many; None without classes."""
         _, targets = self.parts(batch)
         if not _are_classes(targets):
             return None
@@ -121,14 +124,14 @@ class OutputLoss:
         return int(((found == targets) & counted).sum()), int(counted.sum())
 
     def weight(self, batch: Any) -> float:
-        """Return what the loss divides by, if that is known, or the samples."""
+        """Return the number that the loss divides by, or else that of the samples."""
         _, targets = self.parts(batch)
         if self._by_class and isinstance(targets, torch.Tensor):
             if not _are_classes(targets):  # shares of classes
                 classes = targets.shape[1 if targets.dim() > 1 else 0]
                 return float(targets.numel() // classes)
             counted = targets[targets != self.ignored]
-            # of the loss as it is now: a module's own may be cast meanwhile
+            # They are asked of the loss now: those of a module are cast meanwhile.
             weights = _option(self._loss, "weight", None)
             if weights is None:
                 return float(counted.numel())
@@ -139,7 +142,18 @@ class OutputLoss:
 
 
 class ModelLoss:
-    """The user's own ``loss(model, batch)``, a mean, perhaps with its weight."""
+    """The loss ``loss(model, batch)``, which returns a mean, perhaps with its weight.
+
+    Parameters
+    ----------
+    loss
+        The function of the user.
+
+    Attributes
+    ----------
+    takes_output : bool
+        Whether the loss is called with the output of the model.
+    """
 
     takes_output = False
 
@@ -148,7 +162,15 @@ class ModelLoss:
         self._loss = loss
 
     def __call__(self, model: Any, batch: Any) -> tuple[Any, float] | None:
-        """Return the mean loss and the batch's weight; None if nothing counts."""
+        """Return the mean loss and the weight of a batch; None if nothing counts.
+
+        Raises
+        ------
+        TypeError
+            If the loss returns a tuple of another length.
+        ValueError
+            If the weight is no number of at least 0.
+        """
         returned = self._loss(model, batch)
         if not isinstance(returned, tuple):
             return real_scalar(returned), float(rows(batch))
@@ -168,7 +190,7 @@ class ModelLoss:
         return (real_scalar(returned[0]), weight) if weight else None
 
     def run(self, model: Any, batch: Any) -> Any:
-        """Evaluate, for what happens on the way."""
+        """Evaluate for the sake of what happens on the way."""
         return self._loss(model, batch)
 
 
@@ -177,8 +199,10 @@ def real_scalar(loss: Any) -> Any:
 
     Raises
     ------
-    TypeError, ValueError
-        If it is none.
+    TypeError
+        If it is no real tensor.
+    ValueError
+        If it has several entries, or does not depend on the weights.
     """
     if not isinstance(loss, torch.Tensor) or not loss.is_floating_point():
         what = loss.dtype if isinstance(loss, torch.Tensor) else type(loss).__name__
@@ -217,7 +241,7 @@ def _require_mean(loss: Any) -> None:
     if reduction in ("sum", "none"):
         msg = (
             f"loss has reduction={reduction!r}; give one with reduction='mean': the "
-            "mean over all batches is formed from their means"
+            "mean over all data is formed from the means of the batches"
         )
         raise ValueError(msg)
 
@@ -230,7 +254,7 @@ def _option(loss: Any, name: str, default: Any) -> Any:
 
 def _is_one_of(loss: Any, known: tuple[tuple[Any, Any], ...]) -> bool:
     function = loss.func if isinstance(loss, partial) else loss
-    # a subclass with a forward of its own may average in its own way
+    # A subclass with a forward of its own may average in its own way.
     forward = getattr(type(loss), "forward", None)
     return any(function is own or forward is module.forward for module, own in known)
 

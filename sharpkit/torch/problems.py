@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from sharpkit._inputs.warn import warn
 from sharpkit.torch.batches import rows
-from sharpkit.torch.checkpoint import values_from
 from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.losses import OutputLoss
 from sharpkit.torch.products import Products, checked_total
@@ -17,22 +16,28 @@ from sharpkit.torch.statistics import freeze
 
 
 class Problem:
-    r"""The mean loss over all data, its gradient and its exact products.
+    """The mean loss over all data, its gradient and its exact products.
 
-    Made by `problem`. It is itself a ``loss_fn``: every measure takes
-    ``(problem.weights, problem)``.
+    It is made by `sharpkit.torch.problem`, and every measure takes it. It is itself a
+    loss function: ``problem(w)`` returns the loss and the gradient. Its vectors are
+    flat tensors of shape (n,), in the order of the model, of one dtype and on the
+    device of the model.
 
     Attributes
     ----------
-    layers : dict[str, slice]
-        The module that owns parameters, by name, to where they lie in the weights.
+    weights : (n,) float32 or float64
+        The measured parameters as one flat vector.
+    layers : dict of str to slice
+        Where the parameters of each module lie in the weights, by its name.
+    samples : int
+        The number of samples in the data.
     batch_norm : {"running", "batch", "frozen"}
-        The statistics of batch norms.
+        The statistics that batch norms use.
     """
 
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation, self._layout = evaluation, evaluation.layout
-        self.layers, self.batch_norm = dict(self._layout.layers), evaluation.batch_norm
+        self.batch_norm = evaluation.batch_norm
         self._products = Products(evaluation)
         self._warned = False
         self._samples: int | None = None
@@ -42,38 +47,46 @@ class Problem:
     def __repr__(self) -> str:
         layout = self._layout
         return (
-            f"Problem(n={layout.n}, {len(self.layers)} layers, {layout.dtype}, "
+            f"Problem(n={layout.n}, {len(layout.layers)} layers, {layout.dtype}, "
             f"{layout.device}, batch_norm={self.batch_norm!r})"
         )
 
     @property
-    def weights(self) -> Any:
-        """The chosen parameters, (n,) float32 or float64 on their device, a copy."""
+    def weights(self) -> torch.Tensor:
+        """The measured parameters as one flat vector, (n,), a copy."""
         return self._evaluation.values.weights.clone()
 
     @property
+    def layers(self) -> dict[str, slice]:
+        """Where the parameters of each module lie in the weights, by its name."""
+        return dict(self._layout.layers)
+
+    @property
     def samples(self) -> int:
-        """Samples in the data; counting them takes a pass, without the model."""
+        """The number of samples in the data.
+
+        They are counted when it is first asked for, by a pass without the model.
+        """
         if self._samples is None:
             with self._evaluation.running():
                 self._samples = sum(map(rows, self._evaluation.batches))
         return self._samples
 
-    def __call__(self, w: Any) -> tuple[float, Any]:
-        r"""Return the mean loss at ``w`` and its gradient.
-
-        :math:`f(w) = \sum_b m_b f_b(w) / \sum_b m_b` over batches b of mean loss
-        :math:`f_b` and weight :math:`m_b`; the sum of losses in float64.
+    def __call__(self, w: torch.Tensor) -> tuple[float, torch.Tensor]:
+        """Return the mean loss at ``w`` and its gradient.
 
         Parameters
         ----------
         w : (n,)
-            Of the dtype and on the device of `weights`; never kept or written to.
+            A vector of the dtype and on the device of `weights`. It is neither kept nor
+            written to.
 
         Returns
         -------
         loss : float
+            The mean loss over all data, summed over the batches in float64.
         gradient : (n,)
+            Its gradient.
         """
         w = self._layout.checked("w", w)
         self._products.release_unless(w)
@@ -86,48 +99,48 @@ class Problem:
             return loss / checked_total(weights), gradient.div_(weights)
 
     @property
-    def hvp(self) -> Callable[[Any, Any], Any] | None:
-        """``hvp(w, v) -> H(w) v``, exact; None if torch has no second derivative.
+    def hvp(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
+        """The exact product ``hvp(w, v)`` of the Hessian at w with a vector v.
 
-        Found out by two products on the first batch, when it is first asked for; they
-        must be symmetric, which those of some operators of torch are not. With
-        one batch the graph of the gradient is kept for further products at the same
-        weights, until an evaluation at others, or `release`.
-
-        Warns
-        -----
-        SharpkitWarning
-            Once, if there is none: measures then use differences of the gradient.
+        It is None if torch has no second derivative of the model, which two products on
+        the first batch find out when it is first asked for; they must be symmetric,
+        which those of some operators of torch are not. This is said in a warning, once.
+        If the data are one batch, the graph of the gradient is kept for further
+        products at the same weights, until an evaluation at others, or `release`.
         """
         reason = self._products.lacking
         if reason is not None and not self._warned:
             self._warned = True
             warn(
-                f"this model has no exact Hessian products ({reason}); central "
-                "differences of the gradient are used"
+                f"this model has no exact products with its Hessian ({reason}); "
+                "central differences of the gradient are used"
             )
         return self._hvp if reason is None else None
 
-    def gauss_newton(self, w: Any, v: Any) -> Any:
-        r"""Return the product with the Gauss-Newton matrix.
+    def gauss_newton(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        r"""Return the product of the Gauss-Newton matrix with a vector.
 
-        :math:`G v = \sum_b m_b J_b^T H_b J_b v / \sum_b m_b`, with the Jacobian of a
-        batch's output and the Hessian of its mean loss by that output.
+        The matrix is the mean of :math:`J^T H_L J` over the batches, with the Jacobian
+        J of the output of the model and the Hessian H_L of the loss by that output,
+        which has to be one floating tensor.
 
         Parameters
         ----------
-        w, v : (n,)
+        w : (n,)
+            The weights at which the matrix is taken.
+        v : (n,)
+            The vector that is multiplied.
 
         Returns
         -------
         product : (n,)
+            The exact product, up to rounding.
 
         Raises
         ------
         ValueError
-            If ``loss_takes="model"``: such a loss has no known output.
-        TypeError
-            If the model's output is not one floating tensor.
+            If the problem was made with ``loss_takes="model"``: where the output ends
+            and the loss begins is then unknown.
         NotImplementedError
             If `hvp` is None.
         """
@@ -140,15 +153,24 @@ class Problem:
             raise ValueError(msg)
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)
         if self._products.lacking is not None:
-            msg = f"this model has no exact products ({self._products.lacking})"
+            msg = (
+                f"this model has no exact products ({self._products.lacking}); measure "
+                "its Hessian, by differences of the gradient"
+            )
             raise NotImplementedError(msg)
         return self._products.gauss_newton(w, v)
 
-    def accuracy(self, w: Any) -> float | None:
-        """Return the share of samples whose largest output is their class, in [0, 1].
+    def accuracy(self, w: torch.Tensor) -> float | None:
+        """Return the share of samples whose largest output is their class, from 0 to 1.
 
-        Of targets that are not ignored. None unless the targets are integer classes
-        and the output has one entry for each of them along its second dimension.
+        Targets that the loss ignores do not count. It is None with
+        ``loss_takes="model"``, and unless the targets are integer classes and the
+        output has one entry for each class along its second dimension.
+
+        Parameters
+        ----------
+        w : (n,)
+            A vector of the dtype and on the device of `weights`.
         """
         objective = self._evaluation.objective
         if not isinstance(objective, OutputLoss):
@@ -164,37 +186,42 @@ class Problem:
                 right, counted = right + found[0], counted + found[1]
         return right / counted if counted else None
 
-    def at(self, named: Any) -> Problem:
+    def at(self, named: Mapping[str, Any]) -> Problem:
         """Return the same problem at the weights and buffers of a checkpoint.
+
+        Names that are missing or unknown, and shapes that differ, are an error, which
+        lists them.
 
         Parameters
         ----------
-        named : mapping of str to array or tensor
-            By the names of ``model.state_dict()``; prefixes of DataParallel and
-            torch.compile are taken off.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If names are missing or unknown, or shapes differ; all are listed.
+        named
+            The tensors or arrays by the names of ``model.state_dict()``. The prefixes
+            of DataParallel and of torch.compile are taken off.
         """
         evaluation = self._evaluation
         with torch.inference_mode(False):
-            values = values_from(named, self._layout, evaluation.values)
+            values = self._layout.at(named, evaluation.values)
         return Problem(evaluation.at(values, self.batch_norm))
 
     def on_line(self) -> Problem:
         """Return the problem that is evaluated on the line between two checkpoints.
 
-        With ``batch_norm="batch"``, since averages belong to no point between; itself
-        if the model has no batch norms.
+        It uses ``batch_norm="batch"``, because the running averages of a checkpoint
+        belong to no point between the two. A model without batch norms keeps its
+        problem.
         """
         if self.batch_norm == "batch" or not self._evaluation.norms:
             return self
         return Problem(self._evaluation.at(self._evaluation.values, "batch"))
 
-    def load(self, w: Any) -> None:
-        """Copy flat weights into the chosen parameters of the model itself."""
+    def load(self, w: torch.Tensor) -> None:
+        """Copy flat weights into the measured parameters of the model itself.
+
+        Parameters
+        ----------
+        w : (n,)
+            A vector of the dtype and on the device of `weights`.
+        """
         views = self._layout.views(self._layout.checked("w", w))
         with torch.no_grad():
             for name, view in views.items():
@@ -204,7 +231,7 @@ class Problem:
         """Free the graph that is kept for products."""
         self._products.release()
 
-    def _hvp(self, w: Any, v: Any) -> Any:
+    def _hvp(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)
         return self._products.hessian(w, v)
 

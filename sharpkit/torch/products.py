@@ -26,20 +26,24 @@ MISSING = re.compile(
     re.IGNORECASE,
 )
 ASYMMETRY = 1e-3  # as in sharpkit._spectrum.operators
-ONCE = "torch::autograd::Error"  # a node that once_differentiable leaves in a graph
+ONCE = "torch::autograd::Error"  # the node that once_differentiable leaves in a graph
 
 
 class Products:
-    """Double backward passes: one retained graph for one batch, else batch by batch.
+    """Products by double backward passes.
+
+    If the data are one batch, its graph is kept for further products at the same
+    weights; otherwise there is a graph for each batch, one after the other.
 
     Parameters
     ----------
     evaluation
+        The mean loss of each batch as a function of the flat weights.
     """
 
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
-        self._plain = False  # whether only kernels that torch can differentiate twice
+        self._plain = False  # whether fast kernels without second derivative are off
         self._retained: tuple[Build, Any, Apply] | None = None
 
     def hessian(self, w: Any, v: Any) -> Any:
@@ -52,9 +56,14 @@ class Products:
 
     @cached_property
     def lacking(self) -> str | None:
-        """What torch says if it has no second derivative; tried on the first batch.
+        """What torch says if it has no second derivative of the first batch, or None.
 
-        Kernels without one are left out from then on if that is enough.
+        Fast kernels without one are left out from then on if that is enough.
+
+        Raises
+        ------
+        RuntimeError
+            If torch says something else.
         """
         reason = None
         for plain in (False, True):
@@ -119,7 +128,7 @@ class Products:
                 found = evaluation.loss(leaf, batch)
                 if found is None:
                     continue
-                # What differentiates once must see that a second time may come.
+                # What differentiates once must see that a second time may follow.
                 one = torch.ones_like(found[0], requires_grad=True)
                 (gradient,) = grad(found[0], leaf, one, create_graph=True)
                 if any(node.name() == ONCE for node in _nodes(gradient)):
@@ -162,7 +171,7 @@ def _gauss_newton(
     if found is None:
         return None
     output, point, loss, weight = found
-    # J v is the derivative of J^T u times v by u: no forward mode is needed.
+    # J v is the derivative by u of J^T u times v: no forward mode is needed.
     dual = torch.zeros_like(output, requires_grad=True)
     (back,) = grad(output, leaf, dual, create_graph=True)
     (slope,) = grad(loss, point, create_graph=True)
@@ -176,30 +185,36 @@ def _gauss_newton(
 
 
 def checked_total(weight: float) -> float:
-    """Return the weight of all batches; raise if nothing counts."""
+    """Return the weight of all batches.
+
+    Raises
+    ------
+    ValueError
+        If nothing counts.
+    """
     if not weight > 0:
         msg = (
-            "no target of the data counts: all are ignored, or of weight 0; give data "
-            "with targets"
+            "no target of the data counts, because all are ignored or have weight 0; "
+            "give data with targets that count"
         )
         raise ValueError(msg)
     return weight
 
 
 def _require_symmetric(gradient: Any, leaf: Any) -> None:
-    """Raise if some operator's second derivative is wrong: torch has such ones."""
+    # Some operators of torch have a second derivative that is wrong.
     draw = torch.Generator().manual_seed(0)
     u, v = torch.randn(2, leaf.numel(), generator=draw).to(leaf)
     hu = _derivative(gradient, leaf, u, True)
     hv = _derivative(gradient, leaf, v, False)
-    # of normal vectors: the norms of H - H^T and of H, about
+    # These are about the norms of H - H^T and of H, for the vectors are normal.
     if (u @ hv - v @ hu).abs() > ASYMMETRY * (hu.norm() + hv.norm()):
-        msg = "double backward is not symmetric: an operator's second derivative is off"
+        msg = "double backward is not symmetric: a second derivative is wrong"
         raise RuntimeError(msg)
 
 
 def _derivative(of: Any, by: Any, along: Any, keep: bool) -> Any:
-    """Return the derivative of ``of`` by ``by``, times ``along``; 0 for a constant."""
+    """Return the derivative of ``of`` by ``by``, times ``along``; 0 of a constant."""
     if not of.requires_grad:
         return torch.zeros_like(by)
     (found,) = grad(
@@ -209,7 +224,7 @@ def _derivative(of: Any, by: Any, along: Any, keep: bool) -> Any:
 
 
 def _nodes(tensor: Any) -> Iterator[Any]:
-    """Yield the nodes of a tensor's graph."""
+    # All nodes of the graph of a tensor.
     seen, left = set(), [tensor.grad_fn]
     while left:
         node = left.pop()

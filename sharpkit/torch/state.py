@@ -14,13 +14,15 @@ import torch
 class Randomness:
     """The random generators that a model, a loss or a loader may draw from.
 
-    Those of torch on the CPU and on ``device``, a loader's own, Python's and NumPy's.
+    They are those of torch on the CPU and on the device, those of the loader, and those
+    of Python and NumPy.
 
     Parameters
     ----------
     device
+        The device of the model.
     data
-        Perhaps a loader with generators of its own.
+        The data, perhaps a loader with generators of its own.
     """
 
     def __init__(self, device: Any, data: Any) -> None:
@@ -30,7 +32,7 @@ class Randomness:
 
     @contextmanager
     def rewound(self) -> Iterator[None]:
-        """Begin where all stood when this was made; put them back after."""
+        """Begin where all stood when this was made; put them back afterwards."""
         now = self._now()
         self._set(self._start)
         try:
@@ -71,9 +73,15 @@ def _generators(data: Any) -> list[Any]:
 
 @contextmanager
 def as_found(modules: Iterable[Any]) -> Iterator[None]:
-    """Undo what happens inside to the attributes and tensors of modules.
+    """Undo what happens inside to the attributes of modules and to their tables.
 
-    Tensors themselves must not be written to; those in their places may be.
+    The tensors that are in the tables before must not be written to; others may be put
+    in their places.
+
+    Parameters
+    ----------
+    modules
+        All modules that may change.
     """
     kept = [
         (table, dict(table))
@@ -98,7 +106,13 @@ def as_found(modules: Iterable[Any]) -> Iterator[None]:
 def differentiating(device: Any) -> Iterator[None]:
     """Compute gradients in full precision, whatever the caller has switched on or off.
 
-    The fused path of attention in evaluation mode has no gradient, and other values.
+    The fused path of attention in evaluation mode is off: it has no gradient, and other
+    values.
+
+    Parameters
+    ----------
+    device
+        The device of the model.
     """
     attention = torch.backends.mha
     fast = attention.get_fastpath_enabled()

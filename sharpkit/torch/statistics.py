@@ -1,4 +1,4 @@
-"""Frozen batch norms: mean and variance over all of the data, constants afterwards."""
+"""Frozen batch norms: mean and variance over all data, constant from then on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from sharpkit.torch.evaluation import Evaluation
 
 
 class _ReachedError(BaseException):
-    """A forward pass came to the next batch norm; no `except Exception` catches it."""
+    """A forward pass has come to the next batch norm.
+
+    No ``except Exception`` of the model catches it.
+    """
 
 
 class _Moments:
@@ -39,16 +42,23 @@ class _Moments:
 
 
 def freeze(evaluation: Evaluation) -> None:
-    """Give each batch norm the statistics of all the data at the weights.
+    """Give each batch norm the statistics of all data at the weights.
 
-    The inputs of a layer depend on the statistics of those before it, so that there is
-    a pass for each batch norm, in order of execution, which goes as far as that layer.
-    The result does not depend on how the data are cut into batches, but for rounding.
+    The inputs of a layer depend on the statistics of the layers before it. There is
+    therefore a pass for each batch norm, in the order of execution, which goes as far
+    as that layer. The result does not depend on how the data are cut into batches,
+    except for rounding.
+
+    Parameters
+    ----------
+    evaluation
+        The model whose batch norms get constant statistics.
 
     Raises
     ------
     ValueError
-        If one is passed more than once in a forward pass, or not in one order.
+        If a batch norm is passed more than once in a forward pass, or if the order
+        depends on the batch.
     """
     batches: dict[str, int] = {}
     while True:
@@ -62,9 +72,10 @@ def freeze(evaluation: Evaluation) -> None:
     for name, count in batches.items():
         if calls[name] != count:
             msg = (
-                f"batch_norm='frozen', and batch norm {name or 'itself'} is passed "
-                "several times in a forward pass, or at another place for other "
-                "batches, so that it has no one mean; give 'running' or 'batch'"
+                f"batch_norm='frozen', and batch norm {name or '(the model itself)'} "
+                "is passed several times in a forward pass, or in another order for "
+                "other batches, so that it has no one mean; give batch_norm='running' "
+                "or 'batch'"
             )
             raise ValueError(msg)
 

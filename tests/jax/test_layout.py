@@ -115,18 +115,11 @@ def test_a_filter_by_name(wanted, names):
 
 
 def test_a_filter_that_chooses_nothing():
-    message = "parameters: 'c.*' matches none of 'a.0', 'a.1', 'b.0.bias'"
+    message = (
+        r"parameters='c\.\*' matches no parameter; choose some of these: a\.0, a\.1"
+    )
     with pytest.raises(ValueError, match=message):
         made(NESTED, parameters=["a.0", "c.*"])
-    with pytest.raises(ValueError, match=r"parameters=\[\] chooses none of 'a.0'"):
-        made(NESTED, parameters=[])
-    with pytest.raises(
-        ValueError, match=r"parameters=<function .* chooses none of 'a.0'"
-    ):
-        made(NESTED, parameters=lambda name: False)
-    many = {f"w{i}": normal(1) for i in range(10)}
-    with pytest.raises(ValueError, match="'w7' and 2 more"):
-        made(many, parameters="v")
 
 
 def test_what_is_no_float_array_is_constant():
@@ -184,7 +177,9 @@ def test_params_without_weights():
 
 def test_complex_weights():
     params = {"w": normal(2), "spectrum": np.ones(2, np.complex64)}
-    message = r"params\['spectrum'\] has dtype complex64; a weight is a real .*constant"
+    message = (
+        r"params\['spectrum'\] has dtype complex64; a weight is a real .*parameters="
+    )
     with pytest.raises(TypeError, match=message):
         made(params)
     problem = made(params, parameters="w")
@@ -270,16 +265,16 @@ def test_at_something_else():
             TypeError,
             "named is of type list; give a mapping of names to arr",
         ),
-        ({"w": normal(3)}, ValueError, "named lacks 'shift'; params has 'w', 'shift'"),
+        ({"w": normal(3)}, ValueError, "named lacks shift; give the arrays of params"),
         (
             {"w": normal(3), "shift": normal(2), "v": normal(1)},
             ValueError,
-            "named has unknown names 'v'; params has 'w', 'shift'",
+            "the unknown names v; give .* which are w, shift",
         ),
         (
             {"w": normal(4), "shift": normal(2)},
             ValueError,
-            r"named\['w'\] has shape \(4,\); params has \(3,\) there",
+            r"named\['w'\] has shape \(4,\); give .* of shape \(3,\), as",
         ),
         (
             {"w": "a", "shift": normal(2)},

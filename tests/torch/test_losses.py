@@ -96,7 +96,7 @@ def test_a_batch_without_a_target_is_left_out(watch):
     assert bool(p.hvp(p.weights, p.weights).isfinite().all())
     assert bool(p.gauss_newton(p.weights, p.weights).isfinite().all())
     empty = problem(watch(model), loss, (x, torch.full_like(targets, -100)))
-    message = "no target of the data counts: all are ignored"
+    message = "no target of the data counts, because all are ignored"
     for action in (
         empty,
         lambda w: empty.hvp(w, w),

@@ -1,0 +1,71 @@
+"""Names of arrays: some of them chosen by patterns, and a few shown in messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
+from itertools import islice
+
+Choice = str | Iterable[str] | Callable[[str], bool]
+"""A name, a pattern such as ``"encoder.*"``, several of these, or a function of it."""
+
+SHOWN = 8
+
+
+def listed(names: Collection[str]) -> str:
+    """Return the first few of some names, for an error message."""
+    rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(islice(names, SHOWN)) + rest
+
+
+def chosen_names(choice: Choice, names: Mapping[str, Collection[str]]) -> list[str]:
+    """Return the names of those parameters that a choice is of, in their order.
+
+    Parameters
+    ----------
+    choice
+        What the user gave as ``parameters``.
+    names
+        The names of all parameters. Each stands with all names of the same array; it
+        is chosen if one of these is.
+
+    Raises
+    ------
+    ValueError
+        If a pattern, or the function, chooses nothing.
+    """
+    if callable(choice):
+        fitting = [name for name, tied in names.items() if any(map(choice, tied))]
+        if not fitting:
+            msg = (
+                "parameters is a function that returned False for every name; let it "
+                f"choose some of these: {listed(names)}"
+            )
+            raise ValueError(msg)
+        return fitting
+    found: set[str] = set()
+    for pattern in _patterns(choice):
+        matched = {
+            name
+            for name, tied in names.items()
+            if any(each == pattern or fnmatchcase(each, pattern) for each in tied)
+        }
+        if not matched:
+            msg = (
+                f"parameters={pattern!r} matches no parameter; choose some of these: "
+                f"{listed(names)}"
+            )
+            raise ValueError(msg)
+        found |= matched
+    return [name for name in names if name in found]
+
+
+def _patterns(choice: str | Iterable[str]) -> list[str]:
+    patterns = [choice] if isinstance(choice, str) else list(choice)
+    if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
+        msg = (
+            f"parameters={patterns!r}; give names or patterns such as 'encoder.*', or "
+            "a function of the name"
+        )
+        raise TypeError(msg)
+    return patterns
