@@ -1,7 +1,7 @@
 """A small convolutional network in Flax, and how sharp its minimum is, by layers.
 
-Trained on real handwritten digits with Adam, until the loss over the whole set is
-small. The batch norm takes its running statistics. Needs JAX and Flax (with Optax).
+It is trained on real handwritten digits with Adam, until the loss over the whole set is
+small. The batch norm uses its running statistics. This needs JAX and Flax (with Optax).
 """
 
 import jax

@@ -1,7 +1,7 @@
 """The minimum of scikit-learn's logistic regression, through a bare NumPy function.
 
-How much regularisation it takes to make a minimum flat, with an exact product of the
-Hessian. Needs scikit-learn.
+It shows how much regularisation it takes to make a minimum flat, with an exact product
+of the Hessian. This needs scikit-learn.
 """
 
 import numpy as np

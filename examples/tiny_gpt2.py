@@ -1,9 +1,10 @@
 """The curvature of a small GPT-2, from `transformers`, on its own loss.
 
-Randomly initialised and trained for some seconds on sequences that count upwards modulo
-a prime; nothing is downloaded. The loss is the model's own, so that sharpkit is given a
-function of model and batch. Fused attention has no second derivative; sharpkit uses the
-plain one for products. Needs PyTorch and transformers.
+It is randomly initialised and trained for some seconds on sequences that count upwards
+modulo a prime; nothing is downloaded. The model computes its loss itself, so that
+sharpkit is given a function of model and batch. Fused attention has no second
+derivative; sharpkit uses the plain one for products. This needs PyTorch and
+transformers.
 """
 
 import torch
@@ -57,9 +58,13 @@ def main() -> None:
     )
     print(sharpkit.sharpness(problem))
     print(sharpkit.eigenvalues(problem, k=3))
-    # The output layer is tied to the embedding: one group.
+    # Each group is a pattern of names. The output layer is tied to the embedding, and
+    # lies with it.
+    groups = ["transformer.wte", "transformer.wpe", "*.attn.*", "*.mlp.*", "*.ln_*"]
     print(
-        sharpkit.by_group(sharpkit.trace, problem, max_products=6, method="hutchinson")
+        sharpkit.by_group(
+            sharpkit.trace, problem, groups, max_products=6, method="hutchinson"
+        )
     )
 
 

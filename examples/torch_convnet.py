@@ -1,12 +1,13 @@
 """Two trainings of one PyTorch convolutional network, and which minimum is sharper.
 
-Real handwritten digits, batches of 20 and of 500, Adam at one rate, until the loss over
-the whole set is small. Then the sharpness, with the running statistics of the batch
-norms, and layer by layer. Writes layers.png, and both checkpoints, to be compared by
+Both are trained on real handwritten digits with Adam at one rate, with batches of 20
+and of 500, until the loss over the whole set is small. Then the sharpness is measured,
+with the running statistics of the batch norms, of all weights and layer by layer. This
+writes layers.png and both checkpoints, which can be compared by
 
     sharpkit compare small.pt large.pt --problem torch_convnet:problems
 
-Needs PyTorch.
+It needs PyTorch.
 """
 
 from collections import OrderedDict

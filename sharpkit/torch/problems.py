@@ -45,10 +45,10 @@ class Problem:
             freeze(evaluation)
 
     def __repr__(self) -> str:
-        layout = self._layout
+        layout, dtype = self._layout, str(self._layout.dtype).removeprefix("torch.")
         return (
-            f"Problem(n={layout.n}, {len(layout.layers)} layers, {layout.dtype}, "
-            f"{layout.device}, batch_norm={self.batch_norm!r})"
+            f"Problem of n = {layout.n:,} weights in {len(layout.layers)} layers, "
+            f"{dtype} on {layout.device}, batch_norm={self.batch_norm!r}"
         )
 
     @property

@@ -306,11 +306,11 @@ def test_measures_take_it_as_it_is(x64):
         return found, np.asarray(gradient)
 
     w = np.asarray(problem.weights)
-    result = sharpkit.sharpness(problem.weights, problem)
+    result = sharpkit.sharpness(problem)
     assert result.value == sharpkit.sharpness(w, by_hand).value > 0
     dense = np.stack([problem.hvp(w, row) for row in np.eye(8)])
-    top = sharpkit.eigenvalues(problem.weights, problem, tol=1e-9)
+    top = sharpkit.eigenvalues(problem, tol=1e-9)
     assert top.run.source == "hvp"
     assert_allclose(top.values[0], np.linalg.eigvalsh(dense)[-1], rtol=1e-12)
-    groups = sharpkit.sharpness(problem.weights, problem, groups=problem.layers)
+    groups = sharpkit.by_group(sharpkit.sharpness, problem)
     assert set(groups) == set(problem.layers) == {"hidden", "out"}

@@ -188,7 +188,12 @@ def test_mappings_keep_their_type(watch):
 
 X, Y = torch.zeros(6, 4), torch.zeros(6, dtype=torch.long)
 BAD = [
-    ((X, Y[:5]), {}, ValueError, r"shapes \(6, 4\), \(5,\); give tensors with one fi"),
+    (
+        (X, Y[:5]),
+        {},
+        ValueError,
+        r"shapes \(6, 4\), \(5,\); give tensors with the same fi",
+    ),
     ((X, torch.tensor(1)), {}, ValueError, r"shapes \(6, 4\), \(\); give tensors"),
     ((X[:0], Y[:0]), {}, ValueError, "data is empty; give at least one sample"),
     ([], {}, ValueError, "data is empty; give at least one batch"),
@@ -222,7 +227,7 @@ BAD_BATCHES = [
     ([X, X, X], TypeError, r"a batch is a Tensor; give pairs \(inputs, targets\), or"),
     ([(X, X, Y)], TypeError, "a batch is a tuple of 3; give pairs"),
     ([{"x": X, "y": Y}], TypeError, "a batch is a dict; give pairs"),
-    (Passes([]), ValueError, "data gave no batch; give at least one, at every pass"),
+    (Passes([]), ValueError, "data gave no batch; give at least one at every pass"),
     ([(X.numpy(), "a")], TypeError, "a batch is of type tuple and has no tensor to"),
     ([(X, torch.tensor(1))], TypeError, "has a tensor of no dimension to count its"),
 ]

@@ -16,7 +16,7 @@ nn = torch.nn
 def test_a_model_is_right(watch, name):
     own = case(name)
     p = problem(watch(own.model), own.loss, own.data, batch_norm="batch")
-    found = sharpkit.check(p.weights, p)
+    found = sharpkit.check(p)
     assert found.ok
     assert found.loss_difference == found.gradient_difference == 0
     assert (found.gradient, found.product) == ("right", "right")
@@ -33,7 +33,7 @@ def test_a_detached_part_of_the_loss_is_seen(watch):
         return (model[2](hidden) * model[2](hidden).detach()).mean()
 
     p = problem(model, loss, x, loss_takes="model")
-    found = sharpkit.check(p.weights, p)
+    found = sharpkit.check(p)
     assert not found.ok
     assert found.gradient == "wrong"
 
@@ -47,6 +47,6 @@ def test_a_generator_that_nobody_rewinds_is_seen(watch):
         return (output + torch.randn(9, 1, generator=draw) - targets).square().mean()
 
     p = problem(model, loss, (x, y))
-    found = sharpkit.check(p.weights, p)
+    found = sharpkit.check(p)
     assert not found.deterministic
     assert not found.ok

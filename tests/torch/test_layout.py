@@ -34,7 +34,7 @@ def test_layers(watch):
         assert not vector[p.layers["unused"]].any()
         assert all(vector[p.layers[name]].any() for name in ("scale", "first", "last"))
     assert repr(p) == (
-        "Problem(n=56, 4 layers, torch.float64, cpu, batch_norm='running')"
+        "Problem of n = 56 weights in 4 layers, float64 on cpu, batch_norm='running'"
     )
 
 
