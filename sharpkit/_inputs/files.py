@@ -10,14 +10,26 @@ from pathlib import Path
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """Give another name in the same folder, which becomes ``file`` at the end.
+    """Give another name in the same folder, which becomes ``file`` at the end, for good.
 
-    If the work inside fails, ``file`` stays as it was and nothing is left behind. The
-    suffix is kept, and the name is this process's own.
+    If the work inside fails, ``file`` stays as it was and nothing is left behind; what
+    a killed process leaves is the other name alone, a hidden file. The suffix is kept,
+    and the name is this process's own.
     """
     part = file.with_name(f".{file.stem}.{os.getpid()}.part{file.suffix}")
     try:
         yield part
+        _onto_disk(part, os.O_RDWR)
         os.replace(part, file)
+        if os.name != "nt":  # Windows opens no folders
+            _onto_disk(file.parent, os.O_RDONLY)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _onto_disk(path: Path, how: int) -> None:
+    opened = os.open(path, how)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)

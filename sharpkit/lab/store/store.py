@@ -20,16 +20,10 @@ from typing import Any, Self
 
 from numpy.typing import NDArray
 
+from sharpkit._inputs.files import replacing
 from sharpkit.lab.store.errors import PATIENCE, StoreError, located
 from sharpkit.lab.store.run import FIELDS, Run, check_name, from_row, to_json, to_row
-from sharpkit.lab.store.weights import (
-    PART,
-    checksum,
-    load,
-    put_in_place,
-    to_npz,
-    write_part,
-)
+from sharpkit.lab.store.weights import checksum, load, to_npz
 
 DATABASE, WEIGHTS = "runs.sqlite", "weights"
 _APPLICATION = 0x73686B74  # "shkt", in the file's header
@@ -117,19 +111,20 @@ class Store:
         payload = to_npz(arrays) if arrays else None
         if run.key in self:
             return
-        part = None
+        path = self._weights(run.key)
         if payload is not None:
-            part = write_part(self._weights(run.key), payload)
+            with located(path):
+                path.parent.mkdir(exist_ok=True)
         try:
-            self._insert(row, part, checksum(payload) if payload else None)
+            with self._writing() as database:
+                if run.key in self:  # another process was faster
+                    return
+                # Under the lock: until its row is there, the file is nobody else's.
+                self._insert(database, row, path, payload)
         except StoreError:
             with suppress(StoreError):
                 self._discard(run.key)
             raise
-        finally:
-            if part is not None:
-                with suppress(OSError):  # `prune` will do
-                    part.unlink(missing_ok=True)
 
     def arrays(self, key: str) -> dict[str, NDArray[Any]]:
         """Return the arrays of a run, none if it has none; KeyError without such a run.
@@ -194,14 +189,11 @@ class Store:
         deleted = 0
         with self._writing():
             named = {name for (name,) in self._select("SELECT weights FROM runs")}
-            for path in sorted((self.folder / WEIGHTS).glob("*")):
-                written = (
-                    path.suffix == ".npz" and f"{WEIGHTS}/{path.name}" not in named
-                )
+            for path in sorted((self.folder / WEIGHTS).glob("*.npz")):
+                if f"{WEIGHTS}/{path.name}" in named:
+                    continue
                 with suppress(FileNotFoundError):  # another process has finished it
-                    if (
-                        written or path.suffix == PART
-                    ) and path.stat().st_mtime < before:
+                    if path.stat().st_mtime < before:
                         path.unlink()
                         deleted += 1
         return deleted
@@ -272,20 +264,20 @@ class Store:
                     database.execute("ROLLBACK")
 
     def _insert(
-        self, row: tuple[Any, ...], part: Path | None, expected: str | None
+        self,
+        database: sqlite3.Connection,
+        row: tuple[Any, ...],
+        path: Path,
+        payload: bytes | None,
     ) -> None:
-        """Put a run and its file in place, unless the key is there already."""
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
-        path = self._weights(row[0])
-        with self._writing() as database:
-            if row[0] in self:
-                return
-            if part is None:
-                database.execute(_INSERT, (*row, created, None, None))
-                return
-            put_in_place(part, path)  # in the transaction: it is this row's own file
-            weights = path.relative_to(self.folder).as_posix()
-            database.execute(_INSERT, (*row, created, weights, expected))
+        if payload is None:
+            database.execute(_INSERT, (*row, created, None, None))
+            return
+        with located(path), replacing(path) as part:
+            part.write_bytes(payload)
+        weights = path.relative_to(self.folder).as_posix()
+        database.execute(_INSERT, (*row, created, weights, checksum(payload)))
 
     def _discard(self, key: str) -> None:
         """Delete the file of a run whose row could not be written."""

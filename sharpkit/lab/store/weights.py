@@ -1,14 +1,11 @@
-"""The arrays of a run as a file: whole or absent, and told from a damaged one."""
+"""The arrays of a run as a file that is told from a damaged one."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
-import secrets
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpkit.lab.store.errors import StoreError, located
-
-PART = ".part"  # ends the name of a file that is being written
 
 
 def to_npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -49,33 +44,6 @@ def checksum(payload: bytes) -> str:
     return hashlib.sha256(payload).hexdigest()
 
 
-def write_part(path: Path, payload: bytes) -> Path:
-    """Write a file under a temporary name beside its own, onto the disk."""
-    part = path.with_name(f"{path.stem}.{os.getpid()}.{secrets.token_hex(4)}{PART}")
-    try:
-        with located(path):
-            path.parent.mkdir(exist_ok=True)
-            with open(part, "xb") as stream:
-                stream.write(payload)
-                stream.flush()
-                os.fsync(stream.fileno())
-    except BaseException:
-        with suppress(OSError):
-            part.unlink()
-        raise
-    return part
-
-
-def put_in_place(part: Path, path: Path) -> None:
-    """Give a written file its own name, for good when this returns."""
-    os.replace(part, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 def load(path: Path, expected: str) -> dict[str, NDArray[Any]]:
     """Return the arrays of a file whose checksum is the expected one.
 
@@ -86,8 +54,10 @@ def load(path: Path, expected: str) -> dict[str, NDArray[Any]]:
     """
     with located(path), open(path, "rb") as stream:
         if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
-            msg = f"{path} is damaged: it is not the file that was written; delete the "
-            msg += "store, or restore the file from a copy"
+            msg = (
+                f"{path} is damaged: it is not the file that was written; delete the "
+                "store, or restore the file from a copy"
+            )
             raise StoreError(msg)
         stream.seek(0)
         with np.load(stream, allow_pickle=False) as loaded:

@@ -206,7 +206,7 @@ def test_a_file_in_the_place_of_a_folder(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     lines = finish(start(READ_ONLY, tmp_path)).splitlines()
     starts = [
-        rf"{tmp_path}/store/weights/{run_of(1).key}\.\S*\.part: Permission denied",
+        rf"{tmp_path}/store/weights/\.{run_of(1).key}\.\S*\.npz: Permission denied",
         rf"{tmp_path}/store/runs.sqlite: attempt to write a readonly database \(.*\)",
         rf"{tmp_path}/store/runs.sqlite: attempt to write a readonly database \(.*\)",
         rf"{tmp_path}/new: Permission denied",
