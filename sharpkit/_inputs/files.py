@@ -10,11 +10,11 @@ from pathlib import Path
 
 @contextmanager
 def replacing(file: Path) -> Iterator[Path]:
-    """Give another name in the same folder, which becomes ``file`` at the end, for good.
+    """Give another name in the same folder, which becomes ``file`` at the end.
 
-    If the work inside fails, ``file`` stays as it was and nothing is left behind; what
-    a killed process leaves is the other name alone, a hidden file. The suffix is kept,
-    and the name is this process's own.
+    It is on the disk then. If the work inside fails, ``file`` stays as it was and
+    nothing is left behind; a killed process may leave the other name, a hidden file.
+    The suffix is kept, and the name is this process's own.
     """
     part = file.with_name(f".{file.stem}.{os.getpid()}.part{file.suffix}")
     try:

@@ -1,20 +1,17 @@
 """The ``sharpkit`` command."""
 
-from sharpkit.cli import compare, demo, report, reproduce, runs
-from sharpkit.cli.app import INTERRUPTED, app
+from __future__ import annotations
 
-__all__ = [
-    "INTERRUPTED",
-    "app",
-    "compare",
-    "demo",
-    "main",
-    "report",
-    "reproduce",
-    "runs",
-]
+import sys
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line, or say in a line what to install for it."""
+    try:
+        from sharpkit.cli.app import app
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        msg = f"sharpkit: the command needs {error.name}: pip install 'sharpkit[cli]'"
+        sys.exit(msg)
     app()

@@ -1,30 +1,67 @@
-"""The application that the commands are registered with, and what they share."""
+"""The application: its commands, and how each of them ends when it cannot go on.
+
+The commands' own modules import what they work with only when they are called, so that
+``sharpkit --help`` is there at once, and without the libraries that only some need.
+"""
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.markup import escape
 
 import sharpkit
+from sharpkit.cli.compare import compare
+from sharpkit.cli.report import report
+from sharpkit.cli.reproduce import demo, reproduce
+from sharpkit.cli.runs import runs
 
-INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
+INTERRUPTED = 130  # what a shell reports for a command that was ended by Ctrl-C
+REFUSED = 2  # the input cannot be used
+_REFUSALS = (ImportError, OSError, RuntimeError, TypeError, ValueError)
+_OF_LAB = ("jinja2", "matplotlib", "plotly", "threadpoolctl")
+_PACKAGE = Path(sharpkit.__file__).parent
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    help="How sharp is this minimum?",
-)
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Say in a line why the work inside cannot go on, and exit as a shell expects."""
+    say = Console(stderr=True, soft_wrap=True, highlight=False).print
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except KeyboardInterrupt as interrupt:
+        say(f"Stopped. {interrupt}".rstrip())
+        raise typer.Exit(INTERRUPTED) from interrupt
+    except Exception as error:
+        reason = str(error)
+        if isinstance(error, ModuleNotFoundError) and error.name in _OF_LAB:
+            reason = f"the command needs {error.name}: pip install 'sharpkit[lab]'"
+        elif not _is_of_input(error):
+            raise
+        say(f"[bold red]Error:[/] {escape(reason)}")
+        raise typer.Exit(REFUSED) from error
+
+
+def _is_of_input(error: Exception) -> bool:
+    """Return whether sharpkit refuses its input, or the system a file by its name.
+
+    Otherwise code that was called has failed, the user's or sharpkit's own: whoever
+    wrote it wants to see where.
+    """
+    if isinstance(error, OSError) and error.filename is not None:
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, _REFUSALS) and (
+        bool(frames) and Path(frames[-1].filename).is_relative_to(_PACKAGE)
+    )
 
 
 def _version(wanted: bool) -> None:
@@ -33,22 +70,30 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
 @app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, help="Print the version.")
+        bool,
+        typer.Option(
+            "--version", callback=_version, help="Print the version and exit."
+        ),
     ] = False,
 ) -> None:
-    pass
+    """Measure how sharp a minimum of a loss is.
+
+    `demo` shows in minutes what it is about; `compare` measures two checkpoints of your
+    own model; `reproduce` runs the experiments of Keskar et al. (arXiv 1609.04836), and
+    `report` and `runs` show what they found. `sharpkit COMMAND --help` explains one.
+    """
 
 
-def progress(console: Console) -> Progress:
-    """Return a bar for each of several tasks, with shares, counts and times left."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-    )
+for _command in (demo, compare, reproduce, report, runs):
+    app.command()(reported()(_command))

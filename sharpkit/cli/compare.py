@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
-import os
 import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,53 +13,80 @@ from typing import Annotated, Any
 import typer
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 import sharpkit
 from sharpkit._inputs.files import replacing
-from sharpkit.cli.app import INTERRUPTED, app
-from sharpkit.reports.checkpoints import load
 
 RESULTS, FIGURE = "compare.json", "compare.png"
-_PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
 
-@app.command()
 def compare(
-    a: Annotated[Path, typer.Argument(help="Checkpoint A; see the formats above.")],
-    b: Annotated[Path, typer.Argument(help="Checkpoint B.")],
+    a: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A",
+            help="The first checkpoint: a file of the type npz, npy, safetensors, pt, "
+            "pth, bin or ckpt. Nothing in a file is executed.",
+        ),
+    ],
+    b: Annotated[
+        Path, typer.Argument(metavar="B", help="The second checkpoint, of such a type.")
+    ],
     problem: Annotated[
         str,
         typer.Option(
-            help="module:function, also of the current folder; it returns a problem, "
-            "or {'train': problem, 'test': problem}."
+            metavar="MODULE:FUNCTION",
+            help="A function without arguments that returns the problem that the "
+            "checkpoints belong to, or a mapping such as {'train': one, 'test': "
+            "other}. Modules in the current folder are found, too.",
         ),
     ],
-    epsilon: Annotated[float, typer.Option(help="Size of the box.")] = 1e-3,
+    epsilon: Annotated[
+        float,
+        typer.Option(
+            metavar="SIZE",
+            help="The size of the box in which the sharpness is the largest rise of "
+            "the loss: each weight w moves by up to epsilon (|w| + 1).",
+        ),
+    ] = 1e-3,
     measures: Annotated[
-        str, typer.Option(help="Which, separated by commas.")
+        str,
+        typer.Option(
+            metavar="NAMES", help="The measures to take, separated by commas."
+        ),
     ] = "sharpness,eigenvalues,trace,spectral_density",
     repeats: Annotated[
-        int, typer.Option(min=1, help="Searches for the sharpness.")
+        int,
+        typer.Option(
+            min=1, metavar="N", help="The number of searches for the sharpness at each."
+        ),
     ] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="Of all random numbers.")] = 0,
-    out: Annotated[Path, typer.Option(help="Where results are written.")] = Path(
-        "sharpkit-compare"
-    ),
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="The seed of all random numbers.")
+    ] = 0,
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FOLDER", help="The folder to write to; it is made if needed."
+        ),
+    ] = Path("sharpkit-compare"),
 ) -> None:
-    """Compare two checkpoints of one problem: measures with errors, and the path.
+    """Say which of two checkpoints of one problem is sharper, and how surely.
 
-    Formats: npz, npy, safetensors, and PyTorch's pt, pth, bin and ckpt, read with
-    weights_only=True: nothing in a file is executed.
+    The command prints the losses, the accuracies and all measures side by side, with
+    their errors and the differences in units of these. It writes them to compare.json,
+    after every finished measurement, and a picture to compare.png: the loss on the line
+    between both, the spectra, and the ratios of the measures.
 
-    Prints a table and writes compare.json, after every finished measurement, and
-    compare.png.
+    Example: sharpkit compare small.pt large.pt --problem mymodule:problem
     """
+    from sharpkit.reports.checkpoints import load
+
     origin = {"a": str(a), "b": str(b), "problem": problem}
     kept = Kept(out, {"sharpkit": sharpkit.__version__, "origin": origin})
-    with _reported(Console(), kept):
+    try:
         sharpkit.compare(
             load(a),
             load(b),
@@ -74,34 +98,25 @@ def compare(
             seed=seed,
             on_result=kept.keep,
         )
-
-
-@contextmanager
-def _reported(console: Console, kept: Kept) -> Iterator[None]:
-    """Show what is kept, however the work inside ends, and exit as it ended."""
-    try:
-        try:
-            yield
-        finally:
-            if kept.comparison is not None:
-                _show_comparison(console, kept)
     except KeyboardInterrupt as interrupt:
         done = "What was finished is kept."
-        nothing = "It was before anything was finished."
-        console.print(f"Stopped. {done if kept.comparison else nothing}")
-        raise typer.Exit(INTERRUPTED) from interrupt
-    except Exception as error:
-        if not is_of_input(error):
-            raise
-        console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
-        raise typer.Exit(2) from error
+        if kept.comparison is None:
+            done = "It was before anything was finished."
+        raise KeyboardInterrupt(done) from interrupt
+    finally:  # however the work has ended
+        if kept.comparison is not None:
+            _show(kept, kept.comparison)
 
 
-def _show_comparison(console: Console, kept: Kept) -> None:
-    assert kept.comparison is not None
-    kept.draw()
-    console.print(table(kept.comparison))
-    console.print(f"Figure: {kept.folder / FIGURE}\nResults: {kept.folder / RESULTS}")
+def _show(kept: Kept, comparison: sharpkit.Comparison) -> None:
+    console = Console()
+    console.print(table(comparison))
+    if importlib.util.find_spec("matplotlib") is None:
+        console.print(f"There is no {FIGURE}: pip install 'sharpkit[plot]'")
+    else:
+        comparison.plot(kept.folder / FIGURE)
+        console.print(f"Figure: {kept.folder / FIGURE}")
+    console.print(f"Results: {kept.folder / RESULTS}")
 
 
 def problem_from(place: str) -> Any:
@@ -147,10 +162,14 @@ def problem_from(place: str) -> Any:
 class Kept:
     """The comparison so far, in memory and in ``compare.json``.
 
+    Attributes
+    ----------
     folder : Path
-        Made when the first result is there.
+        The folder of the file, which is made when the first result is there.
     header : dict
         What the file says of its origin.
+    comparison : Comparison or None
+        The comparison, once there is something to compare.
     """
 
     folder: Path
@@ -165,11 +184,6 @@ class Kept:
         with replacing(self.folder / RESULTS) as part:
             part.write_text(json.dumps(record, indent=1, allow_nan=False))
 
-    def draw(self) -> None:
-        """Write ``compare.png`` of what there is."""
-        assert self.comparison is not None  # there is nothing to draw before
-        self.comparison.plot(self.folder / FIGURE)
-
 
 def table(comparison: sharpkit.Comparison) -> RenderableType:
     """Return the comparison as a table with its notes."""
@@ -180,12 +194,3 @@ def table(comparison: sharpkit.Comparison) -> RenderableType:
     for row in comparison.rows:
         drawn.add_row(*row.cells())
     return Group(drawn, Text("\n".join(comparison.notes())))
-
-
-def is_of_input(error: Exception) -> bool:
-    """Return whether sharpkit refuses its input, rather than code that it calls."""
-    refusals = (ImportError, OSError, RuntimeError, TypeError, ValueError)
-    if not isinstance(error, refusals):
-        return False
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and frames[-1].filename.startswith(_PACKAGE)

@@ -6,38 +6,40 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-
-from sharpkit.cli.app import app
 
 _NAME = "report.html"
 
 
-@app.command()
 def report(
-    store: Annotated[Path, typer.Argument(help="Where finished runs are kept.")],
+    store: Annotated[
+        Path,
+        typer.Argument(metavar="STORE", help="The folder that `reproduce` filled."),
+    ],
     out: Annotated[
         Path | None,
-        typer.Option(help="STORE/report.html if left; .md for tables in Markdown."),
+        typer.Option(
+            metavar="FILE",
+            help="The file to write. One that ends in .md has the tables in Markdown. "
+            "Without it the page is STORE/report.html.",
+        ),
     ] = None,
 ) -> None:
-    """Write one HTML page of all experiments that were asked for in a store.
+    """Write one HTML page of all experiments that a store holds.
 
-    Tables, interactive figures, a verdict for each claim, the settings, and how to
-    reproduce them. The page needs no other file and no network.
+    The page has a verdict for each of the paper's claims, tables, interactive figures,
+    the settings, and the commands that reproduce them. It needs no other file and no
+    network.
+
+    Example: sharpkit report sharpkit-store
     """
-    from sharpkit.lab.store import StoreError
+    from rich.console import Console
+    from rich.markup import escape
 
-    console = Console(soft_wrap=True)
     file = store / _NAME if out is None else out
-    try:
-        _write(store, file)
-    except (ValueError, OSError, ImportError, StoreError) as error:
-        console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
-        raise typer.Exit(2) from error
+    _write(store, file)
     size = file.stat().st_size / 1e6
-    console.print(f"Page: {escape(str(file))}, {size:.1f} MB", highlight=False)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"Page: {escape(str(file))}, {size:.1f} MB")
 
 
 def _write(store: Path, file: Path) -> None:

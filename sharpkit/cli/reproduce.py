@@ -1,216 +1,204 @@
-"""``sharpkit reproduce``: the paper's tables and figures, one command each."""
+"""``sharpkit reproduce`` and ``demo``: the paper's experiments, one command each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
-from sharpkit._vectors.parallel import available_cores
-from sharpkit.cli.app import INTERRUPTED, app, progress
-from sharpkit.cli.demo import BatchNorm
-
-if TYPE_CHECKING:
-    from sharpkit.lab.experiments.study import Study
-    from sharpkit.lab.jobs.pool import Failure
-
-Asked = list[tuple[str, "Study"]]
-
-FAILED = 1
-
-
-class Preset(StrEnum):
-    """Sizes of a study."""
-
-    quick = "quick"
-    medium = "medium"
-    paper = "paper"
-
-
-class OptimizerName(StrEnum):
-    """Optimisers by name."""
-
-    adam = "adam"
-    sgd = "sgd"
-    momentum = "momentum"
-    adagrad = "adagrad"
-
-
-class Definition(StrEnum):
-    """Of the convolutional networks, where the authors' code and the paper differ."""
-
-    code = "code"
-    text = "text"
+Device = Annotated[
+    Literal["cpu", "cuda"],
+    typer.Option(help="Where F1 and F2 are trained and measured."),
+]
+Trials = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="The number of trials, each from a starting point of its own. Without it "
+        "the preset decides.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="The number of processes that work at the same time. Without it one for "
+        "each core, and a single one on a CUDA device.",
+    ),
+]
+Store = Annotated[
+    Path,
+    typer.Option(
+        metavar="FOLDER",
+        help="The folder in which every finished run is kept; it is made if needed.",
+    ),
+]
+_STORE = Path("sharpkit-store")
+_DEMO = ("table2", "table3", "table4", "distance", "fig3", "curvature")
 
 
-class Stop(StrEnum):
-    """When training ends: at a common loss, or once the loss ceases to improve."""
+def demo(
+    data: Annotated[
+        Literal["glyphs", "digits"] | None,
+        typer.Option(
+            help="The data: drawn glyphs or real handwritten digits. Without it both."
+        ),
+    ] = None,
+    trials: Trials = None,
+    device: Device = "cpu",
+    workers: Workers = None,
+    store: Store = _STORE,
+) -> None:
+    """Show the experiment in minutes, on drawn and on real digits.
 
-    loss = "loss"
-    plateau = "plateau"
+    Networks are trained with small and with large batches from the same starting
+    points. At every minimum the accuracy, the sharpness and the curvature are measured.
+    The command prints them as tables, says which of the paper's claims hold, and draws
+    figures. It takes under three minutes on two cores.
+
+    It is `sharpkit reproduce` at the preset "demo": what is finished is kept in the
+    store, and the same command goes on where it was stopped.
+
+    Example: sharpkit demo --data digits
+    """
+    from sharpkit.cli.running import run
+    from sharpkit.lab.experiments.study import study
+
+    studies = [
+        study("F1", "demo", data=name, trials=trials, device=device)
+        for name in ([data] if data else ["glyphs", "digits"])
+    ]
+    run([(name, each) for each in studies for name in _DEMO], store, workers)
 
 
-@app.command()
 def reproduce(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME...",
-            help="table2 table3 table4 table6 table7 fig2 fig3 fig4 fig5 fig6 fig7 "
-            "distance remedies optimizers, or all.",
+            metavar="NAME",
+            help="The experiments: table2, table3, table4, table6, table7, fig2, "
+            "fig3, fig4, fig5, fig6, fig7, distance, remedies, optimizers, curvature, "
+            "or all.",
         ),
     ],
     network: Annotated[
         list[str] | None,
-        typer.Option(help="F1 F2 C1 C2 C3 C4; may be repeated. All it is shown for."),
+        typer.Option(
+            metavar="NAME",
+            help="The network: F1, F2, C1, C2, C3 or C4. Give the option once for "
+            "each. Without it an experiment runs on all that the paper has it for.",
+        ),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
-            help="glyphs frames shapes (drawn), mnist timit cifar10 cifar100 (files); "
-            "the drawn ones that stand in for the paper's if left."
+            metavar="NAME",
+            help="The data set. Drawn: glyphs (F1), frames (F2), shapes (C1 to C4). "
+            "Part of sharpkit: digits (F1). Read from files: mnist (F1), timit (F2), "
+            "cifar10 (C1, C2), cifar100 (C3, C4). Without it the drawn one.",
         ),
     ] = None,
     folder: Annotated[
-        Path | None, typer.Option(help="Where the files of the original data are.")
-    ] = None,
-    preset: Annotated[Preset, typer.Option(help="Size.")] = Preset.quick,
-    trials: Annotated[
-        int | None, typer.Option(min=1, help="Starting points; the preset's if left.")
-    ] = None,
-    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first.")] = 0,
-    data_seed: Annotated[int, typer.Option(min=0, help="Seed of the data.")] = 0,
-    optimizer: Annotated[
-        OptimizerName, typer.Option(help="Of both batch sizes.")
-    ] = OptimizerName.adam,
-    stop: Annotated[
-        Stop, typer.Option(help="At the same training loss, or when it stays.")
-    ] = Stop.loss,
-    batch_norm: Annotated[
-        BatchNorm, typer.Option(help="Statistics while the sharpness is measured.")
-    ] = BatchNorm.running,
-    definition: Annotated[
-        Definition | None,
+        Path | None,
         typer.Option(
-            help="C1 to C4 as in the authors' code or in the paper's text; the code if "
-            "left, but for small C2 and C4, which learn nothing with its dropout."
+            metavar="FOLDER", help="The folder with the original files of a data set."
         ),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; one per core if left.")
+    preset: Annotated[
+        Literal["demo", "quick", "medium", "paper"],
+        typer.Option(
+            help="The sizes of networks and data: seconds (demo, for F1 alone; quick) "
+            "or minutes (medium) for each training, or those of the paper."
+        ),
+    ] = "quick",
+    trials: Trials = None,
+    first_seed: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            metavar="N",
+            help="The seed of the first trial; the next have 1 more.",
+        ),
+    ] = 0,
+    data_seed: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="The seed by which data are drawn or chosen."
+        ),
+    ] = 0,
+    optimizer: Annotated[
+        Literal["adam", "sgd", "momentum", "adagrad"],
+        typer.Option(help="The optimiser that trains with both batch sizes."),
+    ] = "adam",
+    stop: Annotated[
+        Literal["loss", "plateau"],
+        typer.Option(
+            help="When training ends: at a training loss common to both batch sizes, "
+            "or once the loss ceases to improve."
+        ),
+    ] = "loss",
+    batch_norm: Annotated[
+        Literal["running", "batch", "frozen"],
+        typer.Option(
+            help="The batch-norm statistics while the sharpness is measured: running "
+            "averages, those of the whole set at the weights in hand, or those of the "
+            "whole set at the minimum."
+        ),
+    ] = "running",
+    definition: Annotated[
+        Literal["code", "text"] | None,
+        typer.Option(
+            help="Whether C1 to C4 are built as in the authors' code or as in the "
+            "paper's text. Without it as in the code, but for small C2 and C4, which "
+            "learn nothing with its dropout."
+        ),
     ] = None,
-    store: Annotated[Path, typer.Option(help="Where finished runs are kept.")] = Path(
-        "sharpkit-store"
-    ),
+    device: Device = "cpu",
+    workers: Workers = None,
+    store: Store = _STORE,
 ) -> None:
-    """Reproduce tables and figures of the paper; print them with a verdict per claim.
+    """Run experiments of the paper, and say which of its claims hold.
 
-    Every finished run is kept in the store at once: the same command goes on where it
-    was stopped, and experiments share their runs. `sharpkit report` makes a page.
+    The command prints each table beside the paper's numbers, says of each claim that it
+    holds, does not hold or is not decided here, and draws the figures.
+
+    Every finished run is kept in the store at once. The same command goes on where it
+    was stopped, and experiments share their runs. `sharpkit report` makes a page of
+    all that a store holds.
+
+    Example: sharpkit reproduce table3 fig3 --network F1 --network F2
     """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from sharpkit.cli.running import run
     from sharpkit.lab.experiments import choose
     from sharpkit.lab.experiments.study import study
 
-    console = Console()
-    with _reported(console):
-        pairs, left = choose(names, network, data)
-        for reason in left:
-            console.print(f"[yellow]Left out:[/] {escape(reason)}", highlight=False)
-        asked: Asked = []
-        for name, each in pairs:
-            made = study(
+    pairs, left = choose(names, network, data)
+    for reason in left:
+        Console().print(f"[yellow]Left out:[/] {escape(reason)}", highlight=False)
+    asked = [
+        (
+            name,
+            study(
                 each,
-                preset.value,
+                preset,
                 data=data,
                 folder=None if folder is None else str(folder),
                 data_seed=data_seed,
                 first_seed=first_seed,
                 trials=trials,
-                optimizer=optimizer.value,
-                batch_norm=batch_norm.value,
-                definition=None if definition is None else definition.value,
-                stop=stop.value,
-            )
-            asked.append((name, made))
-        failures = _carry_out(console, asked, store, workers or available_cores())
-        _show(console, asked, store)
-    if failures:
-        for failure in failures:
-            console.print(f"[bold red]Failed:[/] {failure.task}: {failure.reason}")
-        raise typer.Exit(FAILED)
-
-
-def _carry_out(
-    console: Console, asked: Asked, folder: Path, workers: int
-) -> list[Failure]:
-    """Run what the store lacks, with a bar for each network."""
-    from sharpkit.lab.experiments import ask, tasks
-    from sharpkit.lab.jobs.pool import carry_out
-    from sharpkit.lab.jobs.task import with_needs
-    from sharpkit.lab.store import Store
-
-    with console.status("Preparing the data ..."):
-        for source in {study.source for _, study in asked}:
-            source.load()
-    with Store(folder) as opened:
-        for name, study in asked:
-            ask(opened, name, study)
-    everything = {
-        (study.network, task.key): task
-        for name, study in asked
-        for task in with_needs(tasks(name, study))
-    }
-    with progress(console) as bars:
-        rows = {}
-        network_of: dict[str, str] = {}
-        for network in dict.fromkeys(network for network, _ in everything):
-            own = [task for (its, _), task in everything.items() if its == network]
-            network_of |= {task.key: network for task in own}
-            rows[network] = bars.add_task(network, total=sum(t.cost for t in own))
-        return carry_out(
-            list(everything.values()),
-            folder,
-            workers=workers,
-            advance=lambda task: bars.advance(rows[network_of[task.key]], task.cost),
+                optimizer=optimizer,
+                batch_norm=batch_norm,
+                definition=definition,
+                stop=stop,
+                device=device,
+            ),
         )
-
-
-def _show(console: Console, asked: Asked, folder: Path) -> None:
-    """Print every outcome and draw its charts."""
-    from sharpkit.lab.experiments import outcome
-    from sharpkit.lab.rendering.pictures import draw
-    from sharpkit.lab.rendering.terminal import shown
-    from sharpkit.lab.store import Store
-
-    figures = folder / "figures"
-    figures.mkdir(exist_ok=True)
-    with Store(folder, create=False) as opened:
-        for name, study in asked:
-            found = outcome(name, study, opened)
-            console.print(shown(found))
-            if found.charts:
-                file = figures / f"{found.name}.png"
-                draw(found, file)
-                console.print(f"Figure: {file}", highlight=False)
-    console.print(f"Runs: {folder}. For a page of all: sharpkit report {folder}")
-
-
-@contextmanager
-def _reported(console: Console) -> Iterator[None]:
-    """Say what went wrong in a line; bad input ends with 2, Ctrl-C with 130."""
-    from sharpkit.lab.store import StoreError
-
-    try:
-        yield
-    except KeyboardInterrupt as interrupt:
-        console.print("Stopped. What was finished is kept: the same command goes on.")
-        raise typer.Exit(INTERRUPTED) from interrupt
-    except (ValueError, OSError, ImportError, StoreError) as error:
-        console.print(f"[bold red]Error:[/] {escape(str(error))}", highlight=False)
-        raise typer.Exit(2) from error
+        for name, each in pairs
+    ]
+    run(asked, store, workers)

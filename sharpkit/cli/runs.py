@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,8 +11,6 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-
-from sharpkit.cli.app import app
 
 if TYPE_CHECKING:
     from sharpkit.lab.store import Run
@@ -25,70 +21,70 @@ _SETTINGS = ("network.name", "data.name", "batch_size")
 _UNLIMITED = 1000  # a pipe has no width to keep to: each run stays on one line
 
 
-@app.command()
 def runs(
-    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    store: Annotated[
+        Path,
+        typer.Argument(metavar="STORE", help="The folder that `reproduce` filled."),
+    ],
     kind: Annotated[
-        str | None, typer.Option(help="Of one kind only, such as train.")
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="The kind of the runs: train, sharpness, path or curvature. Without "
+            "it all.",
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=VALUE",
-            help="With this value only, such as network=F1, regime.batch_size=32 or "
-            "seed=3; may be given several times.",
+            help="A field and the value that the runs must have, such as network=F1, "
+            "regime.batch_size=32 or seed=3. Give the option once for each.",
         ),
     ] = None,
     csv: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Write all fields there; - is the output."),
+        typer.Option(
+            metavar="FILE",
+            help="The file to write all fields of the runs to, or - to print them.",
+        ),
     ] = None,
     records: Annotated[
         Path | None,
         typer.Option(
-            metavar="FOLDER", help="Copy the store there, without the weights."
+            metavar="FOLDER",
+            help="The folder to copy the whole store to, without the weights.",
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="The latest so many only.")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="The number of runs to show, the latest."
+        ),
     ] = None,
 ) -> None:
-    """List the runs of a store, oldest first, or export them.
+    """List the runs that a store holds, oldest first, or export them.
 
-    A field of the configuration or the metrics is named as config.network.name, or by
-    as much of its end as tells it from others. The first line of the CSV names all.
+    A field of a run is named as config.network.name, or by as much of its end as tells
+    it from others. The first line of the CSV has all names.
+
+    Example: sharpkit runs sharpkit-store --where network=F1 --csv runs.csv
     """
     from sharpkit.lab.store import Store
     from sharpkit.lab.store.listing import of_kind, select
 
-    with _reported():
-        with Store(store, create=False) as opened:
-            if records is not None:
-                opened.copy_records(records)
-                typer.echo(f"{len(opened.runs())} runs copied to {records}.")
-                return
-            there = opened.runs()
-        found = select(of_kind(there, kind), where or [])
-        shown = found[-limit:] if limit else found
-        if csv is None:
-            _show(shown, len(found), len(there))
-        else:
-            _export(shown, csv)
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Print why it cannot be done, apart from what goes into a file."""
-    from sharpkit.lab.store import StoreError
-    from sharpkit.lab.store.listing import QueryError
-
-    try:
-        yield
-    except (StoreError, QueryError) as error:
-        Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]Error:[/] {escape(str(error))}", highlight=False
-        )
-        raise typer.Exit(2) from error
+    with Store(store, create=False) as opened:
+        there = opened.runs()
+        if records is not None:
+            opened.copy_records(records)
+            typer.echo(f"{len(there)} runs copied to {records}.")
+            return
+    found = select(of_kind(there, kind), where or [])
+    shown = found[-limit:] if limit else found
+    if csv is None:
+        _show(shown, len(found), len(there))
+    else:
+        _export(shown, csv)
 
 
 def _show(shown: list[Run], matching: int, stored: int) -> None:

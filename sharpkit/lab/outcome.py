@@ -33,11 +33,25 @@ class Table:
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a chart; ``reverse`` lets its values fall to the right."""
+    """One axis of a chart.
+
+    Attributes
+    ----------
+    label : str
+        Its title.
+    log : bool
+        Whether it is logarithmic.
+    reverse : bool
+        Whether its values fall to the right.
+    linear_within : float or None
+        An x axis over all orders of magnitude and both signs is linear between plus and
+        minus this and logarithmic beyond: it has the places of asinh(x / this).
+    """
 
     label: str
     log: bool = False
     reverse: bool = False
+    linear_within: float | None = None
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ NAMES = (
     "distance",
     "remedies",
     "optimizers",
+    "curvature",
 )
 
 
@@ -178,6 +179,7 @@ def described_data(study: Study) -> str:
     """Say which data it is, and how much of it."""
     source = study.source
     kinds = {
+        "digits": "real handwritten digits of 8x8, from UCI",
         "glyphs": "drawn digits of 28x28, a stand-in for MNIST",
         "frames": "drawn frames of 360 features, a stand-in for TIMIT",
         "shapes": "drawn colour images of 32x32, a stand-in for CIFAR",
@@ -196,7 +198,7 @@ def settings(study: Study, trials: list[Found]) -> tuple[tuple[str, str], ...]:
     until = "the training loss ceases to improve"
     if study.until_loss is not None:
         until = f"training loss at most {study.until_loss:g}"
-    size = f"{study.width:g} of the paper's width"
+    size = f"{study.width:.4g} of the paper's width"
     if trials:
         size += f", {trials[0]['SB'].metrics['n']:,} weights"
     if study.definition == "text":
@@ -212,4 +214,5 @@ def settings(study: Study, trials: list[Found]) -> tuple[tuple[str, str], ...]:
             f"{study.batch_norm} statistics for the sharpness",
         ),
         ("seeds", f"{first} to {last}"),
+        *study.place.items(),
     )

@@ -34,10 +34,27 @@ TABLES = tuple(
     for epsilon in EPSILONS
     for solver in ("auto", "lbfgsb")
 )
+# Where a trial measures, and what a table calls it: the ends of both runs, of the large
+# batch at a higher rate, and of both with equal layer norms.
+POINTS = {
+    "SB": "SB",
+    "LB": "LB",
+    "LB fast": f"LB, {FAST}x rate",
+    "SB equal": "SB, equal norms",
+    "LB equal": "LB, equal norms",
+}
 
 
 class Findings(NamedTuple):
-    """What an experiment makes of its finished trials."""
+    """What an experiment makes of its finished trials.
+
+    Attributes
+    ----------
+    tables, claims, charts : tuple
+        What is shown, in this order.
+    notes : tuple of str
+        What a reader must know besides.
+    """
 
     tables: tuple[Table, ...]
     claims: tuple[Claim, ...]
@@ -90,6 +107,7 @@ def training(
         "curves": True,
         "start": None if start is None else start[1],
         "as_many_updates": as_many_updates is not None,
+        **study.place,
     }
     needs = [each for each in (start and start[0], as_many_updates) if each is not None]
     # An epoch costs by its samples, and small batches need about as many epochs.
@@ -132,17 +150,28 @@ def sharpness(
 def controls(study: Study, seed: int) -> Trial:
     """Return the runs that stand beside every verdict, SB and LB among them."""
     sb, lb = small(study, seed), large(study, seed)
-    fast = large(study, seed, rate=FAST * study.rate)
-    return {
-        "SB": sb,
-        "LB": lb,
-        "LB fast": fast,
-        "SB box": sharpness(study, sb, TABLES),
-        "LB box": sharpness(study, lb, TABLES),
-        "LB fast box": sharpness(study, fast),
-        "SB equal box": sharpness(study, sb, norms_with=lb),
-        "LB equal box": sharpness(study, lb, norms_with=sb),
+    runs = {"SB": sb, "LB": lb, "LB fast": large(study, seed, rate=FAST * study.rate)}
+    # The demonstration's record has all its points in full.
+    beside = TABLES if study.preset == "demo" else FULL
+    return runs | {
+        f"{point} box": sharpness(
+            study,
+            runs[run_of(point)],
+            TABLES if point in ("SB", "LB") else beside,
+            norms_with=other_run(runs, point),
+        )
+        for point in POINTS
     }
+
+
+def run_of(point: str) -> str:
+    """Return the run that ends at one of the `POINTS`, before its norms are changed."""
+    return point.removesuffix(" equal")
+
+
+def other_run(runs: Trial, point: str) -> Task | None:
+    """Return the run with which one of the `POINTS` shares its layer norms, if any."""
+    return {"SB equal": runs["LB"], "LB equal": runs["SB"]}.get(point)
 
 
 def values(
@@ -206,15 +235,10 @@ def late(trials: list[Found], names: tuple[str, ...]) -> tuple[str, ...]:
 
 def control_table(trials: list[Found]) -> Table:
     """Return the controls: the rate of the large batch, and equal layer norms."""
-    rows = []
-    for shown, run, box in (
-        ("SB", "SB", "SB box"),
-        ("LB", "LB", "LB box"),
-        (f"LB, {FAST}x rate", "LB fast", "LB fast box"),
-        ("SB, equal norms", "SB", "SB equal box"),
-        ("LB, equal norms", "LB", "LB equal box"),
-    ):
-        rows.append((shown, *cells(trials, run, box)))
+    rows = [
+        (shown, *cells(trials, run_of(point), f"{point} box"))
+        for point, shown in POINTS.items()
+    ]
     epsilon = EPSILONS[0]
     ratios = [
         ratio_text(

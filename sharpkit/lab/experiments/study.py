@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from sharpkit.lab.data.source import Source
 from sharpkit.lab.networks import NETWORKS, Definition
 from sharpkit.lab.problem import BatchNorm
+from sharpkit.lab.training.devices import DEVICES, Device
 from sharpkit.lab.training.regime import OptimizerName
 
 EPSILONS = (1e-3, 5e-4)  # the paper's
@@ -16,10 +17,10 @@ FAST = 8  # the learning-rate control multiplies the rate of the large batch by 
 PATIENCE = 10  # epochs without progress, where training goes on until there is none
 # At a common training loss, or once the loss ceases to improve.
 Stop = Literal["loss", "plateau"]
-PRESETS = ("quick", "medium", "paper")
+PRESETS = ("demo", "quick", "medium", "paper")
 # Which data a network can be trained on: the drawn ones first, they are the default.
 DATA = {
-    "F1": ("glyphs", "mnist"),
+    "F1": ("glyphs", "mnist", "digits"),
     "F2": ("frames", "timit"),
     "C1": ("shapes", "cifar10"),
     "C2": ("shapes", "cifar10"),
@@ -32,24 +33,37 @@ DATA = {
 class Study:
     """Both batch sizes train alike but for their size, from the same starts.
 
+    Attributes
+    ----------
     network : {"F1", "F2", "C1", "C2", "C3", "C4"}
+        The network of the paper.
     width : float
-        Share of the paper's width.
+        The share of the paper's width that every layer has.
     source : Source
+        The data, by name and size.
     small, large : int
-        Batch sizes.
+        The two batch sizes.
     until_loss : float or None
-        The matched training loss; None: until the loss ceases to improve.
+        The training loss at which both stop; None trains until the loss ceases to
+        improve.
     max_epochs : int
+        The most passes over the data.
     seeds : tuple of int
-        One trial each: starting point, order of samples, subspace.
+        The seeds of the trials: starting point, order of the samples and subspace.
     rate : float
-    optimizer : str
+        The learning rate of both batch sizes.
+    optimizer : {"adam", "sgd", "momentum", "adagrad"}
+        The optimiser of both batch sizes.
     batch_norm : {"running", "batch", "frozen"}
         The statistics with which the sharpness is measured.
-    preset : {"quick", "medium", "paper"}
+    preset : {"demo", "quick", "medium", "paper"}
+        The name of the sizes.
     definition : {"code", "text"}
-        Of a convolutional network, where the authors' code and the paper differ.
+        The authors' code or the paper's text, where they differ on a convolutional
+        network.
+    device : {"cpu", "cuda"}
+        Where training and measuring run. The starts, the order of the samples and the
+        directions are the same; results differ by rounding, which training amplifies.
     """
 
     network: str
@@ -65,10 +79,18 @@ class Study:
     batch_norm: BatchNorm = "running"
     preset: str = "quick"
     definition: Definition = "code"
+    device: Device = "cpu"
 
     def request(self) -> dict[str, Any]:
         """Return the study ready for JSON; `from_request` reads it back."""
-        return asdict(self)
+        request = asdict(self)
+        del request["device"]
+        return request | self.place
+
+    @property
+    def place(self) -> dict[str, str]:
+        """The device, where it is none that goes without saying."""
+        return {} if self.device == "cpu" else {"device": self.device}
 
     @classmethod
     def from_request(cls, request: dict[str, Any]) -> Study:
@@ -79,6 +101,7 @@ class Study:
 
 # train, test, classes, width, small and large batch, loss, epochs at most, trials.
 _SIZES = {
+    ("F1", "demo"): (2000, 5000, 10, 100 / 512, 20, 200, 1e-3, 500, 5),
     ("F1", "quick"): (2000, 4000, 10, 0.1875, 20, 200, 1e-3, 200, 3),
     ("F1", "medium"): (5000, 10000, 10, 0.25, 32, 500, 1e-3, 300, 5),
     ("F1", "paper"): (60000, 10000, 10, 1.0, 256, 6000, 1e-3, 500, 5),
@@ -98,6 +121,13 @@ _SIZES = {
     ("C4", "medium"): (1000, 1000, 100, 0.125, 20, 100, 0.3, 100, 2),
     ("C4", "paper"): (50000, 10000, 100, 1.0, 256, 5000, 1e-2, 500, 5),
 }
+# Of the real digits there are 1797, which no preset of the others fits.
+_DIGITS = {
+    "demo": (1000, 797, 10, 0.25, 10, 100, 1e-3, 500, 5),
+    "quick": (1000, 797, 10, 0.1875, 10, 100, 1e-3, 200, 3),
+    "medium": (1000, 797, 10, 0.5, 10, 100, 1e-3, 300, 5),
+    "paper": (1000, 797, 10, 1.0, 10, 100, 1e-3, 500, 5),
+}
 
 
 def study(
@@ -113,18 +143,20 @@ def study(
     batch_norm: BatchNorm = "running",
     stop: Stop = "loss",
     definition: Definition | None = None,
+    device: Device = "cpu",
 ) -> Study:
     """Return the study of a network at a preset.
 
     ``paper`` has the paper's sizes; the others keep the shape of the network and the
     large batch at a tenth of the data, at sizes that two cores train in seconds
-    (quick) or minutes (medium). Without a ``definition`` it is that of the authors'
-    code but for small C2 and C4, which learn nothing with its dropout.
+    (demo, of F1 alone, and quick) or minutes (medium). Without a ``definition`` it is
+    that of the authors' code but for small C2 and C4, which learn nothing with its
+    dropout.
 
     Raises
     ------
     ValueError
-        If a name is unknown, or the data do not fit the network.
+        If a name is unknown, or data, preset or device do not fit the network.
     """
     if network not in NETWORKS or preset not in PRESETS:
         msg = (
@@ -136,17 +168,27 @@ def study(
     if name not in DATA[network]:
         msg = f"data={data!r}: {network} is trained on {' or '.join(DATA[network])}"
         raise ValueError(msg)
-    sizes = _SIZES[network, preset]
+    if (network, preset) not in _SIZES:
+        msg = f"preset={preset!r} is of F1 alone; give quick, medium or paper"
+        raise ValueError(msg)
+    sizes = _DIGITS[preset] if name == "digits" else _SIZES[network, preset]
     train, test, classes, width, small, large, loss, epochs, usual = sizes
     if trials is not None and trials < 1:
         msg = f"trials={trials}: give at least 1"
         raise ValueError(msg)
-    if batch_norm not in get_args(BatchNorm):
-        msg = f"batch_norm={batch_norm!r}: give one of {', '.join(get_args(BatchNorm))}"
+    if device != "cpu" and network.startswith("C"):
+        msg = (
+            f"device={device!r}: {network} is trained on the CPU; leave the device out"
+        )
         raise ValueError(msg)
-    if stop not in get_args(Stop):
-        msg = f"stop={stop!r}: give one of {', '.join(get_args(Stop))}"
-        raise ValueError(msg)
+    for option, given, known in (
+        ("batch_norm", batch_norm, get_args(BatchNorm)),
+        ("stop", stop, get_args(Stop)),
+        ("device", device, DEVICES),
+    ):
+        if given not in known:
+            msg = f"{option}={given!r}: give one of {', '.join(known)}"
+            raise ValueError(msg)
     count = trials or usual
     return Study(
         network,
@@ -161,6 +203,7 @@ def study(
         batch_norm=batch_norm,
         preset=preset,
         definition=definition or _definition(network, preset),
+        device=device,
     )
 
 

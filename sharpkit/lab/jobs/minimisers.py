@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sharpkit._inputs.arrays import array_module, to_host
 from sharpkit._inputs.types import XpArray
+from sharpkit.lab.data import Dataset
 from sharpkit.lab.networks.base import Network, Statistics
 from sharpkit.lab.store import Run
 
@@ -15,14 +17,30 @@ END = "end"
 
 
 class Done(NamedTuple):
-    """A finished run with its arrays."""
+    """A finished run with its arrays.
+
+    Attributes
+    ----------
+    run : Run
+        The run.
+    arrays : mapping of str to array
+        Its arrays by name, on the host.
+    """
 
     run: Run
     arrays: Mapping[str, XpArray]
 
 
 class Point(NamedTuple):
-    """Weights with the batch-norm statistics that belong to them."""
+    """Weights with the batch-norm statistics that belong to them.
+
+    Attributes
+    ----------
+    weights : (n,)
+        The weights.
+    statistics : Statistics
+        The running averages there.
+    """
 
     weights: XpArray
     statistics: Statistics
@@ -32,19 +50,20 @@ def packed(name: str, point: Point) -> dict[str, XpArray]:
     """Return the arrays of a point under its name, for the store."""
     means, variances = point.statistics.means, point.statistics.variances
     return {
-        f"{name}/weights": point.weights,
-        f"{name}/means": np.concatenate(means),
-        f"{name}/variances": np.concatenate(variances),
+        f"{name}/weights": to_host(point.weights),
+        f"{name}/means": np.concatenate([to_host(each) for each in means]),
+        f"{name}/variances": np.concatenate([to_host(each) for each in variances]),
     }
 
 
-def point(network: Network, done: Done, name: str = END) -> Point:
-    """Return a point of a training run, by the name `packed` was given."""
-    weights = done.arrays[f"{name}/weights"]
-    likes = network.initial_statistics(weights).means
-    ends = np.cumsum([len(like) for like in likes])[:-1]
-    means, variances = (
-        tuple(np.split(done.arrays[f"{name}/{what}"], ends))
-        for what in ("means", "variances")
+def point(network: Network, data: Dataset, done: Done, name: str = END) -> Point:
+    """Return a point of a training run, where the data are, by its name in `packed`."""
+    xp = array_module(data.x_train)
+    weights, means, variances = (
+        xp.asarray(done.arrays[f"{name}/{what}"])
+        for what in ("weights", "means", "variances")
     )
-    return Point(weights, Statistics(means, variances))
+    likes = network.initial_statistics(weights).means
+    ends = np.cumsum([len(like) for like in likes])[:-1].tolist()
+    statistics = (tuple(xp.split(each, ends)) for each in (means, variances))
+    return Point(weights, Statistics(*statistics))

@@ -18,6 +18,8 @@ ALPHAS = np.linspace(-1, 2, 25)  # the paper's grid
 # alpha -> the factors of the small-batch and of the large-batch minimiser
 PATHS: dict[str, Callable[[float], tuple[float, float]]] = {
     "line": lambda alpha: (1 - alpha, alpha),
+    # The same, computed in float64 and rounded once, not in the weights' dtype.
+    "line in float64": lambda alpha: (np.float64(1 - alpha), np.float64(alpha)),
     "arc": lambda alpha: (np.cos(alpha * np.pi / 2), np.sin(alpha * np.pi / 2)),
 }
 
@@ -29,7 +31,7 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
     does (their Keras layers use batch statistics in evaluation, too).
     """
     network, data = setting_of(needed[0].run.config)
-    small, large = (point(network, each).weights for each in needed)
+    small, large = (point(network, data, each).weights for each in needed)
     found: Record = {"alpha": ALPHAS.tolist()}
     for part, x, y in (
         ("train", data.x_train, data.y_train),

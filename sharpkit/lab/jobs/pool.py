@@ -20,13 +20,18 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import sharpkit
-from sharpkit.lab.jobs import path, sharpness, training
+from sharpkit.lab.jobs import curvature, path, sharpness, training
 from sharpkit.lab.jobs.minimisers import Done
 from sharpkit.lab.jobs.task import Task, with_needs
 from sharpkit.lab.store import Run, Store, StoreError
 
 KINDS: dict[str, Callable[[Task, list[Done]], tuple[dict[str, Any], dict[str, Any]]]]
-KINDS = {"train": training.run, "sharpness": sharpness.run, "path": path.run}
+KINDS = {
+    "train": training.run,
+    "sharpness": sharpness.run,
+    "path": path.run,
+    "curvature": curvature.run,
+}
 _POLL_SECONDS = 0.5
 # Read when a process starts. PyTorch's convolutions ask for the same large blocks at
 # every call; kept rather than given back, they cost up to 40 % less time.

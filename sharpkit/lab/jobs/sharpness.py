@@ -21,21 +21,12 @@ Record = dict[str, Any]
 def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
     """Measure what ``config["measure"]`` lists; return the metrics, and no arrays.
 
-    With a second needed run the point first takes layer norms of which that run's
-    would be given as well: the geometric mean of both (the same function). Of a point
-    that the run did not reach, an empty list.
+    Of a point that the run did not reach, an empty list.
     """
     config, origin = task.config, needed[0]
     if f"{config['at']}/weights" not in origin.arrays:
         return {"sharpness": []}, {}  # the run never came there
-    network, data = setting_of(origin.run.config)
-    here = point(network, origin, config["at"])
-    if len(needed) > 1:
-        norms = np.sqrt(
-            layer_norms(network, here.weights)
-            * layer_norms(network, point(network, needed[1]).weights)
-        )
-        here = Point(*with_norms(network, *here, norms))
+    network, data, here = measured_point(config, needed)
     problem = problem_at(network, data, here, config["batch_norm"])
     found = []
     for measure in config["measure"]:
@@ -52,6 +43,25 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
         record = _finite(result.to_dict())
         found.append(record | {"drawn": record["subspace"]} | measure)
     return {"sharpness": found}, {}
+
+
+def measured_point(
+    config: Record, needed: list[Done]
+) -> tuple[Network, Dataset, Point]:
+    """Return network, data and the point ``config["at"]`` of the first run needed.
+
+    With a second run the point takes layer norms of which that run's would be given as
+    well: the geometric mean of both (the same function).
+    """
+    network, data = setting_of(needed[0].run.config)
+    here = point(network, data, needed[0], config["at"])
+    if len(needed) > 1:
+        other = point(network, data, needed[1]).weights
+        norms = np.sqrt(
+            layer_norms(network, here.weights) * layer_norms(network, other)
+        )
+        here = Point(*with_norms(network, *here, norms))
+    return network, data, here
 
 
 def problem_at(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sharpkit._inputs.arrays import array_module
 from sharpkit.lab.data import Dataset
 from sharpkit.lab.data.source import Source
 from sharpkit.lab.jobs.minimisers import END, Done, Point, packed, point
@@ -15,6 +16,7 @@ from sharpkit.lab.jobs.task import Task
 from sharpkit.lab.networks import build
 from sharpkit.lab.networks.base import Network
 from sharpkit.lab.problem import Problem
+from sharpkit.lab.training.devices import array_library
 from sharpkit.lab.training.loop import Snapshots, TrainingRun, train
 from sharpkit.lab.training.regime import Regime
 
@@ -22,8 +24,9 @@ Record = dict[str, Any]
 
 
 def setting_of(config: Record) -> tuple[Network, Dataset]:
-    """Return the network and the data that a task names."""
-    data = Source(**config["data"]).load()
+    """Return the network and the data that a task names, the data on its device."""
+    device = config.get("device", "cpu")
+    data = Source(**config["data"]).load().on(array_library(device))
     network = build(
         config["network"]["name"],
         config["network"]["width"],
@@ -50,10 +53,11 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
         epochs = math.ceil(needed[-1].run.metrics["updates"] / per_epoch)
         regime = replace(regime, until_loss=None, patience=None, max_epochs=epochs)
     if config["start"] is not None:
-        origin = point(network, needed[0], config["start"])
+        origin = point(network, data, needed[0], config["start"])
         start, statistics = origin.weights, origin.statistics
-    else:
-        start, statistics = network.initial_weights(task.seed), None
+    else:  # drawn on the host: the same everywhere
+        drawn = network.initial_weights(task.seed)
+        start, statistics = array_module(data.x_train).asarray(drawn), None
     wanted = config["snapshots"]
     found = train(
         network,
@@ -112,7 +116,7 @@ def _metrics(found: TrainingRun) -> Record:
         "updates": found.updates,
         "reached": found.reached,
         "losses": list(found.losses),
-        "distance": float(np.linalg.norm(moved)),
+        "distance": float(array_module(moved).linalg.norm(moved)),
         "training_seconds": found.seconds,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -95,6 +96,18 @@ def curves(chart: Chart) -> list[Curve]:
         symbol = SYMBOLS[number % len(SYMBOLS)]
         found.append(Curve(series, label, x, y, bands, left_out, colour, symbol))
     return sorted(found, key=lambda curve: not curve.series.paper)
+
+
+def decades(axis: Axis, low: float, high: float) -> list[float]:
+    """Return ticks for an axis over all orders: 0, and every power of ten beyond it."""
+    assert axis.linear_within is not None
+    least = math.ceil(math.log10(axis.linear_within))
+    powers = [10.0**power for power in range(least, least + 40)]
+    return [
+        each
+        for each in (*(-p for p in reversed(powers)), 0.0, *powers)
+        if low <= each <= high
+    ]
 
 
 def left_out_note(found: list[Curve]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sharpkit.lab.outcome import Axis, Chart
-from sharpkit.lab.rendering.curves import MARKED, Curve, Points, curves
+from sharpkit.lab.rendering.curves import MARKED, Curve, Points, curves, decades
 
 _BAND = 0.18  # its opacity
 # symbol -> its outline in a box from -4 to 4, for the legend
@@ -59,11 +59,11 @@ def figure(chart: Chart) -> tuple[dict[str, Any], list[Entry]]:
     for curve in found:
         own = [_line(chart, curve)]
         if curve.bands:
-            own.insert(0, _band(curve))
+            own.insert(0, _band(chart, curve))
         numbers = list(range(len(traces), len(traces) + len(own)))
         entries.append(Entry(curve, numbers, curve.series.right))
         traces.extend(own)
-    layout = _layout(chart)
+    layout = _layout(chart, found)
     if not any(curve.drawn for curve in found):
         layout["annotations"] = [_nothing()]
     entries.sort(key=lambda entry: entry.curve.series.paper)
@@ -76,7 +76,7 @@ def _line(chart: Chart, curve: Curve) -> dict[str, Any]:
         "type": "scatter",
         "mode": "lines+markers",
         "name": _text(curve.label),
-        "x": _json(curve.x),
+        "x": _json(_placed(chart.x, curve.x)),
         "y": _json(curve.y),
         "yaxis": "y2" if series.right else "y",
         "line": {
@@ -93,6 +93,8 @@ def _line(chart: Chart, curve: Curve) -> dict[str, Any]:
         "connectgaps": False,
         "hovertemplate": _hover(chart, curve),
     }
+    if chart.x.linear_within is not None:
+        trace["text"] = [f"{x:.4g}" for x in curve.x]
     if series.low is not None and series.high is not None:
         trace["customdata"] = [
             f" [{low:.4g}, {high:.4g}]"
@@ -108,18 +110,23 @@ def _hover(chart: Chart, curve: Curve) -> str:
         for text in (chart.x.label, axis.label, curve.label)
     )
     ends = "%{customdata}" if curve.series.low is not None else ""
-    return (
-        f"<b>{label}</b><br>{x}: %{{x:.4~g}}<br>{y}: %{{y:.4~g}}{ends}<extra></extra>"
-    )
+    at = "%{x:.4~g}" if chart.x.linear_within is None else "%{text}"
+    return f"<b>{label}</b><br>{x}: {at}<br>{y}: %{{y:.4~g}}{ends}<extra></extra>"
 
 
-def _band(curve: Curve) -> dict[str, Any]:
+def _placed(axis: Axis, x: Points) -> Points:
+    """Return where the values of x lie on an axis that Plotly itself has linear."""
+    return x if axis.linear_within is None else np.arcsinh(x / axis.linear_within)
+
+
+def _band(chart: Chart, curve: Curve) -> dict[str, Any]:
     """Return the stretches as polygons, apart by gaps: there and back."""
     x: list[float | None] = []
     y: list[float | None] = []
     for places, low, high in curve.bands:
         gap: list[float | None] = [None] if x else []
-        x += gap + _json(np.concatenate([places, places[::-1]]))
+        there = _placed(chart.x, places)
+        x += gap + _json(np.concatenate([there, there[::-1]]))
         y += gap + _json(np.concatenate([high, low[::-1]]))
     return {
         "type": "scatter",
@@ -134,7 +141,7 @@ def _band(curve: Curve) -> dict[str, Any]:
     }
 
 
-def _layout(chart: Chart) -> dict[str, Any]:
+def _layout(chart: Chart, found: list[Curve]) -> dict[str, Any]:
     layout: dict[str, Any] = {
         "xaxis": _axis(chart.x),
         "yaxis": _axis(chart.y),
@@ -151,6 +158,13 @@ def _layout(chart: Chart) -> dict[str, Any]:
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
     }
+    if chart.x.linear_within is not None:
+        shown = [x for curve in found for x in curve.x if np.isfinite(x)] or [0.0]
+        ticks = decades(chart.x, min(shown), max(shown))
+        layout["xaxis"] |= {
+            "tickvals": _json(_placed(chart.x, np.array(ticks))),
+            "ticktext": [f"{tick:g}" for tick in ticks],
+        }
     if chart.y_right is not None:
         layout["yaxis2"] = _axis(chart.y_right) | {
             "overlaying": "y",

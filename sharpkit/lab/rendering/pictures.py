@@ -9,7 +9,7 @@ from typing import Any
 
 from sharpkit._inputs.files import replacing
 from sharpkit.lab.outcome import Axis, Chart, Outcome
-from sharpkit.lab.rendering.curves import MARKED, Curve, curves, left_out_note
+from sharpkit.lab.rendering.curves import MARKED, Curve, curves, decades, left_out_note
 
 _MARKERS = {
     "circle": "o",
@@ -112,6 +112,10 @@ def _scale(axis: Any, which: str, of: Axis) -> None:
     getattr(axis, f"set_{which}label")(_plain(of.label, 48), fontsize=9)
     if of.log:
         getattr(axis, f"set_{which}scale")("log")
+    if of.linear_within is not None:
+        axis.set_xscale("asinh", linear_width=of.linear_within)
+        low, high = axis.get_xlim()
+        axis.set_xticks([tick for tick in decades(of, low, high)])
     if of.reverse:
         getattr(axis, f"invert_{which}axis")()
     axis.tick_params(which="both", labelsize=8)

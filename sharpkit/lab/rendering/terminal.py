@@ -13,13 +13,17 @@ from sharpkit.lab.outcome import FAILS, HOLDS, OPEN, Outcome
 _STYLES = {HOLDS: "green", FAILS: "red", OPEN: "yellow"}
 
 
-def shown(outcome: Outcome) -> RenderableType:
-    """Return heading, data, settings, tables, verdicts and notes, for a console."""
+def shown(outcome: Outcome, before: Outcome | None = None) -> RenderableType:
+    """Return heading, data, settings, tables, verdicts and notes, for a console.
+
+    What stands in the outcome that was shown just before is left out.
+    """
     parts: list[RenderableType] = [
-        Text(f"{outcome.title}, {outcome.network}", style="bold underline"),
-        Text(f"Data: {outcome.data}"),
-        Text(_settings(outcome)),
+        Text(f"{outcome.title}, {outcome.network}", style="bold underline")
     ]
+    chosen = (outcome.data, outcome.settings)
+    if before is None or chosen != (before.data, before.settings):
+        parts += [Text(f"Data: {outcome.data}"), Text(_settings(outcome))]
     if outcome.trials < outcome.wanted:
         parts.append(
             Text(
@@ -28,7 +32,8 @@ def shown(outcome: Outcome) -> RenderableType:
             )
         )
     parts.append(Text())
-    parts.extend(_table(table) for table in outcome.tables)
+    known = () if before is None else before.tables
+    parts.extend(_table(table) for table in outcome.tables if table not in known)
     if outcome.claims:
         parts.append(_verdicts(outcome))
     parts.extend(Text(f"Note: {note}") for note in outcome.notes)
@@ -61,7 +66,7 @@ def _verdicts(outcome: Outcome) -> RenderableType:
         drawn.add_row(Text(claim.text), decision, Text(claim.detail))
     criteria = dict.fromkeys(claim.criterion for claim in outcome.claims)
     caption = "\n".join(f"Criterion: {criterion}" for criterion in criteria)
-    return _titled("The paper's claims, here", drawn, caption)
+    return _titled("The claims, here", drawn, caption)
 
 
 def _new() -> Table:

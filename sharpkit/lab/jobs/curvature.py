@@ -1,4 +1,4 @@
-"""The Hessian at a minimiser, beside the sharpness of the box around it.
+"""The Hessian at a point of a training run, beside the sharpness of the box around it.
 
 The box is wide enough for the loss to leave its second-order model. How much of the
 sharpness the Hessian explains is therefore measured: the model is searched in the same
@@ -7,7 +7,6 @@ box by the same solver, and its maximum stands beside the loss's own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,15 +14,17 @@ import numpy as np
 import sharpkit
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.types import XpArray
+from sharpkit.lab.jobs.minimisers import Done
+from sharpkit.lab.jobs.sharpness import measured_point, problem_at
+from sharpkit.lab.jobs.task import Task
+from sharpkit.lab.jobs.training import measured
 
 Record = dict[str, Any]
 
 TRACE_PRODUCTS = 20
 # Nodes a few thousandths apart in the bulk; the share of negative curvature is then
-# within 0.05 of what 480 steps find on quick digits.
+# within 0.05 of what 480 steps find on the digits of the demonstration.
 DENSITY_STEPS, DENSITY_PROBES = 60, 2
-# Steps of progress, about their cost.
-EIGENVALUE, TRACE, PREDICTION = 2, 2, 3
 
 
 class Curved(Protocol):
@@ -36,6 +37,25 @@ class Curved(Protocol):
     def hvp(self, weights: XpArray, v: XpArray) -> XpArray:
         """Return the Hessian at the weights times ``v``."""
         ...
+
+
+def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
+    """Measure the curvature at a point; return the metrics, and no arrays.
+
+    The point is found as for the sharpness (`measured_point`); loss and accuracy there
+    are among the metrics.
+    """
+    config = task.config
+    network, data, here = measured_point(config, needed)
+    problem = problem_at(network, data, here, config["batch_norm"])
+    found = curvature(
+        problem,
+        here.weights,
+        epsilons=config["epsilons"],
+        seed=task.seed,
+        with_density=config["density"],
+    )
+    return measured(network, data, here) | found, {}
 
 
 class QuadraticModel:
@@ -72,7 +92,6 @@ def curvature(
     epsilons: tuple[float, ...],
     seed: int,
     with_density: bool = False,
-    advance: Callable[[str, int], None] = lambda what, steps: None,
 ) -> Record:
     """Measure the Hessian at a minimiser, and the sharpness that it predicts.
 
@@ -83,19 +102,17 @@ def curvature(
     weights : (n,)
         The minimiser, where the problem's samples live.
     epsilons
-        The boxes, in the full space.
+        The sizes of the boxes, in the full space.
     seed
-        Of the random vectors, and of the solver's restarts: as for the sharpness.
+        The seed of the random vectors and of the solver's restarts, as for the
+        sharpness.
     with_density
-        Also estimate the density of all eigenvalues.
-    advance
-        ``advance(what, steps)``; `steps_of` says how many steps in all. The density,
-        which only some minimisers have, is not among them.
+        Whether the density of all eigenvalues is estimated as well.
 
     Returns
     -------
     dict
-        Ready for JSON: what the results' ``to_dict()`` return. ``eigenvalues`` (the
+        What the results' ``to_dict()`` return, ready for JSON. ``eigenvalues`` (the
         largest, with its residual), ``trace``, ``predicted`` (the sharpness of the
         `QuadraticModel`, one entry per epsilon) and, if asked for, ``density`` with
         ``negative_share``: value and standard error of the share of negative
@@ -105,50 +122,26 @@ def curvature(
     ----------
     Keskar et al., arXiv 1609.04836, section 2.2.2, for the spectrum of sharp minima.
     """
-    record: Record = {"eigenvalues": _largest(problem, weights, seed)}
-    advance("largest eigenvalue", EIGENVALUE)
-    record["trace"] = _trace(problem, weights, seed)
-    advance("trace", TRACE)
+    products: Record = {"hvp": problem.hvp, "seed": seed, "progress": False}
+    largest = sharpkit.eigenvalues(weights, k=1, **products)
+    trace = sharpkit.trace(weights, max_products=TRACE_PRODUCTS, **products)
     model = QuadraticModel(problem, weights)
-    record["predicted"] = []
-    for epsilon in epsilons:
-        found = sharpkit.sharpness(
-            weights, model, epsilon=epsilon, seed=seed, progress=False
-        )
-        record["predicted"].append(found.to_dict())
-        advance("predicted", PREDICTION)
-    if with_density:
-        record["density"] = _density(problem, weights, seed)
-    return record
-
-
-def steps_of(epsilons: tuple[float, ...]) -> int:
-    """Return the steps of progress of one minimiser's `curvature`."""
-    return EIGENVALUE + TRACE + PREDICTION * len(epsilons)
-
-
-def _largest(problem: Curved, weights: XpArray, seed: int) -> Record:
-    return sharpkit.eigenvalues(
-        weights, hvp=problem.hvp, k=1, seed=seed, progress=False
-    ).to_dict()
-
-
-def _trace(problem: Curved, weights: XpArray, seed: int) -> Record:
-    return sharpkit.trace(
-        weights, hvp=problem.hvp, max_products=TRACE_PRODUCTS, seed=seed, progress=False
-    ).to_dict()
-
-
-def _density(problem: Curved, weights: XpArray, seed: int) -> Record:
-    found = sharpkit.spectral_density(
-        weights,
-        hvp=problem.hvp,
-        max_products=DENSITY_STEPS * DENSITY_PROBES,
-        probes=DENSITY_PROBES,
-        seed=seed,
-        progress=False,
-    )
-    negative = found.negative_share()
-    return found.to_dict() | {
-        "negative_share": {"value": negative.value, "stderr": negative.stderr}
+    predicted = [
+        sharpkit.sharpness(weights, model, epsilon=epsilon, seed=seed, progress=False)
+        for epsilon in epsilons
+    ]
+    record: Record = {
+        "eigenvalues": largest.to_dict(),
+        "trace": trace.to_dict(),
+        "predicted": [each.to_dict() for each in predicted],
     }
+    if with_density:
+        density = sharpkit.spectral_density(
+            weights,
+            max_products=DENSITY_STEPS * DENSITY_PROBES,
+            probes=DENSITY_PROBES,
+            **products,
+        )
+        share = density.negative_share()._asdict()
+        record["density"] = density.to_dict() | {"negative_share": share}
+    return record

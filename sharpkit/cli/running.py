@@ -1,0 +1,121 @@
+"""Carry experiments out with a bar for each study, and print what they found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from sharpkit._vectors.parallel import available_cores
+from sharpkit.lab.experiments import ask, outcome, tasks
+from sharpkit.lab.experiments.study import Study
+from sharpkit.lab.jobs.pool import Failure, carry_out
+from sharpkit.lab.jobs.task import with_needs
+from sharpkit.lab.rendering.pictures import draw
+from sharpkit.lab.rendering.terminal import shown
+from sharpkit.lab.store import Store
+from sharpkit.lab.training.devices import array_library
+
+Asked = list[tuple[str, Study]]
+
+FAILED = 1  # the exit code if a run failed
+
+
+def run(asked: Asked, folder: Path, workers: int | None) -> None:
+    """Carry out what a store lacks of some experiments, and show all of them.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        With a word on what is kept.
+    typer.Exit
+        If a run failed; the others are shown.
+    """
+    console = Console()
+    try:
+        failures = _carry_out(console, asked, folder, workers)
+        _show(console, asked, folder)
+    except KeyboardInterrupt as interrupt:
+        kept = "What was finished is kept: the same command goes on."
+        raise KeyboardInterrupt(kept) from interrupt
+    for failure in failures:
+        console.print(f"[bold red]Failed:[/] {failure.task}: {failure.reason}")
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def _carry_out(
+    console: Console, asked: Asked, folder: Path, workers: int | None
+) -> list[Failure]:
+    devices = {study.device for _, study in asked}
+    for device in devices:
+        array_library(device)
+    with console.status("Preparing the data ..."):
+        for source in {study.source for _, study in asked}:
+            source.load()
+    with Store(folder) as opened:
+        for name, study in asked:
+            ask(opened, name, study)
+    everything = {
+        (_row(study), task.key): task
+        for name, study in asked
+        for task in with_needs(tasks(name, study))
+    }
+    with _progress(console) as bars:
+        rows = {
+            row: bars.add_task(
+                row,
+                total=sum(t.cost for (its, _), t in everything.items() if its == row),
+            )
+            for row in dict.fromkeys(row for row, _ in everything)
+        }
+        row_of = {key: rows[row] for row, key in everything}
+        # Processes would take turns on a device, and each hold memory of its own.
+        usual = available_cores() if devices == {"cpu"} else 1
+        return carry_out(
+            list(everything.values()),
+            folder,
+            workers=workers or usual,
+            advance=lambda task: bars.advance(row_of[task.key], task.cost),
+        )
+
+
+def _row(study: Study) -> str:
+    return f"{study.network} on {study.source.name}"
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _show(console: Console, asked: Asked, folder: Path) -> None:
+    """Print every outcome and draw its charts."""
+    figures = folder / "figures"
+    figures.mkdir(exist_ok=True)
+    before = None
+    with Store(folder, create=False) as opened:
+        for name, study in asked:
+            found = outcome(name, study, opened)
+            console.print(shown(found, before))
+            before = found
+            if found.charts:
+                file = figures / f"{found.name}.png"
+                draw(found, file)
+                console.print(f"Figure: {file}", highlight=False)
+    console.print(f"Runs: {folder}. For a page of all: sharpkit report {folder}")
