@@ -13,7 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 import sharpkit
-from sharpkit.cli import INTERRUPTED, app, compare as command
+from sharpkit.cli import compare as command
+from sharpkit.cli.app import INTERRUPTED, app
 
 # -P: the current folder is for the command to add
 COMMAND = [sys.executable, "-P", "-c", "from sharpkit.cli import main; main()"]

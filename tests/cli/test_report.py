@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from sharpkit.cli import app
+from sharpkit.cli.app import app
 from sharpkit.lab import experiments
 from sharpkit.lab.outcome import OPEN, Claim, Outcome
 from sharpkit.lab.store import Store

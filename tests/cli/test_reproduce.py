@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
 
-from sharpkit.cli import INTERRUPTED, app
+from sharpkit.cli.app import INTERRUPTED, app
 from sharpkit.lab.experiments import study as studies
 from sharpkit.lab.store import Store
 
@@ -47,9 +48,7 @@ def test_it_prints_keeps_and_goes_on(run, tiny_sizes, tmp_path):
     with Store(folder) as store:
         before = {run.key: run.created for run in store.runs()}
         assert len(store.requests()) == 2
-    began = time.perf_counter()
     assert run("table3", "table2", *options)[0] == 0  # all of it is there already
-    assert time.perf_counter() - began < 60
     with Store(folder) as store:
         assert {run.key: run.created for run in store.runs()} == before
 
@@ -100,18 +99,14 @@ def test_a_run_that_fails_is_told_and_the_rest_shown(run, tmp_path, monkeypatch)
         studies._SIZES, ("F1", "quick"), (60, 50, 10, 0.02, 10, 30, 1.0, 60, 1)
     )
     monkeypatch.setattr(
-        studies, "study", lambda *given, **options: _diverging(made(*given, **options))
+        studies,
+        "study",
+        lambda *given, **options: replace(made(*given, **options), rate=1e30),
     )
     code, output = run("table2", "--network", "F1", "--store", tmp_path)
     assert code == 1
     assert "FloatingPointError" in output
     assert "0 of 1 trials have finished" in output
-
-
-def _diverging(study):
-    from dataclasses import replace
-
-    return replace(study, rate=1e30)
 
 
 def test_an_interrupt_keeps_what_is_finished(tmp_path, interruptible):

@@ -9,7 +9,7 @@ import pytest
 from stored_runs import run_of
 from typer.testing import CliRunner
 
-from sharpkit.cli import app
+from sharpkit.cli.app import app
 from sharpkit.lab.store import Store
 
 # -P: the installed package, not the sources that tests may be started from

@@ -7,15 +7,14 @@ import numpy as np
 import pytest
 
 from sharpkit._inputs.arrays import array_module, to_host
-from sharpkit.lab import optimizers, problem
-from sharpkit.lab.data import load_digits
-from sharpkit.lab.demo.path import parametric_path
+from sharpkit.lab import problem
 from sharpkit.lab.networks import mlp as networks_mlp
 from sharpkit.lab.networks.base import Statistics
 from sharpkit.lab.networks.mlp import MLP
 from sharpkit.lab.networks.rescale import layer_norms, with_norms
 from sharpkit.lab.problem import Problem, frozen_statistics
 from sharpkit.lab.steps import plain, steps_for
+from sharpkit.lab.training import optimizers
 from sharpkit.lab.training.loop import train
 from sharpkit.lab.training.regime import Regime
 
@@ -173,17 +172,6 @@ def test_rescaling(cupy, mlp, samples):
         assert_same(mean, expected, cupy)
     for var, expected in zip(moved.variances, statistics.variances, strict=True):
         assert_same(var, expected, cupy)
-
-
-def test_the_parametric_path(cupy):
-    data = load_digits(train=100, seed=0)
-    mlp = MLP((64, 8, 10))
-    starts = [mlp.initial_weights(seed) for seed in (0, 1)]
-    here = parametric_path(mlp, data, *starts)
-    there = parametric_path(mlp, data.on(cupy), *map(cupy.asarray, starts))
-    for name, values in here.items():
-        np.testing.assert_allclose(there[name], values, rtol=1e-4, err_msg=name)
-    assert isinstance(there["train_loss"][0], float)
 
 
 def test_host_and_device_are_not_mixed_in_silence(cupy, mlp, samples):

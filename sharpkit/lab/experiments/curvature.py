@@ -210,12 +210,15 @@ def _charts(study: Study, trials: list[Found]) -> tuple[Chart, ...]:
         band = spectrum.density(grid, SMOOTHING)
         per_decade = [spectrum.n * math.log(10) * each for each in band]
         seen = per_decade[0] > FLOOR
-        y, low, high = (floats(np.where(seen, each, np.nan)) for each in per_decade)
+        y, low, high = (
+            floats(np.where(seen, np.maximum(each, FLOOR), np.nan))
+            for each in per_decade
+        )
         share = 100 * records[point]["negative_share"]["value"]
         name = f"{point}, {share:.0f} % negative by size"
         series.append(Series(name, floats(scale * np.sinh(grid)), y, low, high))
     chart = Chart(
-        f"{study.network}: density of the Hessian's eigenvalues",
+        f"{study.network} on {study.source.name}: eigenvalues of the Hessian",
         Axis(f"eigenvalue λ (linear within ±{scale:.1g})", linear_within=scale),
         Axis("eigenvalues per decade", log=True),
         tuple(series),

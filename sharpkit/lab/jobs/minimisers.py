@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -64,6 +65,9 @@ def point(network: Network, data: Dataset, done: Done, name: str = END) -> Point
         for what in ("weights", "means", "variances")
     )
     likes = network.initial_statistics(weights).means
-    ends = np.cumsum([len(like) for like in likes])[:-1].tolist()
-    statistics = (tuple(xp.split(each, ends)) for each in (means, variances))
+    ends = [0, *np.cumsum([len(like) for like in likes]).tolist()]
+    statistics = (
+        tuple(each[begin:end] for begin, end in pairwise(ends))
+        for each in (means, variances)
+    )
     return Point(weights, Statistics(*statistics))

@@ -80,6 +80,7 @@ def _options(study: Study) -> tuple[str, ...] | None:
         batch_norm=study.batch_norm,
         stop="plateau" if study.until_loss is None else "loss",
         definition=study.definition,
+        device=study.device,
     )
     if again != study:
         return None
@@ -98,6 +99,7 @@ def _options(study: Study) -> tuple[str, ...] | None:
         "--batch-norm": (study.batch_norm, "running"),
         "--definition": (study.definition, usual_definition),
         "--stop": ("plateau" if study.until_loss is None else "loss", "loss"),
+        "--device": (study.device, "cpu"),
     }
     given |= {name: value for name, (value, usual) in unless.items() if value != usual}
     return tuple(word for name, value in given.items() for word in (name, str(value)))

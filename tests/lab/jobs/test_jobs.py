@@ -2,11 +2,13 @@
 
 from dataclasses import asdict, replace
 
+import fake_cupy
 import numpy as np
 import pytest
 
 import sharpkit
 from sharpkit.lab.experiments.common import (
+    FULL,
     LADDER,
     TABLES,
     large,
@@ -15,6 +17,7 @@ from sharpkit.lab.experiments.common import (
     small,
     training,
 )
+from sharpkit.lab.jobs import curvature
 from sharpkit.lab.jobs.minimisers import Done, point
 from sharpkit.lab.jobs.path import ALPHAS
 from sharpkit.lab.jobs.task import Task
@@ -43,7 +46,7 @@ def plain(tiny):
 def test_training_is_stored_as_it_was(tiny, plain, carried_out):
     network, data, found = plain
     run, arrays = carried_out(small(tiny, 1000))
-    here = point(network, Done(run, arrays))
+    here = point(network, data, Done(run, arrays))
     np.testing.assert_array_equal(here.weights, found.weights)
     for ours, theirs in zip(
         here.statistics.variances, found.statistics.variances, strict=True
@@ -122,7 +125,7 @@ def test_equal_norms_are_the_geometric_mean_of_both(tiny, plain, carried_out):
     network, data, found = plain
     sb, lb = small(tiny, 1000), large(tiny, 1000)
     run, _ = carried_out(sharpness(tiny, sb, norms_with=lb))
-    second = point(network, Done(*carried_out(lb)))
+    second = point(network, data, Done(*carried_out(lb)))
     norms = np.sqrt(
         layer_norms(network, found.weights) * layer_norms(network, second.weights)
     )
@@ -152,7 +155,7 @@ def test_a_warm_start_goes_on_from_the_iterate(tiny, carried_out):
     warm = training(tiny, 1000, once, start=(base, "epoch-1"))
     run, arrays = carried_out(warm)
     network, data = setting_of(base.config)
-    origin = point(network, Done(*carried_out(base)), "epoch-1")
+    origin = point(network, data, Done(*carried_out(base)), "epoch-1")
     direct = train(
         network,
         data.x_train,
@@ -180,6 +183,7 @@ def test_as_many_updates_as_another_run(tiny, carried_out):
     [
         ("line", 16, (0.0, 1.0)),
         ("line", 12, (0.5, 0.5)),
+        ("line in float64", 12, (0.5, 0.5)),
         ("arc", 12, (np.sqrt(0.5), np.sqrt(0.5))),
         ("arc", 24, (-1.0, 0.0)),
     ],
@@ -188,7 +192,7 @@ def test_paths_pass_where_the_formula_says(tiny, carried_out, kind, at, factors)
     sb, lb = small(tiny, 1000), large(tiny, 1000)
     run, _ = carried_out(Task("path", {"path": kind}, 1000, (sb, lb)))
     network, data = setting_of(sb.config)
-    ends = [point(network, Done(*carried_out(task))).weights for task in (sb, lb)]
+    ends = [point(network, data, Done(*carried_out(task))).weights for task in (sb, lb)]
     weights = (factors[0] * ends[0] + factors[1] * ends[1]).astype(np.float32)
     found = Problem(network, data.x_test, data.y_test, batch_norm="batch")
     measured = found.measure(weights)
@@ -197,3 +201,49 @@ def test_paths_pass_where_the_formula_says(tiny, carried_out, kind, at, factors)
     assert run.metrics["test_loss"][at] == pytest.approx(measured.loss, rel=1e-4)
     assert run.metrics["test_accuracy"][at] == pytest.approx(measured.accuracy)
     assert run.config["data"]["name"] == "glyphs"
+
+
+def test_a_device_finds_the_same(tiny, carried_out, monkeypatch):
+    """Trained and measured there, from the same start, along the same directions."""
+    monkeypatch.setattr(curvature, "DENSITY_STEPS", 10)
+    here, there = (some_of_each(replace(tiny, device=it)) for it in ("cpu", "cuda"))
+    with fake_cupy.installed():
+        for ours, theirs in zip(there, here, strict=True):
+            found, arrays = carried_out(ours)
+            expected, known = carried_out(theirs)
+            assert found.key != expected.key
+            assert list(arrays) == list(known)
+            for name, array in arrays.items():
+                assert type(array) is np.ndarray
+                np.testing.assert_allclose(array, known[name], rtol=1e-2, atol=1e-3)
+            for entry in found.metrics.get("sharpness", ()):
+                assert entry["backend"] == "cuda"
+            assert_close(found.metrics, expected.metrics)
+
+
+def some_of_each(study):
+    """A task of each kind, as small as it can be."""
+    sb, lb = small(study, 1000), large(study, 1000)
+    at = {"at": "end", "batch_norm": "running", "epsilons": [1e-3], "density": True}
+    return (
+        sb,
+        sharpness(study, sb, FULL[:1], norms_with=lb),
+        Task("path", {"path": "line"}, 1000, (sb, lb)),
+        Task("curvature", at, 1000, (lb,)),
+    )
+
+
+def assert_close(ours, theirs):
+    """The figures that are shown, to what rounding makes of them in training."""
+    for key in ("train", "test", "train_loss", "test_loss", "distance"):
+        if key in theirs:
+            assert ours[key] == pytest.approx(theirs[key], rel=1e-3)
+    for key in ("sharpness", "predicted"):
+        values = [
+            [each["value"] for each in one.get(key, ())] for one in (ours, theirs)
+        ]
+        assert values[0] == pytest.approx(values[1], rel=2e-2)
+    if "trace" in theirs:
+        assert ours["trace"]["value"] == pytest.approx(
+            theirs["trace"]["value"], rel=1e-2
+        )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from sharpkit.cli import app
+from sharpkit.cli.app import app
 from sharpkit.lab.experiments import ask
 from sharpkit.lab.experiments.study import study
 from sharpkit.lab.rendering.provenance import commands, provenance
@@ -74,6 +74,7 @@ def test_experiments_with_the_same_options_share_a_command():
         {"trials": 4, "first_seed": 7, "data_seed": 3},
         {"data": "mnist", "folder": "/the data"},
         {"optimizer": "momentum", "batch_norm": "frozen", "stop": "plateau"},
+        {"data": "digits", "device": "cuda"},
     ],
 )
 def test_the_command_asks_for_the_same_study(monkeypatch, tmp_path, changes):
@@ -84,8 +85,8 @@ def test_the_command_asks_for_the_same_study(monkeypatch, tmp_path, changes):
         asked.extend([*studies, folder])
         return []
 
-    monkeypatch.setattr("sharpkit.cli.reproduce._carry_out", carry_out)
-    monkeypatch.setattr("sharpkit.cli.reproduce._show", lambda *arguments: None)
+    monkeypatch.setattr("sharpkit.cli.running._carry_out", carry_out)
+    monkeypatch.setattr("sharpkit.cli.running._show", lambda *arguments: None)
     line = commands([request("table2", made)], str(tmp_path))
     found = CliRunner().invoke(app, shlex.split(line)[1:])
     assert found.exit_code == 0, found.output

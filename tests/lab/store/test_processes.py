@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import os
-import time
 
 import numpy as np
-from stored_runs import arrays_of, assert_whole, finish, run_of, start
+from stored_runs import assert_whole, finish, start
 
 from sharpkit.lab.store import Store
 
@@ -95,15 +94,3 @@ def test_a_store_is_not_used_after_a_fork(tmp_path):
     refusal, seeds = finish(start(FORKS, tmp_path)).splitlines()
     assert "runs.sqlite was opened before a fork; open it in each process" in refusal
     assert seeds == "[1]"
-
-
-def test_opening_is_cheap(tmp_path):
-    with Store(tmp_path) as store:
-        for seed in range(20):
-            store.put(run_of(seed), arrays_of(seed, 10))
-    taken = []
-    for _ in range(20):
-        before = time.perf_counter()
-        Store(tmp_path).close()
-        taken.append(time.perf_counter() - before)
-    assert min(taken) < 0.020

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import sqlite3
-import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -221,10 +220,8 @@ def test_another_process_holds_it_for_too_long(tmp_path, monkeypatch):
     with Store(tmp_path) as store, Store(tmp_path) as other:
         with other._writing():
             assert store.runs() == []  # it can be read meanwhile
-            before = time.perf_counter()
             with pytest.raises(StoreError, match=r"database is locked .*; try again"):
                 store.put(run_of(0), arrays_of(0))
-            assert time.perf_counter() - before > 0.05
         assert list((tmp_path / "weights").iterdir()) == []
         store.put(run_of(0), arrays_of(0))
     assert_whole(tmp_path, [0])

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 
 from sharpkit.lab.data import load_digits
-from sharpkit.lab.demo.run import reproduce
-from sharpkit.lab.demo.settings import Setting, setting
 from sharpkit.lab.training.devices import DeviceError, array_library
 
 
@@ -24,9 +22,8 @@ def test_each_device_has_its_library(cupy):
 
 
 def test_unknown_devices():
-    for call in (array_library, lambda name: setting("digits", device=name)):
-        with pytest.raises(ValueError, match="'tpu'; give one of 'cpu', 'cuda'"):
-            call("tpu")
+    with pytest.raises(ValueError, match="'tpu'; give one of 'cpu', 'cuda'"):
+        array_library("tpu")
 
 
 def test_without_cupy(monkeypatch):
@@ -46,16 +43,6 @@ def test_what_fails_there_is_told(monkeypatch, ones, message):
     monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(ones=ones))
     with pytest.raises(DeviceError, match=f"device='cuda' cannot be used: .*{message}"):
         array_library("cuda")
-
-
-def test_nothing_is_done_without_the_device(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "cupy", None)
-    here = Setting("tiny", "digits", 200, 797, 32, 20, 100)
-    settings = [here, replace(here, device="cuda")]
-    out = tmp_path / "out"
-    with pytest.raises(DeviceError):
-        reproduce(settings, [0], out, workers=1, advance=lambda name, steps: None)
-    assert not out.exists()
 
 
 def test_data_are_moved_once(cupy):
