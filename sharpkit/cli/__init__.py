@@ -10,8 +10,8 @@ def main() -> None:
     try:
         from sharpkit.cli.app import app
     except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
+        missing = (error.name or "").partition(".")[0]
+        if missing not in ("typer", "rich"):
             raise
-        msg = f"sharpkit: the command needs {error.name}: pip install 'sharpkit[cli]'"
-        sys.exit(msg)
+        sys.exit(f"sharpkit: the command needs {missing}: pip install 'sharpkit[cli]'")
     app()

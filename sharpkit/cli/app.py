@@ -41,9 +41,11 @@ def reported() -> Iterator[None]:
         say(f"Stopped. {interrupt}".rstrip())
         raise typer.Exit(INTERRUPTED) from interrupt
     except Exception as error:
-        reason = str(error)
-        if isinstance(error, ModuleNotFoundError) and error.name in _OF_LAB:
-            reason = f"the command needs {error.name}: pip install 'sharpkit[lab]'"
+        reason, missing = str(error), ""
+        if isinstance(error, ModuleNotFoundError):
+            missing = (error.name or "").partition(".")[0]
+        if missing in _OF_LAB:
+            reason = f"the command needs {missing}: pip install 'sharpkit[lab]'"
         elif not _is_of_input(error):
             raise
         say(f"[bold red]Error:[/] {escape(reason)}")

@@ -73,7 +73,7 @@ def compare(
         ),
     ] = Path("sharpkit-compare"),
 ) -> None:
-    """Say which of two checkpoints of one problem is sharper, and how surely.
+    """Say which of two checkpoints is sharper, and how surely.
 
     The command prints the losses, the accuracies and all measures side by side, with
     their errors and the differences in units of these. It writes them to compare.json,

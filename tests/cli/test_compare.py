@@ -276,4 +276,4 @@ def test_as_a_user_does_and_ctrl_c(folder, interruptible):
 def test_the_help_names_the_formats(run):
     shown = " ".join(CliRunner().invoke(app, ["compare", "--help"]).output.split())
     assert "safetensors" in shown
-    assert "module:function" in shown
+    assert "MODULE:FUNCTION" in shown

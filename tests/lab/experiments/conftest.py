@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tiny_study import TINY
 
+import sharpkit.results
 from sharpkit.lab.experiments import experiment
 from sharpkit.lab.experiments.study import study
 from sharpkit.lab.jobs.training import snapshot_name
@@ -21,8 +22,9 @@ def tiny():
 def made_up():
     """``made_up(name, network, sharp, ...)``: trials whose numbers one can foretell.
 
-    ``sharp(task name)`` is the geometric centre of the sharpness of a measurement,
-    ``test(task name)`` that of the test accuracy of a run, ``distance(task name)``.
+    ``sharp(task name)`` is the geometric centre of the sharpness of a measurement, and
+    of the curvature, ``test(task name)`` that of the test accuracy of a run,
+    ``distance(task name)``.
     """
 
     def make(
@@ -47,6 +49,8 @@ def made_up():
                     )
                 elif task.kind == "sharpness":
                     metrics = _sharpness(task, sharp(label) * wobble**3)
+                elif task.kind == "curvature":
+                    metrics = _curvature(task, sharp(label) * wobble)
                 else:
                     metrics = _path(path, wobble)
                 found[label] = Run(
@@ -89,6 +93,28 @@ def _sharpness(task, value):
             for each in task.config["measure"]
         ]
     }
+
+
+def _curvature(task, size):
+    """Largest eigenvalue and trace of one size; the model sees half the sharpness."""
+    found = {
+        "eigenvalues": {"values": [size], "residuals": [0.0], "converged": [True]},
+        "trace": {"value": 5 * size, "stderr": 0.1},
+        "predicted": [
+            {"epsilon": epsilon, "value": 0.5 * (epsilon / 1e-3) ** 2 * size}
+            for epsilon in task.config["epsilons"]
+        ],
+    }
+    if task.config["density"]:
+        run = sharpkit.results.Run(1000, "hvp", 1, 1.0, 1.0, "cpu", "float32", 0)
+        found["density"] = {
+            "nodes": [[-0.01, 0.0, 1.0]],
+            "weights": [[0.1, 0.8, 0.1]],
+            "reorthogonalized": True,
+            "status": "COMPLETE",
+            "negative_share": {"value": 0.2, "stderr": 0.02},
+        } | run.to_dict()
+    return found
 
 
 def _path(shape, wobble):

@@ -1,9 +1,12 @@
 """Each experiment's verdicts on made-up runs whose answer is known."""
 
+import math
+
+import numpy as np
 import pytest
 
 from sharpkit.lab import paper
-from sharpkit.lab.experiments import NAMES, experiment
+from sharpkit.lab.experiments import NAMES, curvature, experiment
 from sharpkit.lab.experiments.fig4 import batches, slopes
 from sharpkit.lab.experiments.study import study
 from sharpkit.lab.networks import NETWORKS
@@ -126,8 +129,6 @@ def test_batches_of_figure_4_have_both_ends():
 
 
 def test_slopes_are_those_of_least_squares():
-    import numpy as np
-
     random = np.random.default_rng(0)
     x, y = random.normal(size=6), random.normal(size=(3, 6))
     judge = [np.polyfit(x, row, 1)[0] for row in y]
@@ -212,6 +213,62 @@ def test_optimizers(made_up):
         *made_up("optimizers", test=test, sharp=sharp)
     )
     assert decisions(found) == [HOLDS] * 6
+
+
+def test_curvature(made_up):
+    def sharp(task):
+        return {"LB box": 40.0, "LB curvature": 4.0, "SB equal box": 2.0}.get(task, 1.0)
+
+    chosen, trials = made_up("curvature", sharp=sharp)
+    found = experiment("curvature").find(chosen, trials)
+    assert decisions(found) == [HOLDS] * 6
+    beyond = found.claims[-1].detail  # 40 / 2 over 1 / 0.5
+    assert float(beyond.split()[1]) == pytest.approx(10, rel=0.01)
+    rows = {row[0]: row for row in found.tables[0].rows}
+    assert rows["LB"][2:] == ("4.000 ± 0.063", "20.00 ± 0.32", "20 ± 2")
+    assert rows["LB, 8x rate"][2].startswith("8.00 ± ")  # 1000 times its own rate
+    assert rows["SB, equal norms"][2:] == ("", "5.000 ± 0.079", "")
+    model = {row[0]: row for row in found.tables[1].rows}
+    assert model["SB, equal norms"][2] == "4.00 ± 0.13"
+    trials[1]["LB curvature"].metrics["eigenvalues"]["converged"] = [False]
+    late = experiment("curvature").find(chosen, trials).tables[0].caption
+    assert "λ_max up to 0, 1 of 25 not converged; standard errors of the trace" in late
+
+
+def test_curvature_the_other_way_round(made_up):
+    def sharp(task):
+        return {"LB box": 0.1, "LB curvature": 0.5}.get(task, 1.0)
+
+    found = experiment("curvature").find(*made_up("curvature", sharp=sharp))
+    assert decisions(found) == [FAILS] * 6
+    same = experiment("curvature").find(*made_up("curvature"))
+    assert decisions(same) == [OPEN] * 6
+
+
+def test_a_trace_below_zero_has_a_verdict(made_up):
+    chosen, trials = made_up("curvature")
+    for trial in trials:
+        trial["LB curvature"].metrics["trace"]["value"] *= -1
+    assert decisions(experiment("curvature").find(chosen, trials))[1] == FAILS
+
+
+def test_the_density_of_the_first_trial_is_drawn(made_up):
+    chosen, trials = made_up("curvature")
+    [chart] = experiment("curvature").find(chosen, trials).charts
+    assert [each.name for each in chart.series] == [
+        f"{batch}, 20 % negative by size" for batch in ("SB", "LB")
+    ]
+    scale = chart.x.linear_within
+    assert scale == pytest.approx(1.01 / 3 / 2)
+    for each in chart.series:
+        x, y = np.array(each.x), np.array(each.y)
+        u = np.arcsinh(x / scale)
+        np.testing.assert_allclose(np.diff(u), u[1] - u[0], rtol=1e-9)
+        # All eigenvalues lie beneath the curve, but for what is too little to draw.
+        count = np.nansum(y) * (u[1] - u[0]) / math.log(10)
+        assert count == pytest.approx(1000, rel=1e-2)
+        assert np.nanmin(each.low) >= curvature.FLOOR
+    assert experiment("curvature").find(chosen, trials[1:]).charts == ()
 
 
 @pytest.mark.parametrize("name", NAMES)

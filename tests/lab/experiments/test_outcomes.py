@@ -21,7 +21,9 @@ from sharpkit.lab.jobs.pool import work
 from sharpkit.lab.jobs.task import with_needs
 from sharpkit.lab.store import Store
 
-POSSIBLE = tuple(name for name in NAMES if not hasattr(experiment(name), "ONLY"))
+POSSIBLE = tuple(
+    name for name in NAMES if "F1" in getattr(experiment(name), "ONLY", ["F1"])
+)
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +117,35 @@ def test_every_preset_exists_and_large_is_about_a_tenth(network, preset):
     assert 0.05 < made.large / made.source.train <= 0.2
 
 
+@pytest.mark.parametrize("preset", ["demo", "quick", "medium", "paper"])
+def test_digits_have_sizes_of_their_own(preset):
+    made = study("F1", preset, data="digits")
+    data = made.source.load()
+    assert (len(data.x_train), len(data.x_test)) == (1000, 797)
+    assert 10 * made.small == made.large == len(data.x_train) // 10
+    assert made.preset == preset
+
+
+def test_the_device_is_told_where_it_is_not_the_cpu():
+    here, there = (study("F1", device=device) for device in ("cpu", "cuda"))
+    assert "device" not in here.request()
+    assert there.request() == here.request() | {"device": "cuda"}
+    assert Study.from_request(there.request()) == there
+    keys = [[task.key for task in tasks("table2", each)] for each in (here, there)]
+    assert set(keys[0]).isdisjoint(keys[1])
+    assert ("device", "cuda") in experiments.settings(there, [])
+    assert "device" not in dict(experiments.settings(here, []))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"network": "F3"}, "network is one of F1, F2"),
-        ({"preset": "huge"}, "preset one of quick, medium, paper"),
-        ({"data": "cifar10"}, "F1 is trained on glyphs or mnist"),
+        ({"preset": "huge"}, "preset one of demo, quick, medium, paper"),
+        ({"network": "F2", "preset": "demo"}, "preset='demo' is of F1 alone; give"),
+        ({"device": "tpu"}, "device='tpu': give one of cpu, cuda"),
+        ({"network": "C1", "device": "cuda"}, "C1 is trained on the CPU; leave the"),
+        ({"data": "cifar10"}, "F1 is trained on glyphs or mnist or digits"),
         ({"data": "mnist"}, "needs the folder"),
         ({"stop": "never"}, "stop='never': give one of loss, plateau"),
         ({"trials": 0}, "trials=0: give at least 1"),
