@@ -8,7 +8,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 .PHONY: demo dev test bench docs lint sdist wheel clean
 
 demo: $(VENV)/installed-lab
-	$(BIN)/sharpkit demo --out sharpkit-results
+	$(BIN)/sharpkit demo
 
 dev: $(VENV)/installed-lint,test
 

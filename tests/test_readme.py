@@ -1,24 +1,15 @@
 """The README's example runs as it stands and prints what stands below it."""
 
-import functools
 import importlib.util
 import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from sharpkit.lab.demo.settings import EPSILONS
-from sharpkit.lab.demo.verdict import (
-    curvature_verdicts,
-    largest_eigenvalues,
-    predicted_values,
-    sharpness_values,
-    traces,
-    verdicts,
-)
-from sharpkit.lab.intervals import spread
+from sharpkit.lab.experiments import outcomes
+from sharpkit.lab.outcome import HOLDS, OPEN
+from sharpkit.lab.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,52 +61,30 @@ def test_its_files_and_commands_exist():
         assert (ROOT / path).exists()
 
 
-def test_the_larger_setting_is_that_of_the_committed_run():
-    file = ROOT / "docs" / "standard-glyphs-results.json"
-    trials = json.loads(file.read_text())["trials"]["standard glyphs"]
-    assert verdicts(trials, EPSILONS)[0].detail in README
-    small, large = (
-        np.mean(sharpness_values(trials, b, epsilon=1e-3, full=True, solver="auto"))
-        for b in ("SB", "LB")
-    )
-    assert f"the ratio {large / small:.3g}" in README
-
-
-@pytest.mark.parametrize("name", ["quick glyphs", "quick digits"])
-def test_the_table_is_that_of_the_committed_run(name):
-    stored = json.loads((ROOT / "docs" / "quick-results.json").read_text())
-    trials = stored["trials"][name]
-    for epsilon in EPSILONS:
-        for full in (True, False):
-            small, large = (
-                sharpness_values(trials, b, epsilon=epsilon, full=full, solver="auto")
-                for b in ("SB", "LB")
-            )
-            ratio = f"{np.mean(large) / np.mean(small):.3g}"
-            assert f"{spread(small)} / {spread(large)} (ratio {ratio})" in README
-    for verdict in verdicts(trials, EPSILONS)[:1]:
-        assert verdict.detail in README
-
-
-@pytest.mark.parametrize("name", ["quick glyphs", "quick digits"])
-def test_the_curvature_is_that_of_the_committed_run(name):
-    stored = json.loads((ROOT / "docs" / "quick-results.json").read_text())
-    trials = stored["trials"][name]
-    for values in (
-        largest_eigenvalues,
-        traces,
-        functools.partial(predicted_values, epsilon=1e-3),
-    ):
-        small, large = (spread(values(trials, batch)) for batch in ("SB", "LB"))
-        assert f"{small} / {large}" in README
+@pytest.mark.parametrize("data", ["glyphs", "digits"])
+def test_the_demonstration_is_the_committed_one(data):
+    with Store(ROOT / "docs" / "demo", create=False) as store:
+        found = {
+            each.experiment: each
+            for each in outcomes(store)
+            if each.data.startswith(data)
+        }
+    for name in ("table3", "table4"):
+        for _, solver, small, large, ratio, *_ in found[name].tables[0].rows:
+            if solver == "auto":
+                assert f"{small} / {large} (ratio {ratio})" in README
+    small, large, *_ = found["curvature"].tables[0].rows
+    assert all(f"{small[column]} / {large[column]}" in README for column in (1, 3))
     # what the README makes of them
-    found = curvature_verdicts(trials, EPSILONS)
-    outcomes = {each.claim: each.outcome for each in found}
-    assert outcomes["LB larger λ_max"] == "not decided"
-    assert outcomes["LB larger trace"] == "holds"
-    for epsilon in EPSILONS:
-        assert outcomes[f"LB sharper, quadratic, ε {epsilon:g}"] == "not decided"
-        assert outcomes[f"LB further beyond it, ε {epsilon:g}"] == "holds"
+    decisions = [claim.decision for claim in found["curvature"].claims]
+    assert decisions == [OPEN, HOLDS, OPEN, OPEN, HOLDS, HOLDS]
+    sharper = [
+        claim.decision == HOLDS
+        for name in ("table3", "table4")
+        for claim in found[name].claims
+        if not claim.text.startswith("...")
+    ]
+    assert f"sharper in {sum(sharper)} of {len(sharper)} measures" in README
 
 
 def test_the_bench_figures_are_those_of_the_committed_runs():

@@ -6,6 +6,8 @@ import importlib
 import importlib.util
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -86,7 +88,7 @@ def compare(
 
     origin = {"a": str(a), "b": str(b), "problem": problem}
     kept = Kept(out, {"sharpkit": sharpkit.__version__, "origin": origin})
-    try:
+    with _shown(kept):
         sharpkit.compare(
             load(a),
             load(b),
@@ -98,12 +100,19 @@ def compare(
             seed=seed,
             on_result=kept.keep,
         )
+
+
+@contextmanager
+def _shown(kept: Kept) -> Iterator[None]:
+    """Show what is kept, however the work inside ends."""
+    try:
+        yield
     except KeyboardInterrupt as interrupt:
         done = "What was finished is kept."
-        if kept.comparison is None:
-            done = "It was before anything was finished."
-        raise KeyboardInterrupt(done) from interrupt
-    finally:  # however the work has ended
+        nothing = "It was before anything was finished."
+        interrupt.args = (done if kept.comparison else nothing,)
+        raise
+    finally:
         if kept.comparison is not None:
             _show(kept, kept.comparison)
 
@@ -129,6 +138,8 @@ def problem_from(place: str) -> Any:
     ------
     ValueError
         If there is no such module or function.
+    ModuleNotFoundError
+        If the module imports another that is missing.
     """
     module_name, _, name = place.partition(":")
     if not module_name or not name:

@@ -57,7 +57,7 @@ def demo(
     Networks are trained with small and with large batches from the same starting
     points. At every minimum the accuracy, the sharpness and the curvature are measured.
     The command prints them as tables, says which of the paper's claims hold, and draws
-    figures. It takes under three minutes on two cores.
+    figures. It takes about three minutes on two cores.
 
     It is `sharpkit reproduce` at the preset "demo": what is finished is kept in the
     store, and the same command goes on where it was stopped.

@@ -45,8 +45,8 @@ def run(asked: Asked, folder: Path, workers: int | None) -> None:
         failures = _carry_out(console, asked, folder, workers)
         _show(console, asked, folder)
     except KeyboardInterrupt as interrupt:
-        kept = "What was finished is kept: the same command goes on."
-        raise KeyboardInterrupt(kept) from interrupt
+        interrupt.args = ("What was finished is kept: the same command goes on.",)
+        raise
     for failure in failures:
         console.print(f"[bold red]Failed:[/] {failure.task}: {failure.reason}")
     if failures:

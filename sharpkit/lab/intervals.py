@@ -17,7 +17,13 @@ TINY = 1e-12  # what a value that is not positive counts as: a zero has a logari
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean of paired differences over trials and its Student interval, 95 %."""
+    """Mean of paired differences over trials and its Student interval, 95 %.
+
+    Attributes
+    ----------
+    mean, low, high : float
+        The mean and the ends of the interval.
+    """
 
     mean: float
     low: float

@@ -23,7 +23,17 @@ OPEN: Decision = "not decided here"
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of finished text; the first column names the row."""
+    """Rows of finished text.
+
+    Attributes
+    ----------
+    title, caption : str
+        What stands above and below.
+    columns : tuple of str
+        The heads; the first column names the row.
+    rows : tuple of tuple of str
+        The cells, as many in each row as there are heads.
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -58,18 +68,20 @@ class Axis:
 class Series:
     """One curve.
 
+    Attributes
+    ----------
     name : str
-        What it is in the legend; series of one name in one chart share a colour.
+        Its name in the legend; series of one name in one chart share a colour.
     x, y : tuple of float
-        Not-a-number where there is nothing to draw.
+        Its places, not-a-number where there is nothing to draw.
     low, high : tuple of float or None
-        A band around y: the smallest and the largest of the trials.
+        A band around y, such as the smallest and the largest of the trials.
     right : bool
         Whether it belongs to the right axis.
     paper : bool
         Whether it is the paper's own curve, drawn behind ours in grey.
     dashed : bool
-        Test curves are, as in the paper.
+        Whether it is dashed; test curves are, as in the paper.
     """
 
     name: str
@@ -84,7 +96,21 @@ class Series:
 
 @dataclass(frozen=True)
 class Chart:
-    """Curves over one x axis, with one or two y axes; ``alt`` says what one sees."""
+    """Curves over one x axis, with one or two y axes.
+
+    Attributes
+    ----------
+    title : str
+        The title.
+    x, y : Axis
+        The lower and the left axis.
+    series : tuple of Series
+        The curves.
+    y_right : Axis or None
+        The right axis, if there is one.
+    alt : str
+        What one sees, in words.
+    """
 
     title: str
     x: Axis
@@ -98,9 +124,12 @@ class Chart:
 class Claim:
     """One claim of the paper and what these runs say of it.
 
+    Attributes
+    ----------
     text : str
         The claim, with its place in the paper.
     decision : {"holds", "does not hold", "not decided here"}
+        The verdict.
     detail : str
         The figures that decide.
     criterion : str
@@ -117,17 +146,22 @@ class Claim:
 class Outcome:
     """Everything one experiment found for one network.
 
+    Attributes
+    ----------
     experiment, network, preset : str
-        Such as ``"table3"``, ``"F1"``, ``"quick"``; after the preset, what else tells
-        the study from the usual one, such as ``"quick, batch statistics"``.
+        Names such as ``"table3"``, ``"F1"``, ``"quick"``. After the preset stands what
+        else tells the study from the usual one, as in ``"quick, batch statistics"``.
     title : str
-        A heading, such as ``"Table 3: sharpness in the full space"``.
+        The heading, such as ``"Table 3: sharpness in the full space"``.
     data : str
-        Which data it was made on, in a sentence.
+        The data it was made on, in a sentence.
     settings : tuple of (str, str)
         What was chosen: batches, optimiser, stopping, statistics, seeds.
+    tables, claims, charts : tuple
+        What was found.
     trials, wanted : int
-        Finished ones and those asked for; a preliminary outcome has fewer.
+        The numbers of finished trials and of those asked for; a preliminary outcome
+        has fewer.
     notes : tuple of str
         What a reader must know besides: what was cut, which runs came late.
     """

@@ -27,7 +27,15 @@ DEVICE_BLOCK_ROWS = 8192
 
 @dataclass(frozen=True)
 class Measured:
-    """Mean loss and accuracy (in [0, 1]) of a network over a set of samples."""
+    """What a network makes of a set of samples.
+
+    Attributes
+    ----------
+    loss : float
+        The mean loss.
+    accuracy : float
+        The share of right answers, in [0, 1].
+    """
 
     loss: float
     accuracy: float

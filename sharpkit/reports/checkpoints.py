@@ -162,4 +162,3 @@ def _only_tensors(file: Path, found: Any, tensor: type) -> Named:
         )
         raise ValueError(msg)
     return dict(found)
-

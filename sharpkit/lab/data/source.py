@@ -33,16 +33,23 @@ NAMES = (*DRAWN, *READ)
 class Source:
     """A data set by name and size.
 
+    Attributes
+    ----------
     name : str
-        One of `NAMES`.
+        The name, one of `NAMES`.
     train, test : int
-        Samples; of files a random part, 0 for all there are.
+        The numbers of samples. Of files it is a random part, and 0 stands for all.
     classes : int
-        Of drawn data that can have several numbers of them.
+        The number of classes, of drawn data that can have several.
     seed : int
-        Draws the data, or chooses the part.
+        The seed by which the data are drawn, or the part is chosen.
     folder : str or None
-        Where the files are.
+        The folder with the files; None for data that need none.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or data that are read have no folder.
     """
 
     name: str

@@ -45,7 +45,15 @@ _LIBRARIES = ("numpy", "numba", "scipy", "torch")
 
 @dataclass(frozen=True)
 class Failure:
-    """A task that could not be carried out, and why."""
+    """A task that could not be carried out, and why.
+
+    Attributes
+    ----------
+    task : Task
+        The task.
+    reason : str
+        The error that it raised, in a line.
+    """
 
     task: Task
     reason: str
@@ -66,19 +74,25 @@ def carry_out(
 
     Parameters
     ----------
+    tasks
+        The tasks.
+    folder
+        The folder of the store.
+    workers
+        The number of processes.
     advance
-        Called with each task as soon as its result is in the store, also if it was
-        there before.
+        A function that is called with each task as soon as its result is in the store,
+        also if it was there before.
+
+    Returns
+    -------
+    list of Failure
+        The tasks that raised; those that need them were left out.
 
     Raises
     ------
     StoreError
         If the store cannot be written, or a worker was killed.
-
-    Returns
-    -------
-    list of Failure
-        Tasks that raised; those that need them were left out.
     """
     waiting: dict[str, Task] = {}
     with Store(folder) as store:

@@ -16,16 +16,20 @@ REVISION = 1
 class Task:
     """One piece of work; tasks of equal `key` are the same work and done once.
 
-    kind : {"train", "sharpness", "path"}
+    Attributes
+    ----------
+    kind : {"train", "sharpness", "path", "curvature"}
+        The kind of work.
     config : dict
-        What to do, ready for JSON.
+        What is to be done, ready for JSON.
     seed : int
+        The seed of all its random numbers.
     needs : tuple of Task
-        Whose results it takes.
+        The tasks whose results it takes.
     cost : float
         About how long it takes, in arbitrary units: for the bar alone.
     key : str
-        SHA-256 of all of the above but the cost.
+        The SHA-256 of all of the above but the cost.
     """
 
     kind: str

@@ -16,10 +16,16 @@ BATCH_NORM_EPS = 1e-5  # PyTorch's default
 
 
 class Layer(NamedTuple):
-    """Views into one weight (or gradient) vector; ``gamma`` is None in the last layer.
+    """Views into one weight (or gradient) vector.
 
+    Attributes
+    ----------
     weight : (inputs, outputs), or (outputs, inputs, height, width) of a convolution
-    bias, gamma, beta : (outputs,)
+        The matrix or the filters.
+    bias : (outputs,)
+        What is added.
+    gamma, beta : (outputs,) or None
+        The scale and the shift of the batch norm; None in the last layer.
     """
 
     weight: XpArray
@@ -30,7 +36,13 @@ class Layer(NamedTuple):
 
 @dataclass(frozen=True)
 class Statistics:
-    """Batch-norm mean and biased variance of each hidden layer's ``h W + b``."""
+    """What batch norms normalise by.
+
+    Attributes
+    ----------
+    means, variances : tuple of (outputs,)
+        The mean and the biased variance of each hidden layer's ``h W + b``.
+    """
 
     means: tuple[XpArray, ...]
     variances: tuple[XpArray, ...]
@@ -39,8 +51,13 @@ class Statistics:
 class Evaluation(NamedTuple):
     """What one pass over some rows gives: sums, so that blocks of rows can be added.
 
-    On a device both sums are arrays of one number: whoever reads them waits, and
-    training needs not to.
+    Attributes
+    ----------
+    loss_sum, right : float and int
+        The summed loss and the number of right answers. On a device both are arrays of
+        one number: whoever reads them waits, and training needs not to.
+    statistics : Statistics
+        The batch-norm statistics of the rows.
     """
 
     loss_sum: Any
@@ -49,13 +66,21 @@ class Evaluation(NamedTuple):
 
 
 class Network(Protocol):
-    """A batch-normalised classifier whose weights are one contiguous vector."""
+    """A batch-normalised classifier whose weights are one contiguous vector.
+
+    Attributes
+    ----------
+    n_weights, features, classes : int
+        The numbers of weights, inputs and outputs.
+    block_rows : int or None
+        The rows to evaluate at once where rows are independent; None leaves it to the
+        caller.
+    """
 
     n_weights: int
     features: int
     classes: int
     block_rows: int | None
-    """Rows to evaluate at once where rows are independent; None: the caller's."""
 
     def layers(self, vector: XpArray) -> list[Layer]:
         """Return the layers of a weight or gradient vector, as views."""

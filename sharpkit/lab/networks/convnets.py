@@ -13,7 +13,6 @@ from typing import Any
 
 from torch import nn
 
-from sharpkit._inputs.checks import at_least
 from sharpkit.lab.networks.base import BATCH_NORM_EPS
 
 Module = Any  # a torch.nn.Module
@@ -32,9 +31,10 @@ def C1(classes: int = 10, width: float = 1.0, *, paper: bool = False) -> Module:
     Parameters
     ----------
     classes
+        The number of classes.
     width
-        Factor of all numbers of filters and dense units, rounded, at least 4; 1 is
-        the paper's.
+        The factor of all numbers of filters and dense units, which are rounded and at
+        least 4; 1 is the paper's.
     paper
         Whether the text decides where it and the authors' code differ.
 
@@ -46,7 +46,7 @@ def C1(classes: int = 10, width: float = 1.0, *, paper: bool = False) -> Module:
 
     Raises
     ------
-    TypeError, ValueError
+    ValueError
         If ``classes`` is no whole number of at least 2, or ``width`` not positive.
     """
     layers = _Layers(width)
@@ -141,7 +141,9 @@ class _Layers:
         self._dropout(dropout)
 
     def classifier(self, classes: int) -> Any:
-        classes = at_least("classes", classes, 2)
+        if int(classes) != classes or classes < 2:
+            msg = f"classes={classes!r}; give a whole number of at least 2"
+            raise ValueError(msg)
         self._add("dense", nn.Linear(self._channels, classes))
         return nn.Sequential(self._modules)
 

@@ -50,7 +50,13 @@ class MLP:
         ]
 
     def layers(self, vector: XpArray) -> list[Layer]:
-        """Return the layers of a weight or gradient vector, as views."""
+        """Return the layers of a weight or gradient vector, as views.
+
+        Raises
+        ------
+        ValueError
+            If the vector is not of the network's length.
+        """
         if vector.shape != (self.n_weights,):
             msg = f"vector has shape {vector.shape}, the network needs " + (
                 f"({self.n_weights},)"
@@ -235,7 +241,15 @@ def require_one_place(**arrays: XpArray) -> None:
 
 
 class Buffers(NamedTuple):
-    """Blocks of rows: z and h of each layer, and the gradient in the logits."""
+    """Blocks of rows that a pass fills.
+
+    Attributes
+    ----------
+    z, h : list of (rows, width)
+        The sums before and the values after each layer's norm and ReLU.
+    dlogits : (rows, classes)
+        The gradient with respect to the logits.
+    """
 
     z: list[XpArray]
     h: list[XpArray]
@@ -243,7 +257,17 @@ class Buffers(NamedTuple):
 
 
 class Norm(NamedTuple):
-    """One layer's batch normalisation of ``h W`` (without b) as an affine map."""
+    """One layer's batch normalisation of ``h W`` (without b) as an affine map.
+
+    Attributes
+    ----------
+    mean, var, rstd : (width,)
+        The statistics, and one over the root of the variance.
+    scale, shift : (width,)
+        The map: ``scale z + shift``.
+    batch : bool
+        Whether the statistics are those of the rows themselves.
+    """
 
     mean: XpArray
     var: XpArray

@@ -23,7 +23,15 @@ from sharpkit.lab.steps import product_steps_for, steps_for
 
 
 class Pass(NamedTuple):
-    """What a forward pass was made of, and its normalisations."""
+    """What a forward pass was made of, and its normalisations.
+
+    Attributes
+    ----------
+    weights, x, statistics
+        What the pass was given.
+    norms : list of Norm
+        The normalisations that it made.
+    """
 
     weights: XpArray
     x: XpArray
@@ -41,7 +49,7 @@ class Pass(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Blocks of rows for `Tape`, kept between products."""
+    """Blocks of rows, kept between products: `Tape` says of what."""
 
     z: list[XpArray]
     rz: list[XpArray]
@@ -52,8 +60,19 @@ class Memory(NamedTuple):
 class Tape(NamedTuple):
     """What the forward pass leaves for the backward one, layer by layer.
 
-    ``pairs`` hold ``h, R{h}`` of the hidden layers at first, and in the backward pass
-    ``R{dz}, dz``; the last one, which has no h, has these from the beginning.
+    Attributes
+    ----------
+    layers, directions : list of Layer
+        The weights, and the vector of the product.
+    norms, rnorms : list of Norm and of NormTangent
+        The normalisations and their tangents.
+    z, rz : list of (rows, width)
+        The sums before each norm and their tangents.
+    pairs : list of (2, rows, width)
+        ``h, R{h}`` of the hidden layers at first, and in the backward pass
+        ``R{dz}, dz``; the last one, which has no h, has these from the beginning.
+    extra : (rows * largest width,)
+        Scratch memory.
     """
 
     layers: list[Layer]
@@ -75,7 +94,15 @@ class Tape(NamedTuple):
 
 
 class NormTangent(NamedTuple):
-    """R of one layer's normalisation; ``rmean`` is ``R{z} - R{z - mean}``."""
+    """R of one layer's normalisation.
+
+    Attributes
+    ----------
+    rmean : (width,)
+        ``R{z} - R{z - mean}``.
+    rrstd, rscale : (width,)
+        R of the norm's ``rstd`` and ``scale``.
+    """
 
     rmean: XpArray
     rrstd: XpArray

@@ -24,16 +24,19 @@ ROWS = 2  # of the trial run; one might be taken for a sample without rows
 class Structure(NamedTuple):
     """A module that is known to be layers and batch norms in turn.
 
-    steered
+    Attributes
+    ----------
+    steered : torch.nn.Module
         The module on the meta device, with a `Norm` and a `Dropout` in the places of
         torch's own; its values come with each call.
     norms : tuple of str
-        Names of the batch norms, in order.
+        The names of the batch norms, in order.
     free_biases : frozenset of str
-        Names of the biases that a batch norm takes out again.
+        The names of the biases that a batch norm takes out again.
     widths, places : tuple of int
-        Channels of each batch norm, and numbers per row and channel.
-    classes
+        The channels of each batch norm, and the numbers per row and channel.
+    classes : int
+        The number of classes.
     """
 
     steered: Module
@@ -120,7 +123,9 @@ def structure_of(module: Module, shape: tuple[int, ...]) -> Structure:
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
+        If it holds a layer that is not known.
+    ValueError
         If it is not built as `TorchNetwork` says, or does not take such samples.
     """
     passed = _passed(module, shape)
@@ -196,6 +201,11 @@ def _require_order(module: Module, names: list[str]) -> None:
 
     A module that is used twice, one that is not used, and a parameter that belongs to
     none are all found so.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
     """
     expected = [f"{name}.{kind}" for name in names for kind in ("weight", "bias")]
     found = [name for name, _ in module.named_parameters()]

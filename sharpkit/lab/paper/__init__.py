@@ -16,7 +16,13 @@ Curve = dict[str, Any]
 
 
 class Value(NamedTuple):
-    """Mean and standard deviation over the paper's trials, per cent."""
+    """What the paper reports of its trials, per cent.
+
+    Attributes
+    ----------
+    mean, std : float
+        The mean and the standard deviation.
+    """
 
     mean: float
     std: float

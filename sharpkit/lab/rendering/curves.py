@@ -42,15 +42,19 @@ Points = NDArray[np.float64]
 class Curve:
     """One series as it is drawn.
 
+    Attributes
+    ----------
+    series : Series
+        The series.
     label : str
         Its entry in the legend, which no other series of the chart has.
     x, y : array
-        Not-a-number at both where nothing is drawn.
+        Its places, not-a-number at both where nothing is drawn.
     bands : list of (x, low, high)
         The stretches of the band between gaps, two points or more each.
     left_out : int
-        Points that are numbers but not positive, on a logarithmic axis; where only the
-        band's low end is, the point counts, too.
+        The number of points that are numbers but not positive, on a logarithmic axis;
+        where only the band's low end is, the point counts, too.
     colour, symbol : str
         The colour as ``#rrggbb``, the symbol by Plotly's name.
     """

@@ -31,7 +31,17 @@ _FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, sans-serif'
 
 @dataclass(frozen=True)
 class Entry:
-    """One button of the legend; ``traces`` are those that it shows and hides."""
+    """One button of the legend.
+
+    Attributes
+    ----------
+    curve : Curve
+        The curve.
+    traces : list of int
+        The traces that the button shows and hides.
+    right : bool
+        Whether the curve belongs to the right axis.
+    """
 
     curve: Curve
     traces: list[int]

@@ -27,16 +27,18 @@ _HERE = Path(__file__).parent
 class Provenance:
     """Where the runs on a page come from.
 
+    Attributes
+    ----------
     version, python, machine : str
-        Of sharpkit, of Python, and the kind of machine.
+        The versions of sharpkit and of Python, and the kind of machine.
     created : str
         When the page was written.
     command : str
-        What reproduces it.
+        The commands that reproduce it.
     store : str
         The store's path.
     runs : int
-        Finished ones in the store.
+        The number of finished runs in the store.
     seconds : float
         What they took, added up.
     """

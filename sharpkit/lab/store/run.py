@@ -19,16 +19,20 @@ _LARGEST = 2**63 - 1  # of SQLite's integers
 class Run:
     """What one finished piece of work was, and what it found.
 
+    Attributes
+    ----------
     key : str
-        SHA-256, in hexadecimal digits, of the kind, the configuration and the keys of
-        the runs it needs.
+        The SHA-256, in hexadecimal digits, of the kind, the configuration and the keys
+        of the runs it needs.
     kind : str
-        Such as ``"train"``, ``"sharpness"``, ``"path"``.
+        The kind of work, such as ``"train"`` or ``"sharpness"``.
     config, metrics : dict
-        Nested, of what JSON knows, with finite numbers. Tuples come back as lists.
+        What was done and found: nested dicts of what JSON knows, with finite numbers.
+        Tuples come back as lists.
     seed : int
+        The seed of its random numbers.
     versions : dict of str
-        Of sharpkit, python, numpy and so on.
+        The versions of sharpkit, python, numpy and so on.
     seconds : float
         How long it took.
     created : str

@@ -55,15 +55,16 @@ class Store:
 
     Parameters
     ----------
-    folder : Path
-    create : bool
+    folder
+        The folder.
+    create
         Whether to make a store where there is none.
 
     Raises
     ------
     StoreError
-        Here and by every method: if a file cannot be read or written, or is not of a
-        store, with its path, the reason and the fix.
+        If a file cannot be read or written, or is not of a store, here and in every
+        method: with its path, the reason and the fix.
     """
 
     def __init__(self, folder: Path, *, create: bool = True) -> None:
@@ -106,6 +107,11 @@ class Store:
         """Store a finished run with its arrays, for good when this returns.
 
         A key that is there already keeps what it has: two processes did the same work.
+
+        Raises
+        ------
+        StoreError
+            If the run or its arrays cannot be stored; nothing of them is then.
         """
         row = to_row(run)
         payload = to_npz(arrays) if arrays else None
@@ -127,10 +133,12 @@ class Store:
             raise
 
     def arrays(self, key: str) -> dict[str, NDArray[Any]]:
-        """Return the arrays of a run, none if it has none; KeyError without such a run.
+        """Return the arrays of a run, none if it has none.
 
         Raises
         ------
+        KeyError
+            If there is no such run.
         StoreError
             If their file is missing or not the one that was written.
         """

@@ -28,10 +28,18 @@ IMPROVEMENT = 0.01  # the fall of the best loss, relative, that patience waits f
 class Snapshots:
     """When to keep the weights on the way.
 
+    Attributes
+    ----------
     epochs : tuple of int
-        After these; 0 is the start.
+        The epochs after which they are kept; 0 is the start.
     losses : tuple of float
-        After the first epoch, from 1, whose training loss is at most each of these.
+        The training losses, each of which keeps them after the first epoch, from 1,
+        whose loss is at most that.
+
+    Raises
+    ------
+    ValueError
+        If an epoch is negative, or a loss not positive.
     """
 
     epochs: tuple[int, ...] = ()
@@ -53,13 +61,18 @@ NO_SNAPSHOTS = Snapshots()
 class Snapshot:
     """The weights after an epoch, as a run that ends there has them.
 
+    Attributes
+    ----------
     epoch : int
+        The epoch.
     loss : float
-        Mean training loss then, running statistics.
+        The mean training loss then, with running statistics.
     threshold : float or None
-        Of `Snapshots.losses`, the one first met here; None: an epoch asked for.
+        The one of `Snapshots.losses` that was first met here; None where the epoch was
+        asked for.
     weights : (n,)
-    statistics
+        The weights.
+    statistics : Statistics
         The running batch-norm averages then.
     """
 
@@ -74,25 +87,30 @@ class Snapshot:
 class TrainingRun:
     """A finished training run.
 
+    Attributes
+    ----------
     weights, start : (n,)
         The final weights and those it started from.
-    statistics
+    statistics : Statistics
         The running batch-norm averages at the end.
     losses : tuple of float
-        Mean loss over the whole training set after each epoch, running statistics.
+        The mean loss over the whole training set after each epoch, with running
+        statistics.
     epochs, updates : int
-        Passes over the data and optimiser steps.
+        The numbers of passes over the data and of optimiser steps.
     reached : bool
         Whether the loss reached the threshold, or ceased to improve, whichever the
         regime stops at (always True if it stops at neither).
     seconds : float
+        The wall time.
     snapshots : tuple of Snapshot
-        Those asked for, by epoch, that the run came to.
+        The ones asked for, by epoch, that the run came to.
     running_accuracies : tuple of float
-        Training accuracy of each epoch, in [0, 1], as it went: each batch as it was
+        The training accuracy of each epoch, in [0, 1], as it went: each batch as it was
         trained on, in training mode, before its update (Fig. 2 of the paper).
     test_accuracies : tuple of float
-        In [0, 1] after each epoch, running statistics; empty without a test set.
+        The test accuracy after each epoch, in [0, 1], with running statistics; empty
+        without a test set.
     """
 
     weights: XpArray
@@ -126,25 +144,35 @@ def train(
 
     Parameters
     ----------
+    network
+        The network.
     x, y : (M, features), (M,)
-        Training samples of the weights' dtype, and integer labels. They and ``start``
-        live in one place, and all work is done there: NumPy on the CPU, CuPy on CUDA.
+        The training samples, of the weights' dtype, and integer labels. They and
+        ``start`` live in one place, and all work is done there: NumPy on the CPU, CuPy
+        on CUDA.
+    regime
+        The way to train.
     start : (n,)
-        Starting weights; copied.
+        The starting weights; copied.
     seed
-        Fixes the order of the samples, the same one on every device, and with
-        generators of their own the augmentation and the dropout masks.
+        The seed of the order of the samples, which is the same one on every device,
+        and with generators of their own of the augmentation and the dropout masks.
     statistics
         The running batch-norm averages to go on from, those of another run where
         ``start`` is its weights (warm start). None: zero means and unit variances.
     shape
-        Of a sample, for a regime that augments: float32 images on the CPU.
+        The shape of a sample, for a regime that augments: float32 images on the CPU.
     snapshots
         When to keep the weights on the way.
     test : ((T, features), (T,))
-        Samples and labels whose accuracy to take after each epoch.
+        The samples and labels whose accuracy is taken after each epoch.
     on_epoch
-        Called with the epoch (from 1) and its loss.
+        A function that is called with the epoch (from 1) and its loss.
+
+    Returns
+    -------
+    TrainingRun
+        The weights, and how they were come by.
 
     Raises
     ------

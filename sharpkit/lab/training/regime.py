@@ -14,42 +14,51 @@ OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
 class Regime:
     """One way to train; the defaults are the paper's: plain Adam, one batch size.
 
+    Attributes
+    ----------
     batch_size : int
-        Samples per update; the last batch of an epoch may be shorter.
+        The samples per update; the last batch of an epoch may be shorter.
     optimizer : {"adam", "sgd", "momentum", "adagrad"}
-        On the flat weights; momentum is heavy-ball with 0.9.
+        The optimiser on the flat weights; momentum is heavy-ball with 0.9.
     rate : float
+        The learning rate.
     until_loss : float or None
-        Stop after the first epoch whose mean loss over the training set, with running
-        batch-norm statistics, is at most this.
+        The loss that ends training after the first epoch whose mean over the training
+        set, with running batch-norm statistics, is at most this.
     patience : int or None
-        Stop once the best such loss has not fallen by 1 % for so many epochs: "until
-        the loss ceases to improve" (section 2.2 of the paper).
+        The number of epochs for which the best such loss has not fallen by 1 %, that
+        end training: "until the loss ceases to improve" (section 2.2 of the paper).
     max_epochs : int
+        The most passes over the data.
     growth : tuple of (int, int)
         Dynamic sampling: ``(epoch, batch size)``, used from that epoch on (epochs count
         from 1), in rising order.
     ghost : int or None
-        Ghost batch normalisation (Hoffer, Hubara and Soudry, arXiv 1705.08741): each
-        chunk of so many samples is normalised by its own statistics; gradients are
+        The size of the chunks of ghost batch normalisation (Hoffer, Hubara and Soudry,
+        arXiv 1705.08741): each chunk is normalised by its own statistics; gradients are
         averaged over the chunks, running averages move chunk by chunk.
     sam : float or None
-        rho of sharpness-aware minimisation (Foret et al., arXiv 2010.01412, p = 2): the
-        gradient is taken at ``w + rho g / |g|``.
+        The rho of sharpness-aware minimisation (Foret et al., arXiv 2010.01412, p = 2):
+        the gradient is taken at ``w + rho g / |g|``.
     conservative : float or None
-        lambda of conservative training (Appendix E.2 of the paper, after Li et al.
+        The lambda of conservative training (Appendix E.2 of the paper, after Li et al.
         2014): each batch's loss plus ``lambda / 2 |x - x_k|^2``, solved by
         ``inner_steps`` steps of the optimiser, whose state is kept from one sub-problem
         to the next (the paper leaves that open).
     inner_steps : int
-        3 in the paper.
+        The number of these steps, 3 in the paper.
     adversarial : float or None
-        Half the batch loss at the samples plus half at samples moved by so much along
-        the sign of the gradient in them, cut to the range of the training data
+        The size of an attack: half the batch loss is that at samples moved by so much
+        along the sign of the gradient in them, cut to the range of the training data
         (Goodfellow et al., arXiv 1412.6572; Appendix E.3 of the paper).
     augment : bool
-        Random flips, rotations up to 10 degrees and shifts up to 0.2 of the image, anew
-        for every batch (Appendix E.1). Images only.
+        Whether images are augmented by random flips, rotations up to 10 degrees and
+        shifts up to 0.2 of the image, anew for every batch (Appendix E.1).
+
+    Raises
+    ------
+    ValueError
+        If a value is unknown or out of range.
     """
 
     batch_size: int
