@@ -115,7 +115,7 @@ def _scale(axis: Any, which: str, of: Axis) -> None:
     if of.linear_within is not None:
         axis.set_xscale("asinh", linear_width=of.linear_within)
         low, high = axis.get_xlim()
-        axis.set_xticks([tick for tick in decades(of, low, high)])
+        axis.set_xticks(decades(of, low, high))
     if of.reverse:
         getattr(axis, f"invert_{which}axis")()
     axis.tick_params(which="both", labelsize=8)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import plotly.graph_objects
 import pytest
@@ -72,6 +73,26 @@ def test_axes(charts):
     assert layout["yaxis"]["autorange"] is True
     assert "yaxis2" not in layout
     assert figure(charts[0])[0]["layout"]["yaxis2"]["side"] == "right"
+
+
+def test_an_axis_over_all_orders_of_both_signs():
+    """Plotly has none: the points are moved, and ticks and hints name the values."""
+    places = (-0.5, 0.0, 0.05, 20.0)
+    series = Series("s", places, (1.0, 2.0, 3.0, 4.0), (0.5,) * 4, (5.0,) * 4)
+    axis = Axis("λ", linear_within=0.05)
+    made, _ = figure(Chart("t", axis, Axis("y"), (series,)))
+    plotly.graph_objects.Figure(made)
+    band, line = made["data"]
+    moved = [math.asinh(x / 0.05) for x in places]
+    assert line["x"] == pytest.approx(moved)
+    assert band["x"] == pytest.approx([*moved, *reversed(moved)])
+    assert line["text"] == ["-0.5", "0", "0.05", "20"]
+    assert "<br>λ: %{text}<br>" in line["hovertemplate"]
+    ticks = (-0.1, 0.0, 0.1, 1.0, 10.0)
+    assert made["layout"]["xaxis"]["ticktext"] == [f"{tick:g}" for tick in ticks]
+    assert made["layout"]["xaxis"]["tickvals"] == pytest.approx(
+        [math.asinh(tick / 0.05) for tick in ticks]
+    )
 
 
 def test_an_empty_chart_says_so():

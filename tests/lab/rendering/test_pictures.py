@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+from sharpkit.lab.outcome import Axis, Chart, Series
 from sharpkit.lab.rendering.curves import COLOURS, GREY
 from sharpkit.lab.rendering.pictures import draw
 
@@ -28,6 +29,17 @@ def drawn(monkeypatch, tmp_path):
         return figures.pop()
 
     return call
+
+
+def test_an_axis_over_all_orders_of_both_signs(outcomes, drawn):
+    series = Series("s", (-0.5, 0.0, 20.0), (1.0, 2.0, 3.0))
+    chart = Chart("t", Axis("λ", linear_within=0.05), Axis("y"), (series,))
+    (axis,) = drawn(replace(outcomes[0], charts=(chart,))).axes
+    assert axis.get_xscale() == "asinh"
+    assert {-0.1, 0.0, 0.1, 1.0, 10.0} <= set(axis.get_xticks())
+    low, high = axis.get_xlim()
+    assert low < -0.5
+    assert 20 < high < 50
 
 
 def lines(axis):

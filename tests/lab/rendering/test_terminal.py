@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
 from sharpkit.lab.rendering.terminal import shown
 
 
-def printed(outcome, width=80):
+def printed(outcome, width=80, before=None):
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        console.print(shown(outcome))
+        console.print(shown(outcome, before))
     return capture.get()
 
 
@@ -44,6 +46,17 @@ def test_a_finished_one_is_not_called_preliminary(outcomes):
     found = printed(outcomes[1])
     assert "Preliminary" not in found
     assert "Preset quick, trials 5.\n" in found
+
+
+def test_what_was_shown_before_is_left_out(outcomes):
+    outcome = outcomes[0]
+    other = replace(outcome, title="Another", tables=outcome.tables[1:])
+    found = words(printed(other, before=outcome))
+    assert found.startswith("Another, F1 Preliminary: ")
+    assert "LB is sharper (Table 3) does not hold" in found
+    assert not any(table.title in found for table in outcome.tables)
+    elsewhere = replace(other, data="Digits: 1000 training images")
+    assert "Data: Digits" in words(printed(elsewhere, before=outcome))
 
 
 @pytest.mark.parametrize("width", [20, 80, 200])
