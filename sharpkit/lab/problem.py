@@ -49,7 +49,7 @@ class Problem:
     network
         The network whose weights vary.
     x, y : (M, inputs), (M,)
-        Samples and integer labels, on the device of the weights that will come.
+        The samples and integer labels, on the device of the weights that will come.
     batch_norm
         Which statistics normalise: ``"batch"``, those of all M samples at the weights
         in hand (they move with the weights, and the gradient flows through them);

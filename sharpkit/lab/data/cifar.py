@@ -56,9 +56,9 @@ def load_cifar10(folder: str | os.PathLike[str]) -> Dataset:
     Parameters
     ----------
     folder : path
-        Holds ``data_batch_1.bin`` to ``data_batch_5.bin`` and ``test_batch.bin``,
-        itself or in its subfolder ``cifar-10-batches-bin``. Nothing is downloaded, and
-        the pickles of the Python version are never read.
+        The folder that holds ``data_batch_1.bin`` to ``data_batch_5.bin`` and
+        ``test_batch.bin``, itself or in its subfolder ``cifar-10-batches-bin``. Nothing
+        is downloaded, and the pickles of the Python version are never read.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def load_cifar100(folder: str | os.PathLike[str]) -> Dataset:
     Parameters
     ----------
     folder : path
-        Holds ``train.bin`` and ``test.bin``, itself or in its subfolder
+        The folder that holds ``train.bin`` and ``test.bin``, itself or in its subfolder
         ``cifar-100-binary``. Nothing is downloaded, and the pickles of the Python
         version are never read.
 

@@ -29,18 +29,20 @@ class Dataset:
     Parameters
     ----------
     name : str
-        Short name, for titles and file names.
+        The short name, for titles and file names.
     x_train, x_test : ndarray, shape (M, d), float32
-        One flattened sample per row; ink or colour in [0, 1] where it is an image.
+        The samples, one per row, flattened; ink or colour in [0, 1] where it is an
+        image.
     y_train, y_test : ndarray, shape (M,), int64
-        Class of each row, in ``range(classes)``.
+        The class of each row, in ``range(classes)``.
     classes : int
-        Number of classes.
+        The number of classes.
     description : str
         Where the data come from, in a sentence.
     shape : tuple of int
-        Of a sample, d numbers in all: ``(height, width)`` of grey images, ``(channels,
-        height, width)`` of coloured ones, ``(d,)`` where samples are no images.
+        The shape of a sample, d numbers in all: ``(height, width)`` of grey images,
+        ``(channels, height, width)`` of coloured ones, ``(d,)`` where samples are no
+        images.
     seed : int or None
         The seed that drew or split the data, None where none was needed.
 

@@ -19,9 +19,9 @@ def load_digits(*, train: int = 1000, seed: int = 0) -> Dataset:
     Parameters
     ----------
     train : int
-        Number of training images, 1 to 1796; the others are the test set.
+        The number of training images, 1 to 1796; the others are the test set.
     seed : int
-        Seed of the permutation that splits them, at least 0.
+        The seed of the permutation that splits them, at least 0.
 
     Returns
     -------

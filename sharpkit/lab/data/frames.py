@@ -64,11 +64,11 @@ def draw_frames(
     Parameters
     ----------
     train, test : int
-        Number of samples of each part, at least 1.
+        The number of samples of each part, at least 1.
     classes : int
-        2 to 1973.
+        The number of classes, 2 to 1973.
     seed : int
-        Seed of every random choice, at least 0.
+        The seed of every random choice, at least 0.
 
     Returns
     -------

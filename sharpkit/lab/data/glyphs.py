@@ -59,9 +59,9 @@ def draw_glyphs(*, train: int = 2000, test: int = 2000, seed: int = 0) -> Datase
     Parameters
     ----------
     train, test : int
-        Number of images of each part, at least 1.
+        The number of images of each part, at least 1.
     seed : int
-        Seed of every random choice, at least 0.
+        The seed of every random choice, at least 0.
 
     Returns
     -------

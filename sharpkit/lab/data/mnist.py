@@ -25,7 +25,7 @@ def load_mnist(folder: str | os.PathLike[str]) -> Dataset:
     Parameters
     ----------
     folder : path
-        Holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
+        The folder that holds ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
         ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each under this name
         or with a dot for the last dash but one (``train-images.idx3-ubyte``), plain or
         gzipped with ``.gz`` at the end. Nothing is downloaded.

@@ -67,11 +67,11 @@ def draw_shapes(
     Parameters
     ----------
     train, test : int
-        Number of images of each part, at least 1.
+        The number of images of each part, at least 1.
     classes : int
-        2 to 100; 10 stands in for CIFAR-10, 100 for CIFAR-100.
+        The number of classes, 2 to 100; 10 stands in for CIFAR-10, 100 for CIFAR-100.
     seed : int
-        Seed of every random choice, at least 0.
+        The seed of every random choice, at least 0.
 
     Returns
     -------

@@ -73,7 +73,7 @@ def load_timit(folder: str | os.PathLike[str]) -> Dataset:
     Parameters
     ----------
     folder : path
-        Holds the two files; or the path of one of them, the other beside it. Each has
+        The folder of the two files, or one of them with the other beside it. Each has
         ``x`` (frames, 360), floating-point, and ``y`` (frames,), integers; where the
         number of classes is not the paper's 1973, also ``classes``, an integer.
 

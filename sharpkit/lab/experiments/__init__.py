@@ -62,10 +62,10 @@ def choose(
     Parameters
     ----------
     names
-        Of `NAMES`; ``"all"`` among them means all.
+        The names of experiments, of `NAMES`; ``"all"`` among them means all.
     networks
-        None: those for which the paper shows the experiment, as far as the data and
-        the installed libraries allow.
+        The networks; None stands for those for which the paper shows the experiment, as
+        far as the data and the installed libraries allow.
     data
         The data set that was asked for, if any.
 

@@ -88,12 +88,15 @@ def training(
 
     Parameters
     ----------
+    study, seed, how
+        The study, the seed of the trial and the way to train.
     epochs
-        After which the weights are kept besides the `LADDER`.
+        The epochs after which the weights are kept, besides the `LADDER`.
     start
-        Another run and the name of one of its points; None: the uniform draw.
+        The run to start from and the name of one of its points; None stands for the
+        uniform draw.
     as_many_updates
-        A run as many of whose updates are done, whatever the loss.
+        The run as many of whose updates are done, whatever the loss.
     """
     config = {
         "network": {
@@ -138,8 +141,14 @@ def sharpness(
 
     Parameters
     ----------
+    study, run
+        The study and the run.
+    measure
+        What is measured: epsilon, subspace and solver of each.
+    at
+        The name of the point.
     norms_with
-        Another run: both are given the geometric mean of their layer norms first.
+        Another run. Both are given the geometric mean of their layer norms first.
     """
     config = {"at": at, "measure": list(measure), "batch_norm": study.batch_norm}
     needs = (run,) if norms_with is None else (run, norms_with)

@@ -31,13 +31,15 @@ def build(
     Parameters
     ----------
     name : {"F1", "F2", "C1", "C2", "C3", "C4"}
+        The paper's name of the network.
     width
-        1 is the paper's; 0.25 has a quarter of the units and filters.
+        The share of the paper's width: 0.25 has a quarter of the units and filters.
     features, classes
-        Of the data. Convolutional networks take images of 32x32 in three colours.
+        The numbers of inputs and of classes of the data. Convolutional networks take
+        images of 32x32 in three colours.
     definition : {"code", "text"}
-        Where the authors' published code and the paper's text differ on a convolutional
-        network: its strides and its dropout.
+        Which one counts where the authors' published code and the paper's text differ
+        on a convolutional network: on its strides and its dropout.
 
     Raises
     ------

@@ -114,17 +114,25 @@ class Network(Protocol):
 
         Parameters
         ----------
-        weights : (n,)
+        weights : (n,) float32 or float64
+            The weights.
         x : (rows, features), of the weights' dtype
-        y : (rows,) integer labels
+            The samples, one per row, flattened.
+        y : (rows,) integers
+            The labels.
         statistics
-            ``"batch"`` normalises by the statistics of these very rows (and lets the
-            gradient flow through them); a `Statistics` is used as constants.
+            What normalises: ``"batch"`` stands for the statistics of these very rows
+            (and lets the gradient flow through them); a `Statistics` is used as
+            constants.
         gradient : (n,)
-            Receives the gradient of ``scale`` times the summed loss, if given.
+            Where the gradient of ``scale`` times the summed loss is written, if given.
+        scale
+            The factor of the loss in the gradients.
         input_gradient : (rows, features)
-            Receives the gradient of the same in x, if given; needs ``gradient``.
+            Where the gradient of the same in x is written, if given; it needs
+            ``gradient``.
         dropout
-            Seed of the dropout masks of a network that has such; None: no dropout.
+            The seed of the dropout masks of a network that has such; None drops
+            nothing.
         """
         ...

@@ -26,7 +26,7 @@ class MLP:
     Parameters
     ----------
     sizes
-        Widths from input to output, such as ``(784, 512, 512, 512, 512, 512, 10)``.
+        The widths from input to output, such as ``(784, 512, 512, 512, 512, 512, 10)``.
     """
 
     def __init__(self, sizes: tuple[int, ...]) -> None:
@@ -114,20 +114,8 @@ class MLP:
     ) -> Evaluation:
         """Return summed loss, right answers and batch statistics over the rows of x.
 
-        Parameters
-        ----------
-        weights : (n,) float32 or float64
-        x : (rows, inputs), of the weights' dtype
-        y : (rows,) integer labels
-        statistics
-            ``"batch"`` normalises by the statistics of these very rows (and lets the
-            gradient flow through them); a `Statistics` is used as constants.
-        gradient : (n,)
-            Receives the gradient of ``scale`` times the summed loss, if given.
-        input_gradient : (rows, inputs)
-            Receives the gradient of the same in x, if given; needs ``gradient``.
-        dropout
-            Without effect: there is none in these networks.
+        The parameters are those of `Network.evaluate`; there is no dropout in these
+        networks.
 
         Raises
         ------

@@ -139,11 +139,10 @@ class Products:
         Parameters
         ----------
         weights, v, out : (n,) float32 or float64, of one dtype
-        x : (rows, inputs), of the weights' dtype
-        y : (rows,) integer labels
-        statistics
-            As in `MLP.evaluate`; with ``"batch"`` the derivatives flow through the
-            mean and the variance of these rows, to second order.
+            The weights, the vector, and where the product is written.
+        x, y, statistics, scale
+            Those of `Network.evaluate`; with ``"batch"`` the derivatives flow through
+            the mean and the variance of these rows, to second order.
 
         Raises
         ------

@@ -40,7 +40,8 @@ def with_norms(
 
     Parameters
     ----------
-    weights : (n,)
+    network, weights, statistics
+        The network, and the point that is changed; it stays as it is.
     norms : (layers,)
         The Frobenius norms wanted.
     """

@@ -35,12 +35,13 @@ class TorchNetwork:
     Parameters
     ----------
     module : torch.nn.Module
-        Built of ``Conv2d`` and ``Linear`` layers with biases, each but the last, a
-        ``Linear``, directly followed by its batch norm, and of modules without
-        parameters. Only its structure is used, neither its values nor itself later;
+        The module: ``Conv2d`` and ``Linear`` layers with biases, each but the last, a
+        ``Linear``, directly followed by its batch norm, and modules without parameters.
+        Only its structure is used, neither its values nor itself later;
         it may be on the meta device.
     shape
-        Of one sample as the module takes it, ``(channels, height, width)`` of images.
+        The shape of one sample as the module takes it, ``(channels, height, width)`` of
+        images.
 
     Raises
     ------
@@ -113,22 +114,8 @@ class TorchNetwork:
     ) -> Evaluation:
         """Return summed loss, right answers and batch statistics over the rows of x.
 
-        Parameters
-        ----------
-        weights : (n,) float32 or float64
-        x : (rows, features), of the weights' dtype
-            Each row a flattened sample.
-        y : (rows,) integer labels
-        statistics
-            ``"batch"`` normalises by the statistics of these very rows (and lets the
-            gradient flow through them); a `Statistics` is used as constants.
-        gradient : (n,)
-            Receives the gradient of ``scale`` times the summed loss, if given.
-        input_gradient : (rows, features)
-            Receives the gradient of the same in x, if given.
-        dropout
-            Seed of the masks, whatever torch's own random state, which is left alone;
-            None: no dropout.
+        The parameters are those of `Network.evaluate`. The seed of the dropout masks
+        counts whatever torch's own random state, which is left alone.
 
         Raises
         ------
@@ -174,8 +161,9 @@ class TorchNetwork:
         Parameters
         ----------
         weights : (n,) float32 or float64
+            The weights.
         statistics
-            To be the running averages of the batch norms.
+            What the running averages of the batch norms become.
 
         Returns
         -------

@@ -30,12 +30,13 @@ def augmented(
     Parameters
     ----------
     x : ndarray, shape (rows, d), float32
-        One flattened image per row.
+        The images, one per row, flattened.
     shape : tuple of int
-        Of an image, d numbers in all: ``(height, width)`` or ``(channels, height,
-        width)``.
+        The shape of an image, d numbers in all: ``(height, width)`` or ``(channels,
+        height, width)``.
     random : numpy.random.Generator
-        Yields four uniform numbers per row, whatever they turn out to be.
+        The generator, which yields four uniform numbers per row, whatever they turn out
+        to be.
 
     Returns
     -------

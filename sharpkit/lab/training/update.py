@@ -30,14 +30,16 @@ class Updater:
 
     Parameters
     ----------
+    network, regime
+        The network, and the way to train it.
     weights : (n,)
-        Changed in place.
+        The weights, which are changed in place.
     statistics
         The running averages to begin with; replaced, not changed.
     bounds
-        Least and greatest number of the training samples, for ``adversarial``.
+        The least and the greatest number of the training samples, for ``adversarial``.
     shape
-        Of a sample, for ``augment``.
+        The shape of a sample, for ``augment``.
     """
 
     def __init__(
