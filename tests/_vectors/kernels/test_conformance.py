@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from each import each
+from kernel_cases import CHUNK, SIZES
 
 from sharpkit import _native
 from sharpkit._vectors.kernels import cpu, reference
 
-CHUNK = cpu.CHUNK
-SMALL = [0, 1, 2, 3, 5, 127, 128, 129, 1000, 4095, 4097]
-LARGE = [CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7]
-SHAPES = [(1, 1), (1, 4), (1, 6), (4, 4), (2, 3), (5, 7), (9, 1), (18, 20), (22, 22)]
-FILLS = ["fill_signs", "fill_normal"]
+# Rows in tiles of four and eight, with any number left over; some, none, and many.
+ROWS = ((1, 1), (1, 4), (1, 6), (4, 4), (2, 3), (3, 5), (5, 7), (7, 2), (9, 1))
+ROWS += ((18, 20), (22, 22), (40, 3), (0, 3), (3, 0), (0, 0))
+FILLS = ("fill_signs", "fill_normal")
 
 
 def sum_bound(A, B):
@@ -29,24 +30,22 @@ def assert_gram(kernels, A, B):
     assert got.dtype == np.float64
     assert got.shape == (len(A), len(B))
     assert (np.abs(got - reference.gram(A, B)) <= sum_bound(A, B)).all()
-    return got
+    if A is B:
+        np.testing.assert_array_equal(got, got.T)
 
 
-@pytest.mark.parametrize("n", SMALL + LARGE)
-@pytest.mark.parametrize(("ka", "kb"), [(1, 1), (5, 7)])
-def test_gram_sizes(kernels, vectors, n, ka, kb):
-    A, B = vectors(ka, n), vectors(kb, n)
+@each(n=SIZES, rows=((1, 1), (5, 7)))
+def test_gram_sizes(kernels, vectors, n, rows):
+    A, B = (vectors(k, n) for k in rows)
     assert_gram(kernels, A, B)
-    own = assert_gram(kernels, B, B)
-    np.testing.assert_array_equal(own, own.T)
+    assert_gram(kernels, B, B)
 
 
-@pytest.mark.parametrize(("ka", "kb"), [*SHAPES, (0, 3), (3, 0), (0, 0), (40, 3)])
-def test_gram_shapes(kernels, vectors, ka, kb):
-    A, B = vectors(ka, 5000), vectors(kb, 5000)
+@each(rows=ROWS)
+def test_gram_rows(kernels, vectors, rows):
+    A, B = (vectors(k, 5000) for k in rows)
     assert_gram(kernels, A, B)
-    own = assert_gram(kernels, A, A)
-    np.testing.assert_array_equal(own, own.T)
+    assert_gram(kernels, A, A)
 
 
 def test_gram_of_large_float32_numbers_is_finite(kernels):
@@ -68,21 +67,22 @@ def assert_combine(kernels, rng, vectors, k, kb, n, beta):
     assert (np.abs(out - want) <= bound).all()
 
 
-@pytest.mark.parametrize("n", SMALL + LARGE)
-@pytest.mark.parametrize("beta", [0.0, 1.0, -0.3])
-def test_combine_sizes(kernels, rng, vectors, n, beta):
-    assert_combine(kernels, rng, vectors, 2, 6, n, beta)
-    assert_combine(kernels, rng, vectors, 1, 2, n, beta)
+@each(n=SIZES, rows=((1, 2), (2, 6)), beta=(0.0, 1.0, -0.3))
+def test_combine_sizes(kernels, rng, vectors, n, rows, beta):
+    assert_combine(kernels, rng, vectors, *rows, n, beta)
 
 
-@pytest.mark.parametrize(("k", "kb"), [*SHAPES, (3, 0), (0, 3), (1, 20), (3, 41)])
-@pytest.mark.parametrize("beta", [0.0, 0.7])
-def test_combine_shapes(kernels, rng, vectors, k, kb, beta):
-    assert_combine(kernels, rng, vectors, k, kb, 5000, beta)
+@each(rows=(*ROWS, (1, 20), (3, 41)), beta=(0.0, 0.7))
+def test_combine_rows(kernels, rng, vectors, rows, beta):
+    assert_combine(kernels, rng, vectors, *rows, 5000, beta)
 
 
-@pytest.mark.parametrize("k", [1, 5])
-@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@each(kb=range(26), beta=(0.0, 0.7))
+def test_combine_any_number_of_rows(kernels, rng, vectors, kb, beta):
+    assert_combine(kernels, rng, vectors, 2, kb, 100, beta)
+
+
+@each(k=(1, 5), bad=(np.nan, np.inf))
 def test_sums_pass_nan_and_infinity(kernels, vectors, k, bad):
     A, B, out = (vectors(k, 1000) for _ in range(3))
     B[k - 1, 500] = bad
@@ -98,7 +98,7 @@ def test_sums_pass_nan_and_infinity(kernels, vectors, k, bad):
     assert np.isfinite(np.delete(out, 500, axis=1)).all()
 
 
-@pytest.mark.parametrize("kb", [0, 1, 2, 6])
+@each(kb=(0, 1, 2, 6))
 def test_combine_passes_what_it_adds_to_and_its_coefficients(kernels, vectors, kb):
     B, out = vectors(kb, 300), vectors(2, 300)
     out[0, 100] = np.nan
@@ -118,8 +118,7 @@ def test_combine_beyond_the_largest_number_is_infinite(kernels, dtype):
     assert np.isinf(out).all()
 
 
-@pytest.mark.parametrize("name", FILLS)
-@pytest.mark.parametrize("n", SMALL + LARGE)
+@each(name=FILLS, n=SIZES)
 def test_fill(kernels, dtype, name, n):
     out = np.full(n + 1, np.nan, dtype)[1:]
     want = np.empty(n)
@@ -134,18 +133,19 @@ def test_fill(kernels, dtype, name, n):
         np.testing.assert_array_equal(out, out.astype(np.float32))
 
 
-@pytest.mark.parametrize("name", FILLS)
-@pytest.mark.parametrize(
-    ("a", "b"), [(0, 1), (3, 9), (125, 131), (1, 5000), (CHUNK - 3, 2 * CHUNK)]
-)
-def test_fill_of_a_part_is_a_part_of_the_fill(kernels, dtype, name, a, b):
+PARTS = ((0, 1), (3, 9), (125, 131), (1, 5000), (CHUNK - 3, 2 * CHUNK))
+
+
+@each(name=FILLS, part=PARTS)
+def test_fill_of_a_part_is_a_part_of_the_fill(kernels, dtype, name, part):
+    a, b = part
     whole, part = np.empty(b, dtype), np.empty(b - a, dtype)
     getattr(kernels, name)(whole, 1, 2, 0)
     getattr(kernels, name)(part, 1, 2, a)
     np.testing.assert_array_equal(part, whole[a:])
 
 
-@pytest.mark.parametrize("name", FILLS)
+@each(name=FILLS)
 def test_random_numbers_do_not_depend_on_the_dtype(kernels, name):
     single, double = np.empty(3000, np.float32), np.empty(3000)
     getattr(kernels, name)(single, 1, 2, 3)
@@ -181,9 +181,10 @@ def everything(kernels, dtype):
         yield out[0].copy()
 
 
+@pytest.mark.parametrize("kernels", ["cpu", "cuda"], indirect=True)
 def test_bits_do_not_depend_on_threads(kernels, dtype, threads):
     results = []
-    for count in (1, 2, 4):
+    for count in (1, 2, 16):
         threads(count)
         results.append(list(everything(kernels, dtype)))
     for other in results[1:]:
@@ -266,25 +267,31 @@ def test_what_the_cpu_cannot_do_is_said(call, error, message):
 
 
 @pytest.mark.parametrize("name", _native.instruction_sets())
-@pytest.mark.parametrize(("ka", "kb"), [(1, 1), (2, 3), (4, 4), (5, 7), (22, 9)])
-@pytest.mark.parametrize("n", [1, 15, 17, 2047, 2049, CHUNK + 5])
-def test_every_instruction_set(rng, dtype, name, ka, kb, n):
-    both = rng.standard_normal((ka + kb, n)).astype(dtype)
-    A, B = np.ascontiguousarray(both[:ka]), np.ascontiguousarray(both[ka:])
-    w, z, g = (rng.standard_normal(n).astype(dtype) for _ in range(3))
-    z *= dtype(1e-2)
-    close = {"rtol": 1e-11, "atol": 1e-11 * np.sqrt(n)}
-    ts = np.array([0.0, 1e-3, 0.3])
+def test_every_instruction_set(rng, dtype, name):
     _native.use_instruction_set(name)
     try:
-        np.testing.assert_allclose(cpu.gram(A, B), reference.gram(A, B), **close)
-        np.testing.assert_allclose(cpu.gram(A, A), reference.gram(A, A), **close)
-        for kernel, *args in (("free_gram", A, w, 1e-2, z),
-                              ("path_gram", A, w, 1e-2, z, g, ts)):  # fmt: skip
-            found, want = (getattr(k, kernel)(*args) for k in (cpu, reference))
-            np.testing.assert_allclose(found, want, **close)
+        the_products_are_those_of_the_reference(rng=rng, dtype=dtype)
     finally:
         _native.use_instruction_set(_native.instruction_sets()[-1])
+
+
+@each(
+    rows=((1, 1), (2, 3), (4, 4), (5, 7), (22, 9)),
+    n=(1, 15, 17, 2047, 2049, CHUNK + 5),
+)
+def the_products_are_those_of_the_reference(rng, dtype, rows, n):
+    A, B = (rng.standard_normal((k, n)).astype(dtype) for k in rows)
+    w, z, g = rng.standard_normal((3, n)).astype(dtype)
+    z *= dtype(1e-2)
+    ts = np.array([0.0, 1e-3, 0.3])
+    for kernel, *args in (
+        ("gram", A, B),
+        ("gram", A, A),
+        ("free_gram", A, w, 1e-2, z),
+        ("path_gram", A, w, 1e-2, z, g, ts),
+    ):
+        found, want = (getattr(k, kernel)(*args) for k in (cpu, reference))
+        np.testing.assert_allclose(found, want, rtol=1e-11, atol=1e-11 * np.sqrt(n))
 
 
 def test_an_instruction_set_that_is_not_there():

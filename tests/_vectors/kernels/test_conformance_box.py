@@ -7,22 +7,12 @@ z + t d may be fused, so it has a bound.
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from each import each
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
+from kernel_cases import CHUNK, EPS, SIZES, radius
 
-from sharpkit._vectors.kernels import cpu, reference
-
-CHUNK = cpu.CHUNK
-SIZES = [0, 1, 2, 3, 5, 127, 128, 129, 1000, 4095, 4097]
-SIZES += [CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7]
-EPS = 1e-3
-
-
-def radius(w):
-    r = np.empty_like(w)
-    reference.box_radius(w, EPS, r)
-    return r
+from sharpkit._vectors.kernels import reference
 
 
 def both(kernels, name, *args):
@@ -32,7 +22,7 @@ def both(kernels, name, *args):
     return z_out, x_out
 
 
-@pytest.mark.parametrize("n", SIZES)
+@each(n=SIZES)
 def test_radius(kernels, vectors, dtype, n):
     w, out = vectors(2, n)
     kernels.box_radius(w, EPS, out)
@@ -41,8 +31,7 @@ def test_radius(kernels, vectors, dtype, n):
     np.testing.assert_array_equal(w, out)
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("t", [0.0, 1e-4, -3e-3])
+@each(n=SIZES, t=(0.0, 1e-4, -3e-3))
 def test_step(kernels, problem, dtype, n, t):
     w, z, d = problem(n)
     z_out, x_out = both(kernels, "box_step", w, EPS, z, d, t)
@@ -54,8 +43,7 @@ def test_step(kernels, problem, dtype, n, t):
     np.testing.assert_array_equal(x_out, w + z_out)
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+@each(n=SIZES, share=(0.0, 0.3, 1.0))
 def test_toward(kernels, problem, dtype, n, share):
     w, z, d = problem(n)
     z_out, x_out = both(kernels, "box_toward", w, EPS, z, d, share)
@@ -68,7 +56,7 @@ def test_toward(kernels, problem, dtype, n, share):
     np.testing.assert_array_equal(x_out, w + z_out)
 
 
-@pytest.mark.parametrize("sign", [1, -1])
+@each(sign=(1, -1))
 def test_whole_way_reaches_the_corner(kernels, problem, dtype, sign):
     w, z, d = problem(1000)
     d[1::3] = np.copysign(np.finfo(dtype).smallest_subnormal, d[1::3])
@@ -79,9 +67,9 @@ def test_whole_way_reaches_the_corner(kernels, problem, dtype, sign):
     np.testing.assert_array_equal(x_out, w + z_out)
 
 
-@pytest.mark.parametrize(("name", "t"), [("box_step", 1e-4), ("box_toward", 0.3)])
-@pytest.mark.parametrize("n", [0, 1, 1000, 4097, CHUNK + 1])
-def test_outputs_may_be_missing_or_inputs(kernels, problem, name, t, n):
+@each(move=(("box_step", 1e-4), ("box_toward", 0.3)), n=(0, 1, 4097, CHUNK + 1))
+def test_outputs_may_be_missing_or_inputs(kernels, problem, move, n):
+    name, t = move
     w, z, d = problem(n)
     kernel = getattr(kernels, name)
     z_out, x_out = both(kernels, name, w, EPS, z, d, t)
@@ -98,7 +86,7 @@ def test_outputs_may_be_missing_or_inputs(kernels, problem, name, t, n):
             assert x is None or np.array_equal(x, x_out)
 
 
-@pytest.mark.parametrize("n", SIZES)
+@each(n=SIZES)
 def test_free(kernels, problem, vectors, n):
     w, z, _ = problem(n)
     v, out = vectors(2, n)
@@ -108,8 +96,7 @@ def test_free(kernels, problem, vectors, n):
     np.testing.assert_array_equal(v, out)
 
 
-@pytest.mark.parametrize("n", SIZES)
-@pytest.mark.parametrize("scale", [1.0, 1e-4])
+@each(n=SIZES, scale=(1.0, 1e-4))
 def test_residual(kernels, problem, dtype, n, scale):
     w, z, g = problem(n)
     g *= dtype(scale)
@@ -118,7 +105,7 @@ def test_residual(kernels, problem, dtype, n, scale):
     assert got == reference.box_residual(w, EPS, z, g)
 
 
-@pytest.mark.parametrize("n", SIZES)
+@each(n=SIZES)
 def test_reach(kernels, problem, n):
     w, z, d = problem(n)
     z *= z.dtype.type(0.9)
@@ -146,8 +133,9 @@ def test_extremes_are_found_wherever_they_are(kernels, dtype):
     assert kernels.box_reach(w, 1.0, z, d) == 0
 
 
-@pytest.mark.parametrize(("name", "t"), [("box_step", 1e-3), ("box_toward", 1.0)])
-def test_steps_pass_nan(kernels, problem, name, t):
+@each(move=(("box_step", 1e-3), ("box_toward", 1.0)))
+def test_steps_pass_nan(kernels, problem, move):
+    name, t = move
     w, z, d = problem(1000)
     w[10] = z[11] = d[12] = np.nan
     w[13] = z[14] = np.nan
@@ -167,14 +155,15 @@ def test_free_takes_nan_for_inside(kernels, problem, vectors):
     np.testing.assert_array_equal(out[10:14], [*v[10:13], 0])
 
 
-@pytest.mark.parametrize("name", ["box_residual", "box_reach"])
-@pytest.mark.parametrize("which", [0, 1, 2])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_extremes_pass_nan(kernels, problem, name, which, sign):
-    for place in [0, 1, 7, 999, 2048, CHUNK, CHUNK + 8]:
-        args = problem(CHUNK + 9)
+@each(which=(0, 1, 2), sign=(1, -1))
+def test_extremes_pass_nan(kernels, problem, which, sign):
+    args = problem(CHUNK + 9)
+    for place in (0, 1, 7, 999, 2048, CHUNK, CHUNK + 8):
+        before = args[which][place]
         args[which][place] = np.copysign(np.nan, sign)
-        assert np.isnan(getattr(kernels, name)(args[0], EPS, *args[1:]))
+        assert np.isnan(kernels.box_residual(args[0], EPS, *args[1:]))
+        assert np.isnan(kernels.box_reach(args[0], EPS, *args[1:]))
+        args[which][place] = before
 
 
 def test_infinities(kernels, dtype):

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
+from each import each
+from kernel_cases import EPS, SIZES, radius
 
-from sharpkit._vectors.kernels import cpu, reference
-
-CHUNK = cpu.CHUNK
-SIZES = [0, 1, 2, 3, 5, 127, 128, 129, 1000, 4095, 4097]
-SIZES += [CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7]
-EPS = 1e-3
-
-
-def radius(w):
-    r = np.empty_like(w)
-    reference.box_radius(w, EPS, r)
-    return r
+# Three rows of every length, and every number of rows of one length.
+BLOCKS = (*((3, n) for n in SIZES), *((k, 1000) for k in range(23)), (9, 0), (9, 5))
+STEPS = ((), (1e-4,), (0.0, 1e-3), (1e-5, 1e-3, 1e-1))
 
 
 def path_sums(A, w, z, g, ts):
@@ -40,11 +32,9 @@ def path_sums(A, w, z, g, ts):
     return want, bound
 
 
-@pytest.mark.parametrize(
-    ("k", "n"), [(k, 1000) for k in range(23)] + [(3, n) for n in SIZES]
-)
-@pytest.mark.parametrize("ts", [[], [1e-4], [0.0, 1e-3], [1e-5, 1e-3, 1e-1]])
-def test_path_gram(kernels, problem, vectors, k, n, ts):
+@each(block=BLOCKS, ts=STEPS)
+def test_path_gram(kernels, problem, vectors, block, ts):
+    k, n = block
     A, (w, z, g) = vectors(k, n), problem(n)
     got = kernels.path_gram(A, w, EPS, z, g, np.array(ts))
     assert got.dtype == np.float64
@@ -53,18 +43,9 @@ def test_path_gram(kernels, problem, vectors, k, n, ts):
     assert (np.abs(got - want) <= bound).all()
 
 
-@pytest.mark.parametrize("k", range(23))
-@pytest.mark.parametrize("n", [0, 5, 1000])
-def test_free_gram_shapes(kernels, problem, vectors, k, n):
-    assert_free_gram(kernels, vectors(k, n), *problem(n)[:2])
-
-
-@pytest.mark.parametrize("n", SIZES)
-def test_free_gram_sizes(kernels, problem, vectors, n):
-    assert_free_gram(kernels, vectors(3, n), *problem(n)[:2])
-
-
-def assert_free_gram(kernels, A, w, z):
+@each(block=BLOCKS)
+def test_free_gram(kernels, problem, vectors, block):
+    A, (w, z, _) = vectors(*block), problem(block[1])
     got = kernels.free_gram(A, w, EPS, z)
     A8 = np.where(np.abs(z) < radius(w), A, 0).astype(float)
     bound = np.abs(A8) @ np.abs(A8).T * np.sqrt(len(w) + 1) * 4 * np.finfo(float).eps

@@ -9,13 +9,13 @@ import fake_cupy
 import numpy as np
 import pytest
 import simt
+from each import each
 from simt import build, checks, huge
 
 from sharpkit._vectors.kernels import reference
 
-SIZES = [0, 1, 2, 3, 127, 128, 129, 1000]
-# Several chunks, the last one of them short.
-LONG = 2 * 2048 + 129
+# The last one is several chunks, the last of which is short.
+SIZES = (0, 1, 2, 3, 127, 128, 129, 1000, 2 * 2048 + 129)
 
 
 @pytest.fixture
@@ -43,23 +43,16 @@ def in_all_orders(check, kernels, cupy, dtype, *sizes, **options):
     assert len(results) == 1
 
 
-@pytest.mark.parametrize("nan", [False, True], ids=["", "nan"])
-@pytest.mark.parametrize("n", [*SIZES, LONG])
 @pytest.mark.parametrize("check", checks.OF_VECTORS)
+@each(n=SIZES, nan=(False, True))
 def test_vectors(kernels, cupy, dtype, check, n, nan):
     in_all_orders(check, kernels, cupy, dtype, n, nan=nan)
 
 
-@pytest.mark.parametrize("n", [*SIZES, LONG])
 @pytest.mark.parametrize("check", checks.OF_BLOCKS)
-def test_blocks(kernels, cupy, dtype, check, n):
-    in_all_orders(check, kernels, cupy, dtype, n, 5)
-
-
-@pytest.mark.parametrize("k", [0, 1, 2, 3, 4, 8, 9, 20])
-@pytest.mark.parametrize("check", checks.OF_BLOCKS)
-def test_rows(kernels, cupy, dtype, check, k):
-    in_all_orders(check, kernels, cupy, dtype, 259, k)
+@each(shape=(*((n, 5) for n in SIZES), *((259, k) for k in (0, 1, 2, 3, 4, 8, 9, 20))))
+def test_blocks(kernels, cupy, dtype, check, shape):
+    in_all_orders(check, kernels, cupy, dtype, *shape)
 
 
 @pytest.mark.parametrize("check", checks.OF_BLOCKS)
@@ -67,8 +60,8 @@ def test_blocks_with_nan(kernels, cupy, dtype, check):
     in_all_orders(check, kernels, cupy, dtype, 259, 5, nan=True)
 
 
-@pytest.mark.parametrize("n", [*SIZES, 2 * 16384 + 5])
 @pytest.mark.parametrize("check", checks.FILLS)
+@each(n=(0, 1, 2, 3, 127, 128, 129, 1000, 2 * 16384 + 5))
 def test_fills_have_the_bits_of_the_cpu(kernels, cupy, dtype, check, n):
     in_all_orders(check, kernels, cupy, dtype, n)
 
