@@ -19,6 +19,21 @@ from sharpkit._vectors import parallel
 # Their own tests refuse to skip these.
 NO_LIBRARIES = {"", "chromium", "cuda", "nvrtc"}
 
+# Marks of whole folders and files; the single tests that are slow or start processes
+# say so themselves. What the marks mean stands in pyproject.toml.
+MARKS = {
+    "lab": (
+        *("lab", "cli/test_app.py", "cli/test_report.py", "cli/test_reproduce.py"),
+        *("cli/test_runs.py", "test_docs_results.py"),
+    ),
+    "conformance": ("_vectors/kernels",),
+    "process": (
+        *("_vectors/kernels/test_cuda_bugs.py", "examples", "lab/jobs/test_pool.py"),
+        *("lab/store/test_killed.py", "lab/store/test_processes.py"),
+    ),
+    "slow": ("_vectors/kernels/test_cuda_bugs.py", "bench", "examples"),
+}
+
 
 def pytest_configure():
     """Refuse to start without the libraries that SHARPKIT_REQUIRE names."""
@@ -27,6 +42,19 @@ def pytest_configure():
     if missing:
         msg = f"SHARPKIT_REQUIRE names {sorted(missing)}, which cannot be imported"
         raise pytest.UsageError(msg)
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items):
+    """Mark the tests by where they stand, and those that open a browser."""
+    here = Path(__file__).parent
+    for item in items:
+        place = item.path.relative_to(here)
+        for mark, places in MARKS.items():
+            if any(place.is_relative_to(each) for each in places):
+                item.add_marker(mark)
+        if "browser" in item.fixturenames:
+            item.add_marker("browser")
 
 
 # The CUDA backend takes arrays of its own; its tests are apart.

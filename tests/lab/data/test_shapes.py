@@ -3,7 +3,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from sharpkit._vectors import parallel
 from sharpkit.lab.data import shapes
 from sharpkit.lab.data.outlines import NAMES
 from sharpkit.lab.data.painting import PATTERNS
@@ -17,18 +16,6 @@ def data():
     return draw_shapes(train=600, test=300, seed=SEED)
 
 
-@pytest.fixture(scope="module")
-def fine():
-    return draw_shapes(train=600, test=300, classes=100, seed=SEED)
-
-
-@pytest.fixture
-def threads():
-    before = parallel.get_num_threads()
-    yield parallel.set_num_threads
-    parallel.set_num_threads(before)
-
-
 def part(count, classes=10, **changed):
     strengths = dataclasses.replace(shapes.STRENGTHS, **changed)
     return shapes._draw_part(count, classes, SEED, 0, strengths)[0]
@@ -40,20 +27,6 @@ def scene(count, classes, seed=SEED):
     return labels, shapes._scene(labels, classes, *streams[1:], shapes.STRENGTHS)
 
 
-def test_sizes_types_and_range(data):
-    assert data.x_train.shape == (600, 3072)
-    assert data.x_test.shape == (300, 3072)
-    assert data.shape == (3, 32, 32)
-    assert (data.name, data.seed, data.classes) == ("shapes", SEED, 10)
-    for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
-        assert x.dtype == np.float32
-        assert y.dtype == np.int64
-        assert x.min() == 0
-        assert x.max() == 1
-    steps = 255 * data.x_train.astype(np.float64)
-    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-4)
-
-
 @pytest.mark.parametrize("classes", [2, 7, 10, 33, 100])
 def test_every_round_holds_each_class_once(classes):
     drawn = draw_shapes(train=20 * classes, test=1, classes=classes, seed=SEED)
@@ -61,40 +34,6 @@ def test_every_round_holds_each_class_once(classes):
     rounds = drawn.y_train.reshape(20, classes)
     np.testing.assert_array_equal(np.sort(rounds), [range(classes)] * 20)
     assert len({tuple(one) for one in rounds.tolist()}) > 1
-
-
-@pytest.mark.parametrize("classes", [10, 100])
-@pytest.mark.parametrize(("train", "test"), [(1, 1), (63, 65), (130, 128)])
-def test_larger_sets_begin_with_smaller_ones(data, fine, classes, train, test):
-    whole = {10: data, 100: fine}[classes]
-    few = draw_shapes(train=train, test=test, classes=classes, seed=SEED)
-    np.testing.assert_array_equal(few.x_train, whole.x_train[:train])
-    np.testing.assert_array_equal(few.y_train, whole.y_train[:train])
-    np.testing.assert_array_equal(few.x_test, whole.x_test[:test])
-    np.testing.assert_array_equal(few.y_test, whole.y_test[:test])
-
-
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_threads_do_not_matter(data, threads, count):
-    threads(count)
-    again = draw_shapes(train=600, test=300, seed=SEED)
-    np.testing.assert_array_equal(again.x_train, data.x_train)
-    np.testing.assert_array_equal(again.y_train, data.y_train)
-    np.testing.assert_array_equal(again.x_test, data.x_test)
-
-
-@pytest.mark.parametrize("seed", [SEED + 1, SEED + 2**32])
-def test_other_seeds_draw_other_images(data, seed):
-    other = draw_shapes(train=600, test=300, seed=seed)
-    assert (other.x_train != data.x_train).any(axis=1).all()
-    assert (other.x_test != data.x_test).any(axis=1).all()
-    assert (other.y_train != data.y_train).any()
-
-
-def test_no_image_is_drawn_twice(data):
-    both = np.concatenate((data.x_train, data.x_test))
-    assert len(np.unique(both, axis=0)) == len(both)
-    assert (data.y_train[:300] != data.y_test).any()
 
 
 def test_classes_are_outlines_and_beyond_ten_patterns_too():
@@ -161,18 +100,3 @@ def test_raw_pixels_say_little_about_the_class(data):
     distances = (seen**2).sum(axis=1) - 2 * x @ seen.T
     right = (data.y_train[distances.argmin(axis=1)] == data.y_test).mean()
     assert 0.05 < right < 0.35
-
-
-@pytest.mark.parametrize(
-    ("sizes", "message"),
-    [
-        ({"train": 0}, "train is 0; expected a whole number of at least 1"),
-        ({"test": -3}, "test is -3; expected a whole number of at least 1"),
-        ({"seed": -1}, "seed is -1; expected a whole number of at least 0"),
-        ({"classes": 1}, "classes is 1; expected 2 to 100"),
-        ({"classes": 101}, "classes is 101; expected 2 to 100"),
-    ],
-)
-def test_impossible_sizes_are_refused(sizes, message):
-    with pytest.raises(ValueError, match=message):
-        draw_shapes(**sizes)
