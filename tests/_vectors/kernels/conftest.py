@@ -9,6 +9,7 @@ from contextlib import nullcontext
 import fake_cupy
 import numpy as np
 import pytest
+from kernel_checks import copied, on_host
 
 from sharpkit._vectors.backends import backends
 from sharpkit._vectors.kernels import reference
@@ -39,27 +40,18 @@ class OnHost:
             result = kernel(*(there.get(id(a), a) for a in args))
             for a in args:
                 if id(a) in there:
-                    a[...] = to_host(there[id(a)])
+                    a[...] = on_host(there[id(a)])
             return result
 
         return call
 
     def put(self, a):
-        there = self.module.empty(a.size + 1, a.dtype)[1:].reshape(a.shape)
-        if hasattr(there, "set"):
-            there.set(a)
-        else:
-            there[...] = a
-        return there
-
-
-def to_host(a):
-    return a.get() if hasattr(a, "get") else a
+        return copied(self.module, np.append(a.dtype.type(0), a))[1:].reshape(a.shape)
 
 
 @pytest.fixture(params=["reference", "cpu", "cuda"], scope="module")
-def kernels(request):
-    """Return a backend: CUDA on a device if there is one, else its kernels on the CPU.
+def backend(request):
+    """Return a backend's kernels: CUDA on a device if there is one, else on the CPU.
 
     SHARPKIT_REQUIRE=cuda demands the device.
     """
@@ -68,9 +60,12 @@ def kernels(request):
         pytest.fail(backends()["cuda"])
     stand_in = request.param == "cuda" and not device
     with fake_cupy.installed() if stand_in else nullcontext():
-        yield OnHost(
-            importlib.import_module(f"sharpkit._vectors.kernels.{request.param}")
-        )
+        yield importlib.import_module(f"sharpkit._vectors.kernels.{request.param}")
+
+
+@pytest.fixture(scope="module")
+def kernels(backend):
+    return OnHost(backend)
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["f4", "f8"], scope="module")

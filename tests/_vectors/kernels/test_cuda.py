@@ -6,16 +6,13 @@ import importlib
 import sys
 
 import fake_cupy
+import kernel_checks as checks
 import numpy as np
 import pytest
 import simt
-from each import each
-from simt import build, checks, huge
+from simt import build, huge
 
 from sharpkit._vectors.kernels import reference
-
-# The last one is several chunks, the last of which is short.
-SIZES = (0, 1, 2, 3, 127, 128, 129, 1000, 2 * 2048 + 129)
 
 
 @pytest.fixture
@@ -34,40 +31,8 @@ def dtype(request):
     return request.param
 
 
-def in_all_orders(check, kernels, cupy, dtype, *sizes, **options):
-    """Run a check in each order of threads and blocks; the bits must be the same."""
-    results = set()
-    for order in simt.ORDERS:
-        with simt.using(order=order):
-            results.add(check(kernels, checks.Arrays(cupy, dtype), *sizes, **options))
-    assert len(results) == 1
-
-
-@pytest.mark.parametrize("check", checks.OF_VECTORS)
-@each(n=SIZES, nan=(False, True))
-def test_vectors(kernels, cupy, dtype, check, n, nan):
-    in_all_orders(check, kernels, cupy, dtype, n, nan=nan)
-
-
-@pytest.mark.parametrize("check", checks.OF_BLOCKS)
-@each(shape=(*((n, 5) for n in SIZES), *((259, k) for k in (0, 1, 2, 3, 4, 8, 9, 20))))
-def test_blocks(kernels, cupy, dtype, check, shape):
-    in_all_orders(check, kernels, cupy, dtype, *shape)
-
-
-@pytest.mark.parametrize("check", checks.OF_BLOCKS)
-def test_blocks_with_nan(kernels, cupy, dtype, check):
-    in_all_orders(check, kernels, cupy, dtype, 259, 5, nan=True)
-
-
-@pytest.mark.parametrize("check", checks.FILLS)
-@each(n=(0, 1, 2, 3, 127, 128, 129, 1000, 2 * 16384 + 5))
-def test_fills_have_the_bits_of_the_cpu(kernels, cupy, dtype, check, n):
-    in_all_orders(check, kernels, cupy, dtype, n)
-
-
 def test_hundreds_of_rows(kernels, cupy, dtype):
-    arrays = checks.Arrays(cupy, dtype)
+    arrays = checks.Arrays(kernels, dtype)
     checks.combine(kernels, arrays, 9, 100)
     A, b = arrays.normal(300, 9), arrays.normal(1, 9)
     got = kernels.gram(arrays.put(A), arrays.put(b))
@@ -80,7 +45,7 @@ def test_many_pairs_of_rows_get_fewer_chunks(kernels, cupy, dtype, monkeypatch):
     monkeypatch.setattr(kernels, "LENGTH", 128)
     assert kernels._cut(1000, 1) == (128, 8)
     assert kernels._cut(1000, 25) == (512, 2)
-    in_all_orders(checks.gram, kernels, cupy, dtype, 1000, 5)
+    checks.gram(kernels, checks.Arrays(kernels, dtype), 1000, 5)
 
 
 def test_chunks_cover_every_number_once(kernels):

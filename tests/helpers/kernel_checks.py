@@ -1,7 +1,7 @@
-"""Every CUDA kernel against the reference, at sizes that a test or a mutant chooses.
+"""Every kernel of a backend against the reference, at sizes that a test chooses.
 
 Each check takes the kernels' module, an `Arrays`, and sizes. What it returns is the
-bytes of all results, which must not depend on the order of the threads.
+bytes of all results, which must depend on neither threads nor their order.
 """
 
 from __future__ import annotations
@@ -15,11 +15,26 @@ EPS = 1e-2
 PAD = 33  # odd, so that no array is aligned to more than its numbers
 
 
-class Arrays:
-    """Random numbers, and device arrays between guards of NaN."""
+def copied(kernels, host):
+    """Return a copy of an array where the backend's arrays live."""
+    there = kernels.empty(host.shape, host.dtype)
+    if hasattr(there, "set"):
+        there.set(host)
+    else:
+        there[...] = host
+    return there
 
-    def __init__(self, cupy, dtype, seed: int = 0):
-        self.cupy, self.dtype = cupy, np.dtype(dtype)
+
+def on_host(a):
+    """Return an array or number on the host."""
+    return a.get() if hasattr(a, "get") else a
+
+
+class Arrays:
+    """Random numbers, and a backend's arrays between guards of NaN."""
+
+    def __init__(self, kernels, dtype, seed: int = 0):
+        self.kernels, self.dtype = kernels, np.dtype(dtype)
         self.rng = np.random.default_rng(seed)
         self.guards, self.results = [], []
         # NaN with bits of their own: what is computed from one differs from another.
@@ -30,13 +45,13 @@ class Arrays:
         return self.rng.standard_normal(shape).astype(self.dtype)
 
     def put(self, host):
-        """Copy an array to the device; NaN before and after it must not be used."""
+        """Copy to where the backend's arrays are; NaN around it must not be used."""
         self.poison += self.words(1)
         whole = np.full(host.size + 2 * PAD, self.poison).view(self.dtype)
         whole[PAD : PAD + host.size] = host.ravel()
-        around = self.cupy.asarray(whole)
+        around = copied(self.kernels, whole)
         guards = around[:PAD], around[PAD + host.size :]
-        self.guards += [(guard, guard.get().tobytes()) for guard in guards]
+        self.guards += [(guard, on_host(guard).tobytes()) for guard in guards]
         return around[PAD : PAD + host.size].reshape(host.shape)
 
     def empty(self, *shape):
@@ -47,7 +62,7 @@ class Arrays:
         self.close(got, want, 0.0)
 
     def close(self, got, want, bound):
-        got = got.get() if isinstance(got, self.cupy.ndarray) else np.asarray(got)
+        got = np.asarray(on_host(got))
         self.results.append(got.tobytes())
         assert got.shape == np.shape(want)
         with np.errstate(all="ignore"):  # infinite minus infinite
@@ -57,7 +72,7 @@ class Arrays:
 
     def finish(self):
         for guard, before in self.guards:
-            assert guard.get().tobytes() == before, "a kernel wrote beside an array"
+            assert on_host(guard).tobytes() == before, "a kernel wrote beside an array"
         return b"".join(self.results)
 
     def box(self, n, nan=False):
@@ -84,7 +99,7 @@ def dot_bound(A, B):
 
 
 def gram(kernels, arrays, n, k, nan=False):
-    A, B = arrays.normal(k, n), arrays.normal(6, n)
+    A, B = arrays.normal(k, n), arrays.normal(7, n)
     if nan and k:
         A[k - 1, n // 2 : n // 2 + 1] = np.nan
     a, b = arrays.put(A), arrays.put(B)
@@ -132,13 +147,17 @@ def box_radius(kernels, arrays, n, nan=False):
     return arrays.finish()
 
 
+# A new array, none, or an input; for the displacement, and for the weights.
+WANTED = ((1, 1), (1, 0), (0, 1), (0, 0), ("z", 1), ("d", 1), ("z", 0))
+
+
 def _moves(name, amounts):
     def check(kernels, arrays, n, nan=False):
         w, z, d = arrays.box(n, nan)
         want_z, want_x = np.empty_like(w), np.empty_like(w)
         for amount in amounts:
             getattr(reference, name)(w, EPS, z, d, amount, want_z, want_x)
-            for z_wanted, x_wanted in ((1, 1), (1, 0), (0, 1), ("z", 1), ("d", 1)):
+            for z_wanted, x_wanted in WANTED:
                 put_w, put_z, put_d = map(arrays.put, (w, z, d))
                 z_out = {0: None, 1: arrays.empty(n), "z": put_z, "d": put_d}[z_wanted]
                 x_out = arrays.empty(n) if x_wanted else None
@@ -221,22 +240,24 @@ def free_gram(kernels, arrays, n, k, nan=False):
     return arrays.finish()
 
 
-def _fill(name):
+def _fill(name, bound):
     def check(kernels, arrays, n, nan=False):
         for offset in (0, 3, 127, 128, 2**34 - 77, 2**63 + 5):
             args = 2**63 + 5, 2**40 + 3, offset
-            want, out = np.empty(n, arrays.dtype), arrays.empty(n)
-            getattr(_native, name)(want, *args)
+            want, bits, out = np.empty(n), np.empty(n, arrays.dtype), arrays.empty(n)
+            getattr(reference, name)(want, *args)
+            getattr(_native, name)(bits, *args)
             getattr(kernels, name)(out, *args)
-            arrays.same(out, want)
+            arrays.close(out, want, bound * (1 + np.abs(want)))
+            arrays.same(out, bits)
         return arrays.finish()
 
     check.__name__ = name
     return check
 
 
-fill_signs = _fill("fill_signs")
-fill_normal = _fill("fill_normal")
+fill_signs = _fill("fill_signs", 0.0)
+fill_normal = _fill("fill_normal", 4 * np.finfo(np.float32).eps)
 
 OF_BLOCKS = [gram, combine, path_gram, free_gram]
 OF_VECTORS = [box_radius, box_step, box_toward, box_free, box_residual, box_reach]
