@@ -1,19 +1,34 @@
 # make demo, make test: each makes its own environment on a fresh machine.
+# make quick: the tests that a change needs, in a minute. make test: all that it takes to
+# trust an installation. make test-slow: the others; make test-all: both.
 # Needs Python 3.11 or newer with its headers and venv, and g++.
 PYTHON ?= python3
 VENV := .venv
 # Where an environment keeps its programs, on Windows and elsewhere.
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-.PHONY: demo dev test bench docs lint sdist wheel clean
+# Tests run in so many processes, each file in one.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+.PHONY: demo dev quick test test-slow test-all bench docs lint sdist wheel clean
 
 demo: $(VENV)/installed-lab
 	$(BIN)/sharpkit demo
 
 dev: $(VENV)/installed-lint,test
 
+quick: $(VENV)/installed-test
+	$(PYTEST) -m "not (slow or browser or process or lab)" \
+	  -k "not conformance or cpu"
+
 test: $(VENV)/installed-test
-	$(BIN)/pytest -q
+	$(PYTEST) -m "not (slow or browser)"
+
+test-slow: $(VENV)/installed-test
+	$(PYTEST) -m "slow or browser"
+
+test-all: test test-slow
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python bench/run.py

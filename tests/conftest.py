@@ -8,6 +8,11 @@ import signal
 import sys
 from pathlib import Path
 
+# Side by side each process has one core, and BLAS that takes all would wait for itself.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 import numpy as np
 import pytest
 
@@ -21,17 +26,24 @@ NO_LIBRARIES = {"", "chromium", "cuda", "nvrtc"}
 
 # Marks of whole folders and files; the single tests that are slow or start processes
 # say so themselves. What the marks mean stands in pyproject.toml.
+CUDA_SOURCE = (
+    "_vectors/kernels/test_cuda_bugs.py",
+    "_vectors/kernels/test_cuda_compile.py",
+)
+KILLED = ("lab/store/test_killed.py", "lab/store/test_processes.py")
 MARKS = {
     "lab": (
         *("lab", "cli/test_app.py", "cli/test_report.py", "cli/test_reproduce.py"),
         *("cli/test_runs.py", "test_docs_results.py"),
     ),
     "conformance": ("_vectors/kernels",),
-    "process": (
-        *("_vectors/kernels/test_cuda_bugs.py", "examples", "lab/jobs/test_pool.py"),
-        *("lab/store/test_killed.py", "lab/store/test_processes.py"),
+    "process": (*CUDA_SOURCE, *KILLED, "lab/jobs/test_pool.py", "examples"),
+    "slow": (
+        *CUDA_SOURCE,
+        *KILLED,
+        *("bench", "examples", "measures/test_trace_calibration.py"),
+        "test_agreement.py",
     ),
-    "slow": ("_vectors/kernels/test_cuda_bugs.py", "bench", "examples"),
 }
 
 
@@ -48,6 +60,10 @@ def pytest_configure():
 def pytest_collection_modifyitems(items):
     """Mark the tests by where they stand, and those that open a browser."""
     here = Path(__file__).parent
+    missing = [p for ps in MARKS.values() for p in ps if not (here / p).exists()]
+    if missing:
+        msg = f"MARKS in tests/conftest.py names {missing}, which are not there"
+        raise pytest.UsageError(msg)
     for item in items:
         place = item.path.relative_to(here)
         for mark, places in MARKS.items():

@@ -116,6 +116,7 @@ def test_only_public_names_are_shown():
         assert getattr(sharpkit, name) is not None
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("statement", "heavy"),
     [

@@ -21,6 +21,7 @@ def blocks(kind):
     return re.findall(rf"```{kind}\n(.*?)```", README, flags=re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_examples_print_what_the_readme_says(capsys):
     codes, texts = blocks("python"), blocks("text")
     assert len(codes) == len(texts) == 5

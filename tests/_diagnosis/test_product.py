@@ -43,6 +43,7 @@ def test_no_false_alarm(act, dtype):
         assert one.products == 4
 
 
+@pytest.mark.slow
 def test_many_kinks_are_curvature_that_no_product_sees():
     """Differences disagree with the right product by far more than their own error."""
     network, w = made(relu, np.float32, 0, samples=5000)

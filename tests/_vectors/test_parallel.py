@@ -101,6 +101,7 @@ assert cpu.gram(a, a)[0, 0] == 1e6
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not hasattr(parallel.os, "fork"), reason="needs os.fork")
 def test_a_forked_child_has_its_own_threads():
     # -P: the installed package, not the sources that tests may be started from

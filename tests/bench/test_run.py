@@ -137,6 +137,7 @@ def test_solvers_summary(run):
     assert json.dumps(table.data)
 
 
+@pytest.mark.process
 def test_it_runs_as_a_script():
     done = subprocess.run(
         [sys.executable, str(ROOT / "bench" / "run.py"), "--list"],

@@ -248,6 +248,7 @@ def test_an_interrupt_before_anything_is_finished(run):
     assert not Path("sharpkit-compare").exists()
 
 
+@pytest.mark.process
 def test_as_a_user_does_and_ctrl_c(folder, interruptible):
     """A process of its own, the module found in the folder that it is started in."""
     environment = os.environ | {"SLOW": "1", "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -109,6 +109,7 @@ def test_a_run_that_fails_is_told_and_the_rest_shown(run, tmp_path, monkeypatch)
     assert "0 of 1 trials have finished" in output
 
 
+@pytest.mark.process
 def test_an_interrupt_keeps_what_is_finished(tmp_path, interruptible):
     """Ctrl-C as a terminal sends it: to the whole process group."""
     process = subprocess.Popen(

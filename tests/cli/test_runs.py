@@ -130,6 +130,7 @@ def test_no_store(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.process
 def test_the_command_itself(folder):
     found = subprocess.run(
         [*COMMAND, "runs", str(folder), "--where", "network=F1"],

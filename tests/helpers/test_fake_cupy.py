@@ -269,6 +269,7 @@ print([name for name in ("__array_interface__", "__index__", "ctypes", "ptp2")
 """
 
 
+@pytest.mark.process
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="needs CuPy")
 def test_cupy_has_every_name():
     done = subprocess.run(

@@ -254,6 +254,7 @@ def reference(case):
     return w, jax.jit(loss), [np.asarray(each) for each in jax.jit(dense)(w)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_all_is_that_of_the_dense_matrices(architecture):
     case = architecture()

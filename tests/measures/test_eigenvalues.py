@@ -49,6 +49,7 @@ def check(A, found, which, apart=1):
     assert np.abs(y @ y.T - np.eye(len(y))).max() < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["LA", "SA"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_truth(kind, which, dtype):

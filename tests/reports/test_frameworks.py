@@ -53,6 +53,7 @@ def at(trained, state, *, batch_statistics=False):
     return loss(out, y).item(), (out.argmax(1) == y).double().mean().item()
 
 
+@pytest.mark.slow
 def test_two_checkpoints_of_a_model_with_batch_norm(torch, trained):
     model, loss, data, states, folder = trained
     problem = sharpkit.torch.problem(model, loss, data)
@@ -122,6 +123,7 @@ def test_a_graph_kept_for_products_is_released(torch, trained):
     assert released == ["a", "b", "a", "b"]
 
 
+@pytest.mark.slow
 def test_jax_and_torch_report_the_same(torch, trained):
     jax = pytest.importorskip("jax")
     x, y = (np.asarray(each) for each in trained[2])

@@ -2,6 +2,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from sharpkit.lab.jobs.task import Task, with_needs
 
 CONFIG = {"b": [1, 2.5], "a": {"x": None}}
@@ -22,6 +24,7 @@ def test_the_key_is_that_of_all_it_depends_on():
     assert len({task.key, *(each.key for each in others)}) == 6
 
 
+@pytest.mark.process
 def test_another_process_finds_the_same_key():
     code = "from sharpkit.lab.jobs.task import Task\n"
     code += f"print(Task('train', {CONFIG!r}, 3).key)"
