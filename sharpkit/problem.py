@@ -17,6 +17,7 @@ from sharpkit._inputs.arrays import array_module, to_host
 from sharpkit._inputs.checks import at_least, checked_weights, require_callable
 from sharpkit._inputs.foreign import native
 from sharpkit._inputs.models import model_message
+from sharpkit._inputs.names import listed
 from sharpkit._inputs.types import XpArray
 
 Product = Callable[[XpArray, XpArray], XpArray]
@@ -206,8 +207,8 @@ class Problem:
             return {next(iter(named)): slice(None)}
         wanted = "'weights', one flat vector"
         if self.layers:
-            wanted += f", or all of the layers: {_names(self.layers)}"
-        msg = f"the entries are {_names(named)}; the problem needs {wanted}"
+            wanted += f", or all of the layers: {listed(self.layers)}"
+        msg = f"the entries are {listed(named)}; the problem needs {wanted}"
         raise ValueError(msg)
 
     def _require_cover(self, layers: Mapping[str, slice]) -> None:
@@ -297,8 +298,3 @@ def _floating(name: str, value: Any) -> NDArray[Any]:
         raise TypeError(msg)
     entry: NDArray[Any] = array
     return entry
-
-
-def _names(named: Mapping[str, Any]) -> str:
-    shown = [repr(name) for name in list(named)[:6]]
-    return ", ".join(shown) + (", ..." if len(named) > 6 else "") or "none"

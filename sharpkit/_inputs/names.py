@@ -15,7 +15,7 @@ SHOWN = 8
 def listed(names: Collection[str]) -> str:
     """Return the first few of some names, for an error message."""
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(islice(names, SHOWN)) + rest
+    return (", ".join(islice(names, SHOWN)) or "none") + rest
 
 
 def chosen_names(choice: Choice, names: Mapping[str, Collection[str]]) -> list[str]:
