@@ -61,7 +61,6 @@ def whole(x64):
         (lambda: Loader(pieces(5)), None),
         (torch_loader, None),
     ],
-    ids=str,
 )
 def test_all_forms_of_data_give_the_mean_over_the_rows(whole, data, micro_batch):
     known, slope, product = whole
