@@ -88,7 +88,11 @@ def test_at_its_layers(problem):
         ),
         ({"weights": np.ones((2, 5))}, ValueError, r"shape \(2, 5\).*flattened"),
         ({"first": np.ones(6), "last": np.ones(3)}, ValueError, r"'last'.*\(3,\).*4 w"),
-        ({"first": np.ones(6), "x": np.ones(4)}, ValueError, "first, x; .*layers: first, last"),
+        (
+            {"first": np.ones(6), "x": np.ones(4)},
+            ValueError,
+            "first, x; .*: first, last",
+        ),
         ({}, ValueError, "the entries are none; .*'weights', one flat vector"),
         ({"weights": np.arange(10)}, TypeError, "'weights' is of type int64; give"),
         ({"weights": [1.0] * 10}, TypeError, "'weights' is of type list; give"),

@@ -98,8 +98,8 @@ class Point:
 
         Raises
         ------
-        TypeError, ValueError, RuntimeError
-            If one of them cannot be used.
+        TypeError
+            If one of them cannot be used; other exceptions come from their checks.
         """
         if isinstance(problem, Point):
             assert (loss_fn, hvp) == (None, None)  # it has its own
@@ -111,6 +111,13 @@ class Point:
             problem, loss_fn = whole.weights, whole
         elif loss_fn is None and hvp is None:
             _refuse(problem)
+        elif is_problem(problem):
+            msg = (
+                f"problem is a {type(problem).__name__}, which has its own loss, and "
+                "loss_fn is given; give the problem alone, or problem.weights and "
+                "loss_fn"
+            )
+            raise TypeError(msg)
         for name, given in (("loss_fn", loss_fn), ("hvp", hvp)):
             if given is not None:
                 require_callable(name, given)

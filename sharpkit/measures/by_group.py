@@ -7,7 +7,6 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
-from sharpkit._inputs.checks import require_callable
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp
 from sharpkit.measures._point import Point
@@ -64,7 +63,9 @@ def by_group(
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
+        If ``measure`` is none.
+    ValueError
         If ``groups`` cannot be used; and whatever the measure raises.
 
     Examples
@@ -78,7 +79,7 @@ def by_group(
     >>> {name: round(float(result), 3) for name, result in found.items()}
     {'body': 2.0, 'head': 12.0}
     """
-    require_callable("measure", measure)
+    _require_measure(measure)
     point = Point.of(problem, hvp=hvp, backend=backend)
     places = _places(groups, point)
     if point.loss_fn is not None:
@@ -95,6 +96,15 @@ def by_group(
             report(len(found), float(found[name]))
     sizes = {name: _size(place) for name, place in places.items()}
     return GroupResults(found, sizes, _together(point, found.values()))
+
+
+def _require_measure(measure: Any) -> None:
+    if not callable(measure):
+        msg = (
+            f"measure={measure!r} is not callable; give a measure, such as "
+            "sharpkit.sharpness"
+        )
+        raise TypeError(msg)
 
 
 def _with_headline(measure: Any, result: Any) -> Any:
@@ -143,8 +153,9 @@ def _places(groups: Groups | None, point: Point) -> dict[str, tuple[slice, ...]]
             raise ValueError(msg)
     if isinstance(groups, (str, slice)) or not isinstance(groups, Iterable):
         msg = (
-            f"groups is of type {type(groups).__name__}; give a mapping of names to "
-            "slices of the weights, such as problem.layers, or a list of patterns"
+            f"groups={groups!r} is of type {type(groups).__name__}; give a mapping of "
+            "names to slices of the weights, such as problem.layers, or a list of "
+            "patterns of names of layers, such as ['blocks.*', 'head']"
         )
         raise TypeError(msg)
     named = groups if isinstance(groups, Mapping) else {each: each for each in groups}
@@ -181,8 +192,9 @@ def _ranges(
         return (_range(name, group, n),)
     if not isinstance(group, Iterable):
         msg = (
-            f"groups[{name!r}] is of type {type(group).__name__}; give a slice of the "
-            "weights, such as slice(0, 100), a pattern of names of layers, or several"
+            f"groups[{name!r}] is, or holds, a value of type {type(group).__name__}; "
+            "give a slice of the weights, such as slice(0, 100), a pattern of names of "
+            "layers, or a list of these"
         )
         raise TypeError(msg)
     every = [part for each in group for part in _ranges(name, each, layers, n)]

@@ -58,7 +58,8 @@ class GroupResults(Mapping[str, R], Drawn, Generic[R]):
         }
         columns = [max(len(row[i]) for row in shown.values()) for i in (0, 1)]
         digits = max(len(f"{size:,}") for size in self.sizes.values())
-        lines = [f"{self.headline} of {len(self)} groups of weights, the others fixed"]
+        groups = "1 group" if len(self) == 1 else f"{len(self)} groups"
+        lines = [f"{self.headline} of {groups} of weights, the others fixed"]
         for name, (value, error) in shown.items():
             lines.append(
                 f"  {name:{width}}  {self.sizes[name]:>{digits},} weights  "

@@ -115,7 +115,7 @@ def test_progress_counts_groups(problem):
 @pytest.mark.parametrize(
     ("groups", "error", "message"),
     [
-        (slice(0, 2), TypeError, "groups is of type slice; give a mapping"),
+        (slice(0, 2), TypeError, "is of type slice; give a mapping"),
         (None, ValueError, "groups=None, and the problem has no layers"),
         (
             ["b.*"],
@@ -123,8 +123,9 @@ def test_progress_counts_groups(problem):
             "'b.*' fits none of the problem's layers: there are none",
         ),
         ({"a": [slice(0, 4), slice(3, 5)]}, ValueError, "has weight 3 twice"),
+        ("b.*", TypeError, r"groups='b\.\*' is of type str; .* a list of patterns"),
         ({}, ValueError, "groups is empty"),
-        ({"a": 3}, TypeError, r"groups\['a'\] is of type int; give a slice"),
+        ({"a": 3}, TypeError, r"groups\['a'\] is, or holds, a value of type int"),
         ({"a": slice(0, 13)}, ValueError, "is no range of the 12 weights"),
         ({"a": slice(0, 4, 2)}, ValueError, "without a step"),
         ({"a": slice(5, 5)}, ValueError, "holds at least one"),
@@ -188,6 +189,11 @@ def test_the_run_counts_all_groups(problem):
     assert found.run.n == N
     assert found.run.calls == sum(each.calls for each in found.values())
     assert found.run.products == sum(each.products for each in found.values())
+
+
+def test_what_is_no_measure(problem):
+    with pytest.raises(TypeError, match="measure='trace' is not callable; give a meas"):
+        by_group("trace", at(np.zeros(N), problem), GROUPS)
 
 
 def test_a_measure_without_a_number(problem):

@@ -78,6 +78,12 @@ def test_what_is_no_problem(name, given, message):
         getattr(sharpkit, name)(given)
 
 
+def test_a_problem_and_a_loss_are_too_much(loss):
+    problem = sharpkit.Problem(np.zeros(8), loss)
+    with pytest.raises(TypeError, match="problem is a Problem, which has its own loss"):
+        sharpkit.trace(problem, loss)
+
+
 def test_the_loss_is_missing_where_it_is_needed():
     with pytest.raises(ValueError, match="this measure needs the loss itself"):
         sharpkit.check(np.ones(3), hvp=lambda w, v: v)
