@@ -32,6 +32,7 @@ class Quartic:
         return (self.h + 3 * w * w) * v
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("which", ["LA", "SA"])
 def test_the_device_finds_what_the_host_finds(cupy, dtype, exact, which):

@@ -107,6 +107,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_kill_9_at_ten_moments_loses_the_run_in_progress_at_most(tiny, tmp_path):
     """The parent dies; the same command goes on; nothing finished is lost."""
     chosen = replace(tiny, seeds=())

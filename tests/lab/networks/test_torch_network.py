@@ -69,6 +69,7 @@ def test_loss_and_gradients_are_those_of_the_module(torch, convolutional, name, 
         assert found.statistics is statistics
 
 
+@pytest.mark.slow
 @architectures
 def test_gradient_is_that_of_central_differences(convolutional, name):
     network, weights, x, y, running = convolutional(name, rows=3)
