@@ -9,11 +9,7 @@ from sharpkit._inputs import progress as module
 
 def reporter(progress, budget):
     return module.reporter(
-        progress,
-        budget,
-        title="sharpness",
-        unit="evaluations",
-        value="{:.4g} % so far",
+        progress, budget, title="sharpness", unit="evaluations", value="{:.4g} % so far"
     )
 
 

@@ -50,10 +50,7 @@ def test_the_textbook(kind, products):
     size = np.abs(values).max()
     np.testing.assert_allclose(found.values, values, rtol=1e-10, atol=1e-10 * size)
     np.testing.assert_allclose(found.stderr, stderr, rtol=1e-6, atol=1e-9 * size)
-    assert (found.degrees, found.status) == (
-        products // 2 - 1,
-        SpectrumStatus.COMPLETE,
-    )
+    assert (found.degrees, found.status) == (products // 2 - 1, SpectrumStatus.COMPLETE)
     assert operator.products == products // 2 * 2
 
 

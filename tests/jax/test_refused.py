@@ -4,17 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from jax_cases import (
-    PARAMS,
-    Loader,
-    V,
-    X,
-    Y,
-    loss,
-    model,
-    pieces,
-    squares,
-)
+from jax_cases import PARAMS, Loader, V, X, Y, loss, model, pieces, squares
 
 import sharpkit
 
@@ -39,16 +29,8 @@ BAD_DATA = [
     ((X[:0], Y[:0]), ValueError, "data has no rows; give at least one sample"),
     ((X, np.float64(1)), ValueError, r"data\[1\] is a single number"),
     ({"x": X, "y": "label"}, TypeError, r"data\['y'\] is of type str; give an array"),
-    (
-        (X, Y.astype(str)),
-        TypeError,
-        r"data\[1\] is of dtype <U\d+; give an arr",
-    ),
-    (
-        [X, Y],
-        ValueError,
-        r"list of bare arrays of shapes \(12, 3\), \(12,\)",
-    ),
+    ((X, Y.astype(str)), TypeError, r"data\[1\] is of dtype <U\d+; give an arr"),
+    ([X, Y], ValueError, r"list of bare arrays of shapes \(12, 3\), \(12,\)"),
     ([(X, None, "a")], TypeError, r"batch 0 of data\[2\] is of type str"),
 ]
 

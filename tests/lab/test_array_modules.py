@@ -99,9 +99,7 @@ def test_training_on_a_device_takes_the_same_way(cupy, mlp, samples, settings):
     assert_same(there.start, here.start, cupy)
     for name in ("means", "variances"):
         for found, expected in zip(
-            getattr(there.statistics, name),
-            getattr(here.statistics, name),
-            strict=True,
+            getattr(there.statistics, name), getattr(here.statistics, name), strict=True
         ):
             assert_same(found, expected, cupy)
 

@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from measures_shared import SOLVERS, inside, same_bits, separable
-from problems import (
-    Linear,
-    Recorded,
-    Separable,
-    TwoBasins,
-    per_cent,
-    radius,
-    rotated,
-)
+from problems import Linear, Recorded, Separable, TwoBasins, per_cent, radius, rotated
 
 from sharpkit import Status
 from sharpkit.measures.sharpness import sharpness

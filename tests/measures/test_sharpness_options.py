@@ -190,11 +190,7 @@ def test_the_recipe_is_that_of_scipy(solver, max_iter, rescale, backend):
         options=options,
     )
     result = sharpness(
-        w,
-        loss_fn,
-        epsilon=0.1,
-        solver=solver(max_iter, rescale),
-        backend=backend,
+        w, loss_fn, epsilon=0.1, solver=solver(max_iter, rescale), backend=backend
     )
     assert done.nfev == len(losses) >= 2
     assert result.evaluations == done.nfev + 1  # the centre twice

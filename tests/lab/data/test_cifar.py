@@ -15,14 +15,7 @@ KINDS = {
         1,
         10,
     ),
-    "cifar100": (
-        load_cifar100,
-        ["train.bin"],
-        "test.bin",
-        "cifar-100-binary",
-        2,
-        100,
-    ),
+    "cifar100": (load_cifar100, ["train.bin"], "test.bin", "cifar-100-binary", 2, 100),
 }
 
 

@@ -132,11 +132,7 @@ def test_equal_norms_are_the_geometric_mean_of_both(tiny, plain, carried_out):
     weights, statistics = with_norms(network, found.weights, found.statistics, norms)
     np.testing.assert_allclose(layer_norms(network, weights), norms, rtol=1e-6)
     problem = Problem(
-        network,
-        data.x_train,
-        data.y_train,
-        batch_norm="running",
-        statistics=statistics,
+        network, data.x_train, data.y_train, batch_norm="running", statistics=statistics
     )
     direct = sharpkit.sharpness(weights, problem, seed=1000, progress=False)
     assert run.metrics["sharpness"][0]["value"] == direct.value

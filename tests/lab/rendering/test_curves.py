@@ -7,13 +7,7 @@ import numpy as np
 import pytest
 
 from sharpkit.lab.outcome import Axis, Chart, Series
-from sharpkit.lab.rendering.curves import (
-    COLOURS,
-    GREY,
-    SYMBOLS,
-    curves,
-    left_out_note,
-)
+from sharpkit.lab.rendering.curves import COLOURS, GREY, SYMBOLS, curves, left_out_note
 
 NAN = math.nan
 PLAIN, LOG = Axis("a"), Axis("b", log=True)
