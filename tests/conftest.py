@@ -1,7 +1,5 @@
 """Shared by all tests: their helper modules, the backends, and the thread count."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 import signal

@@ -1,7 +1,5 @@
 """`sharpkit.torch` and `sharpkit.jax`, loaded when asked for."""
 
-from __future__ import annotations
-
 import doctest
 import importlib
 import inspect

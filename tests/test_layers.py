@@ -1,7 +1,5 @@
 """Imports point down only, and `import sharpkit` loads nothing heavy."""
 
-from __future__ import annotations
-
 import ast
 import subprocess
 import sys

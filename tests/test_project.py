@@ -1,7 +1,5 @@
 """What the project's files say of each other: extras, versions, paths and commands."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from fnmatch import fnmatchcase

@@ -1,7 +1,5 @@
 """Right gradients are not rejected, and wrong ones are seen."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The noise of losses whose noise is known."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

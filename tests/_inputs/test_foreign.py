@@ -1,7 +1,5 @@
 """Weights and callbacks of PyTorch and JAX, through every measure."""
 
-from __future__ import annotations
-
 import sys
 from types import SimpleNamespace
 

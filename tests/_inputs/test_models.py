@@ -1,7 +1,5 @@
 """A model or its parameters, given where a vector of weights is wanted."""
 
-from __future__ import annotations
-
 import re
 import sys
 from collections import OrderedDict

@@ -1,7 +1,5 @@
 """Parameters chosen by their names."""
 
-from __future__ import annotations
-
 import pytest
 
 from sharpkit._inputs.names import chosen_names, listed

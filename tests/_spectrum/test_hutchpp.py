@@ -1,7 +1,5 @@
 """Hutch++ against its definition with an explicit projector."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

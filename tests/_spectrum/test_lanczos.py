@@ -1,7 +1,5 @@
 """The Lanczos process against its definition, written out densely."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st

@@ -1,7 +1,5 @@
 """Bands against the laws that they invert, and against the textbook's formulas."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from scipy.stats import beta, chi2

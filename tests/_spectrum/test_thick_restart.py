@@ -1,7 +1,5 @@
 """Nothing claimed is wrong, and nothing is passed over that would have shown."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st

@@ -1,7 +1,5 @@
 """XDiag against leave-one-out and leave-two-out estimates with explicit projectors."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from dense_operator import Dense, low_rank, probes, projector, quiet

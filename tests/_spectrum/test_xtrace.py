@@ -1,7 +1,5 @@
 """XTrace against leave-one-out and leave-two-out estimates with explicit projectors."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A dense matrix as an operator, whole or in pieces, and the probes that are drawn."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from sharpkit._vectors.comm import Serial

@@ -1,7 +1,5 @@
 """What the tests of the sharpness share."""
 
-from __future__ import annotations
-
 import numpy as np
 from problems import Separable
 

@@ -1,7 +1,5 @@
 """A small network in plain NumPy, with its gradient and its Hessian's products."""
 
-from __future__ import annotations
-
 import zlib
 from itertools import pairwise
 

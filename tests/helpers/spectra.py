@@ -1,7 +1,5 @@
 """Symmetric matrices of every kind that an eigenvalue solver can stumble over."""
 
-from __future__ import annotations
-
 import numpy as np
 
 KINDS = (

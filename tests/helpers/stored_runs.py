@@ -1,7 +1,5 @@
 """Runs to store, the check that a store is whole, and scripts that use them."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sqlite3

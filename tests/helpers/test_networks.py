@@ -1,7 +1,5 @@
 """The network that the tests of `check` take for right."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from networks import Network, relu, tanh

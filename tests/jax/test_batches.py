@@ -1,7 +1,5 @@
 """The data: its forms, its weighting, and what a pass over it costs."""
 
-from __future__ import annotations
-
 import functools
 import gc
 

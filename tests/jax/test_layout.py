@@ -1,7 +1,5 @@
 """Which arrays become weights, what they are called, and how they come back."""
 
-from __future__ import annotations
-
 import dataclasses
 import warnings
 

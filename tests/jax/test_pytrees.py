@@ -1,7 +1,5 @@
 """Pytrees of Flax, Equinox and Haiku, and the example of the documentation."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from jax_cases import normal, sizes

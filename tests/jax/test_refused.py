@@ -1,7 +1,5 @@
 """Data, losses and arguments that are refused, and what is said of them."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from jax_cases import PARAMS, Loader, V, X, Y, loss, model, pieces, squares

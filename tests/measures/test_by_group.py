@@ -1,7 +1,5 @@
 """Measures of groups of weights, the others held fixed."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

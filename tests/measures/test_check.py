@@ -1,7 +1,5 @@
 """`check` as users call it: each question, its answer, and every message."""
 
-from __future__ import annotations
-
 import dataclasses
 import inspect
 import json

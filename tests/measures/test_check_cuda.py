@@ -1,7 +1,5 @@
 """`check` on the CUDA backend: a stand-in for CuPy, kernels on the CPU."""
 
-from __future__ import annotations
-
 import fake_cupy
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """The diagonal as users call it: results, options, and every message."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Eigenvalues against dense ones, on matrices of every kind."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

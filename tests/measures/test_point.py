@@ -1,7 +1,5 @@
 """The one intake of all measures: `sharpkit.measures._point`."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from problems import never, rotated

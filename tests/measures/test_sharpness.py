@@ -1,7 +1,5 @@
 """Values and properties of the sharpness."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st

@@ -4,8 +4,6 @@ The stand-in refuses every implicit copy between host and device, so what passes
 keeps its vectors on the device.
 """
 
-from __future__ import annotations
-
 import fake_cupy
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """What the callback is given, and what is refused."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

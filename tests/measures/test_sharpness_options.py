@@ -1,7 +1,5 @@
 """Float-only callbacks, subspaces, the budget, and the paper's recipe."""
 
-from __future__ import annotations
-
 import importlib
 
 import numpy as np

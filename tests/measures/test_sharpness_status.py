@@ -1,7 +1,5 @@
 """How a search ended, and the noise."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The spectral density against dense spectra, and its bands against 500 seeds."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,8 +1,6 @@
 """Eigenvalues and density on the CUDA backend: a stand-in for CuPy, which refuses
 every implicit copy between host and device."""
 
-from __future__ import annotations
-
 import fake_cupy
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """What the estimates of the spectrum say to bad arguments, before any product."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from problems import never

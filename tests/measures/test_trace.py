@@ -1,7 +1,5 @@
 """The trace as users call it: results, options, and every message."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 

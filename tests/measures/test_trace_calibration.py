@@ -4,8 +4,6 @@
 ``("hessian", 20)``: ten probes, ten large eigenvalues and next to nothing else.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from spectra import matrix, product

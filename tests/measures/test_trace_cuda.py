@@ -1,7 +1,5 @@
 """Trace and diagonal on the CUDA backend: a stand-in for CuPy, kernels on the CPU."""
 
-from __future__ import annotations
-
 import fake_cupy
 import numpy as np
 import pytest

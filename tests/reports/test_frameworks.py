@@ -1,7 +1,5 @@
 """Reports of problems made by `sharpkit.torch` and `sharpkit.jax`."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Shared by the tests of PyTorch models."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

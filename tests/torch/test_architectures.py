@@ -1,7 +1,5 @@
 """Loss, gradient and products of every architecture, against dense float64 ones."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from torch_cases import MAKERS, case, direction, truth

@@ -1,7 +1,5 @@
 """`sharpkit.check` on PyTorch models."""
 
-from __future__ import annotations
-
 import pytest
 from torch_cases import case
 from torch_required import torch

@@ -1,7 +1,5 @@
 """What is kept for products, when it is dropped, and that nothing else stays."""
 
-from __future__ import annotations
-
 import gc
 import subprocess
 import sys

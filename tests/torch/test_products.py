@@ -1,7 +1,5 @@
 """Which products there are, and of what they are made."""
 
-from __future__ import annotations
-
 import pytest
 from torch_cases import case, direction, truth
 from torch_required import torch

@@ -1,7 +1,5 @@
 """The model, the random generators and torch's switches are given back as found."""
 
-from __future__ import annotations
-
 import random
 import warnings
 

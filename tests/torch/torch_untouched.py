@@ -1,7 +1,5 @@
 """All that a module holds, and the random generators, to be compared later."""
 
-from __future__ import annotations
-
 import random
 from contextlib import contextmanager
 

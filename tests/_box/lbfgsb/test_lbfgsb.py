@@ -1,7 +1,5 @@
 """SciPy's L-BFGS-B, a translation of the authors' code, is the judge."""
 
-from __future__ import annotations
-
 import functools
 import importlib
 

@@ -1,7 +1,5 @@
 """The backends' kernels, called with arrays on the host."""
 
-from __future__ import annotations
-
 import importlib
 import os
 from contextlib import nullcontext

@@ -3,8 +3,6 @@
 The reference itself is held to formulas in test_reference.py.
 """
 
-from __future__ import annotations
-
 import kernel_checks as checks
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """What is the CPU backend's own: its checks of arguments and its instruction sets."""
 
-from __future__ import annotations
-
 import kernel_checks as checks
 import numpy as np
 import pytest

@@ -1,7 +1,5 @@
 """The CUDA kernels, run on the host by `simt` under a stand-in for CuPy."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 

@@ -5,8 +5,6 @@ for each CUDA thread shows them to ThreadSanitizer, or AddressSanitizer sees a r
 outside an array whose value is then not used.
 """
 
-from __future__ import annotations
-
 import faulthandler
 import importlib
 import os

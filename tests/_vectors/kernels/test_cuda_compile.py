@@ -1,7 +1,5 @@
 """The CUDA source as its own compilers see it; no GPU is needed for that."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import os

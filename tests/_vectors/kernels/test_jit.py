@@ -1,7 +1,5 @@
 """Who compiles is told so, and who loads from Numba's cache on disk is not."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

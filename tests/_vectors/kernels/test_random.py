@@ -1,7 +1,5 @@
 """Philox and what is made of it, against the literature and the laws' own moments."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The reference's box against formulas in float64, and where NaN shows in it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -15,8 +15,6 @@ are promoted as in NumPy, which CuPy 14 follows.
             yield module
 """
 
-from __future__ import annotations
-
 import sys
 from contextlib import contextmanager
 from types import SimpleNamespace

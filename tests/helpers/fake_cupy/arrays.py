@@ -1,7 +1,5 @@
 """The arrays of the stand-in, and how functions of NumPy are called on them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from types import ModuleType, SimpleNamespace
 

@@ -4,8 +4,6 @@ The last block of a launch over ten thousand million numbers is run alone. It ge
 pointers so far before its few numbers that these are the end of the vectors.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 import simt

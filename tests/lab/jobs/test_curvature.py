@@ -1,7 +1,5 @@
 """The Hessian at a minimiser, against dense matrices and losses known in full."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The convolutional networks against counts, plain loops and TensorFlow's rule."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose

@@ -1,7 +1,5 @@
 """The adapter's numbers against the plain module, in float64."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal

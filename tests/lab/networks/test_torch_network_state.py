@@ -1,7 +1,5 @@
 """What the adapter keeps, leaves alone and refuses, and how its vector is laid out."""
 
-from __future__ import annotations
-
 import copy
 import gc
 import pickle

@@ -1,7 +1,5 @@
 """The lab's loss and controls with a convolutional network."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose

@@ -1,7 +1,5 @@
 """Which modules the adapter takes, and what it says of the others."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose

@@ -1,7 +1,5 @@
 """What the page shows in a real Chromium, without a network."""
 
-from __future__ import annotations
-
 import re
 
 

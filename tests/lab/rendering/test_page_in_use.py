@@ -1,7 +1,5 @@
 """What the page does in a real Chromium: by mouse, keyboard and touch, and on paper."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 from stored_runs import arrays_of, assert_whole, finish, run_of, start
 

@@ -1,7 +1,5 @@
 """What is kept and measured on the way, and going on from it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal

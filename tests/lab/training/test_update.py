@@ -1,7 +1,5 @@
 """One batch of every regime, against a restatement that anyone can read."""
 
-from __future__ import annotations
-
 import itertools
 
 import numpy as np

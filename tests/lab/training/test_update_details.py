@@ -1,7 +1,5 @@
 """What a network is asked in one batch, seen by networks that record it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
