@@ -1,5 +1,6 @@
 """Shared by all tests: their helper modules, the backends, and the thread count."""
 
+import importlib
 import importlib.util
 import os
 import signal
@@ -18,6 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
 from sharpkit._vectors import parallel
+from sharpkit._vectors.backends import MODULES
 
 # Their own tests refuse to skip these.
 NO_LIBRARIES = {"", "chromium", "cuda", "nvrtc"}
@@ -75,6 +77,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(params=["cpu", "reference"])
 def backend(request):
     return request.param
+
+
+@pytest.fixture
+def kernels(backend):
+    return importlib.import_module(MODULES[backend])
 
 
 @pytest.fixture(params=[np.float32, np.float64], ids=["f4", "f8"])

@@ -1,22 +1,14 @@
-import importlib
-
 import numpy as np
 import pytest
 from thread_comm import run_ranks
 
 from sharpkit._box import columns as module
 from sharpkit._box.columns import RandomColumns
-from sharpkit._vectors.backends import MODULES
 from sharpkit._vectors.kernels import cpu, reference
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
 P = 5
-
-
-@pytest.fixture
-def kernels(backend):
-    return importlib.import_module(MODULES[backend])
 
 
 @pytest.fixture

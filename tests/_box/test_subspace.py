@@ -1,21 +1,13 @@
-import importlib
-
 import numpy as np
 import pytest
 
 from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace_from
-from sharpkit._vectors.backends import MODULES
 from sharpkit._vectors.kernels import cpu, reference
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
 N, P = 50, 6
 DISTRIBUTIONS, SCALES = ["normal", "rademacher"], ["entries", "columns", "orthonormal"]
-
-
-@pytest.fixture
-def kernels(backend):
-    return importlib.import_module(MODULES[backend])
 
 
 def weights(dtype):

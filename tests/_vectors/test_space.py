@@ -1,5 +1,3 @@
-import importlib
-
 import numpy as np
 import pytest
 from thread_comm import run_ranks
@@ -8,17 +6,11 @@ from sharpkit._box import ascent
 from sharpkit._box.box import Box
 from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace
 from sharpkit._inputs.objective import Objective
-from sharpkit._vectors.backends import MODULES
 from sharpkit._vectors.comm import Serial
 from sharpkit._vectors.kernels import cpu
 from sharpkit._vectors.space import Space
 
 LENGTHS = [[5, 1, 9], [128, 127, 2], [7, 0, 4]]
-
-
-@pytest.fixture
-def kernels(backend):
-    return importlib.import_module(MODULES[backend])
 
 
 def test_vectors_have_the_length_and_the_dtype(kernels, dtype):

@@ -12,9 +12,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def run(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("bench.run")
+def run(load):
+    return load("bench.run")
 
 
 @pytest.fixture

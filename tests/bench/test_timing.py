@@ -1,15 +1,9 @@
-import importlib
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def timing(monkeypatch):
-    monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("bench.timing")
+def timing(load):
+    return load("bench.timing")
 
 
 class Work:

@@ -202,9 +202,13 @@ def _extremes(name):
                 )
                 arrays.same(got, getattr(reference, name)(w, EPS, z, d))
                 each[place] = before
-        nothing = np.zeros_like(d)
-        got = getattr(kernels, name)(arrays.put(w), EPS, *map(arrays.put, (z, nothing)))
-        arrays.same(got, getattr(reference, name)(w, EPS, z, nothing))
+        # A step that is nothing, one that stays in the box, and one from off the walls.
+        real = arrays.dtype.type
+        for place, step in ((z, 0 * d), (z, real(1e-4) * d), (real(0.9) * z, d)):
+            got = getattr(kernels, name)(
+                arrays.put(w), EPS, *map(arrays.put, (place, step))
+            )
+            arrays.same(got, getattr(reference, name)(w, EPS, place, step))
         return arrays.finish()
 
     check.__name__ = name

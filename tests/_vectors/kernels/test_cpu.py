@@ -27,57 +27,45 @@ def test_inputs_may_be_read_only(vectors, dtype):
     assert cpu.free_gram(A, w, 1e-3, z).shape == (3, 3)
 
 
+LENGTHS, BLOCK = "differ in dtype or length", "differ from the block"
+
+
 @pytest.mark.parametrize(
-    ("call", "error", "message"),
+    ("error", "message", "call"),
     [
+        (ValueError, LENGTHS, lambda a: cpu.gram(a, a[:, 1:].copy())),
+        (ValueError, LENGTHS, lambda a: cpu.gram(a, a.astype("f4"))),
+        (ValueError, LENGTHS, lambda a: cpu.gram(a, a[0])),
+        (ValueError, "not C-contiguous", lambda a: cpu.gram(a[:, ::2], a[:, ::2])),
+        (TypeError, "float16; give", lambda a: cpu.gram(*2 * [a.astype("f2")])),
         (
-            lambda a: cpu.gram(a, a[:, 1:].copy()),
-            ValueError,
-            "differ in dtype or length",
-        ),
-        (
-            lambda a: cpu.gram(a, a.astype("f4")),
-            ValueError,
-            "differ in dtype or length",
-        ),
-        (lambda a: cpu.gram(a[:, ::2], a[:, ::2]), ValueError, "not C-contiguous"),
-        (
-            lambda a: cpu.gram(a.astype("f2"), a.astype("f2")),
-            TypeError,
-            "float16; give",
-        ),
-        (
-            lambda a: cpu.combine(np.ones((2, 2)), a, a.copy()),
             ValueError,
             "shape .2, 2.",
+            lambda a: cpu.combine(np.ones((2, 2)), a, a.copy()),
         ),
         (
-            lambda a: cpu.box_step(a[0], 1e-3, a[1], a[2], 1.0, a[2, 1:], None),
             ValueError,
-            "differ in dtype or length",
+            LENGTHS,
+            lambda a: cpu.box_step(*a[:1], 1, *a[1:], 1, a[2, 1:], None),
         ),
         (
-            lambda a: cpu.box_reach(a[0], 1e-3, a[1], a[2].astype("f4")),
             ValueError,
-            "differ in dtype or length",
+            LENGTHS,
+            lambda a: cpu.box_reach(a[0], 1, a[1], a[2].astype("f4")),
         ),
         (
-            lambda a: cpu.path_gram(a, a[0, 1:], 1.0, a[1, 1:], a[2, 1:], np.ones(1)),
             ValueError,
-            "differ from the block",
+            BLOCK,
+            lambda a: cpu.path_gram(a, *a[:1, 1:], 1, *a[1:, 1:], [1.0]),
         ),
-        (
-            lambda a: cpu.free_gram(a.astype("f4"), a[0], 1e-3, a[1]),
-            ValueError,
-            "differ from the block",
-        ),
-        (lambda a: cpu.fill_normal(a, 1, 2, 3), ValueError, "2 dimensions"),
-        (lambda a: cpu.fill_signs(a[0, ::2], 1, 2, 3), ValueError, "not contiguous"),
-        (lambda a: cpu.fill_signs(a[0].astype(int), 1, 2, 3), TypeError, "int64; give"),
-        (lambda a: cpu.fill_normal(a[0], -1, 2, 3), TypeError, "incompatible"),
+        (ValueError, BLOCK, lambda a: cpu.free_gram(a.astype("f4"), a[0], 1, a[1])),
+        (ValueError, "2 dimensions", lambda a: cpu.fill_normal(a, 1, 2, 3)),
+        (ValueError, "not contiguous", lambda a: cpu.fill_signs(a[0, ::2], 1, 2, 3)),
+        (TypeError, "int64; give", lambda a: cpu.fill_signs(a[0].astype(int), 1, 2, 3)),
+        (TypeError, "incompatible", lambda a: cpu.fill_normal(a[0], -1, 2, 3)),
     ],
 )
-def test_what_the_cpu_cannot_do_is_said(call, error, message):
+def test_what_the_cpu_cannot_do_is_said(error, message, call):
     with pytest.raises(error, match=message):
         call(np.ones((3, 10)))
 
