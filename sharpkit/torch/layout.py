@@ -222,7 +222,7 @@ def _trained(names: dict[str, list[str]], parameters: dict[str, Any]) -> list[st
     if not trained:
         msg = (
             "no parameter of the model requires a gradient; choose those to measure "
-            f"with parameters=, among these: {listed(names) or 'none at all'}"
+            f"with parameters=, among these: {listed(names)}"
         )
         raise ValueError(msg)
     return trained

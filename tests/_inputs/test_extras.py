@@ -8,6 +8,7 @@ from sharpkit._inputs.extras import needs
 
 @pytest.mark.parametrize("module", ["matplotlib", "matplotlib.pyplot"])
 def test_what_is_missing_is_named_with_its_extra(module, monkeypatch):
+    monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with (
         pytest.raises(ModuleNotFoundError) as caught,

@@ -47,7 +47,7 @@ def test_choices_that_cannot_be_used(choice, error, message):
 
 
 def test_many_names_are_shortened():
-    assert listed([]) == ""
+    assert listed([]) == "none"
     assert listed(list("abcdefgh")) == "a, b, c, d, e, f, g, h"
     assert listed({name: 0 for name in "abcdefghij"}) == (
         "a, b, c, d, e, f, g, h and 2 more"
