@@ -255,24 +255,43 @@ def as_problem(name: str, value: Any) -> ProblemLike:
             "sharpkit.Problem(weights, loss_fn); or flat weights and loss_fn="
         )
         raise TypeError(msg)
-    if all(hasattr(type(value), member) for member in MEMBERS):
+    has_all = all(hasattr(type(value), member) for member in MEMBERS)
+    if has_all or isinstance(value, _Completed):
         problem: ProblemLike = value
         return problem
-    return cast("ProblemLike", _Completed(value))
+    return cast("ProblemLike", _Completed(value, value.weights))
+
+
+def at_vector(problem: ProblemLike, vector: Any) -> ProblemLike:
+    """Return a problem at another flat vector; all else is the problem's own.
+
+    Parameters
+    ----------
+    problem
+        The problem.
+    vector : (n,)
+        The weights, which are converted to the kind and dtype of the problem's own.
+    """
+    plain = Problem(problem.weights, problem).at({"weights": vector})
+    return cast("ProblemLike", _Completed(problem, plain.weights))
 
 
 class _Completed:
-    """A loss function with weights, with the members of a problem that it lacks."""
+    """A loss function at some weights, with the members of a problem that it lacks."""
 
-    def __init__(self, given: Any) -> None:
-        self._given, self._plain = given, Problem(given.weights, given)
+    def __init__(self, given: Any, weights: XpArray) -> None:
+        self._given, self.weights = given, weights
 
     def __call__(self, w: XpArray) -> Any:
         return self._given(w)
 
     def __getattr__(self, name: str) -> Any:
+        if name not in MEMBERS:
+            return getattr(self._given, name)
         own = getattr(self._given, name, None)
-        return getattr(self._plain, name) if own is None else own
+        if own is None and name in ("at", "on_line", "release"):
+            own = getattr(Problem(self.weights, self._given), name)
+        return own
 
 
 def _require_mapping(name: str, value: Any, what: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.checks import at_least
 from sharpkit._inputs.types import Array
 from sharpkit.measures._point import Point
-from sharpkit.problem import Problem, ProblemLike
 from sharpkit.results.common import Run
 from sharpkit.results.report import Fit
 
@@ -76,21 +75,6 @@ def accuracy(point: Point, w: Array) -> float | None:
         )
         raise ValueError(msg)
     return float(share)
-
-
-class Moved:
-    """A problem at another flat vector; all else is the problem's own."""
-
-    def __init__(self, problem: ProblemLike, vector: Any) -> None:
-        plain = Problem(problem.weights, problem).at({"weights": vector})
-        self._problem, self.weights = problem, plain.weights
-
-    def __call__(self, w: Any) -> Any:
-        """Return what the problem returns at w."""
-        return self._problem(w)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._problem, name)
 
 
 def norm(w: Array) -> float:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from sharpkit.problem import ProblemLike, as_problem, is_problem
+from sharpkit.problem import ProblemLike, as_problem, at_vector, is_problem
 from sharpkit.reports.checkpoints import load
-from sharpkit.reports.evaluate import Moved
 
 Pairs = dict[
     str, tuple[ProblemLike, ProblemLike]
@@ -49,7 +48,7 @@ def pairs_of(a: Any, b: Any, problem: Any) -> Pairs:
 def _moved(problem: ProblemLike, named: Mapping[str, Any]) -> ProblemLike:
     """Return the problem at a checkpoint, or at a flat vector called "weights"."""
     if list(named) == ["weights"] and _shape(named["weights"]) == problem.weights.shape:
-        return cast("ProblemLike", Moved(problem, named["weights"]))
+        return at_vector(problem, named["weights"])
     return problem.at(named)
 
 
