@@ -25,7 +25,7 @@ def networks(act, dtype, count):
         rng = np.random.default_rng(seed)
         hidden = rng.integers(8, 40, rng.integers(1, 4))
         sizes = (int(rng.integers(4, 20)), *map(int, hidden), 4)
-        network = Network(seed, sizes=sizes, samples=200, act=act)
+        network = Network(seed, sizes=sizes, samples=100, act=act)
         yield seed, network, network.weights(seed, dtype, steps=20 * (seed % 3))
 
 

@@ -18,7 +18,7 @@ def answer(loss_fn, hvp, w, seed=0):
     return product_answer(trial, noise_answer(trial)[0], hvp)
 
 
-def made(act, dtype, seed, samples=200):
+def made(act, dtype, seed, samples=100):
     network = Network(seed, samples=samples, act=act)
     return network, network.weights(seed, dtype, steps=20 * (seed % 3))
 
@@ -72,7 +72,7 @@ WRONG = [
     block,
     rows,
     lambda network, w, v: -network.hvp(w, v),
-    lambda network, w, v: 200 * network.hvp(w, v),
+    lambda network, w, v: len(network.x) * network.hvp(w, v),
     lambda network, w, v: network.hvp(w, v) + v,
     lambda network, w, v: np.abs(network.hvp(w, v)),
     nothing,

@@ -37,6 +37,7 @@ def measured(values, seed, **options):
     return spectral_density(w, hvp=lambda w, v: values * v, seed=seed, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("kind", ["uniform", "wishart", "hessian"])
 def test_the_bands_cover_95_per_cent(kind, kept):

@@ -73,7 +73,7 @@ def negative_rosenbrock(x):
     return -rosen(x), -rosen_der(x)
 
 
-@pytest.mark.parametrize("n", [2, 5, 50, 300])
+@pytest.mark.parametrize("n", [2, 5, 50, 150])
 @pytest.mark.parametrize("condition", [10, 1e4])
 @pytest.mark.parametrize("few", [0, cauchy.FEW])
 def test_convex_boxes(n, condition, few, backend, monkeypatch):
