@@ -86,8 +86,10 @@ class Arrays:
         d[3::5] = 0
         d[4::5] *= np.finfo(self.dtype).smallest_subnormal
         if nan:
-            for i, each in enumerate((w, z, d)):
-                each[3 * i : 3 * i + 1] = np.nan
+            # Of the first two also where d is 0, which is at 3 and 8.
+            for each, places in ((w, (0, 8)), (z, (3, 10)), (d, (6,))):
+                for place in places:
+                    each[place : place + 1] = np.nan
         return w, z, d
 
 
