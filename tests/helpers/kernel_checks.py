@@ -84,6 +84,7 @@ class Arrays:
         z[1::7] = r[1::7]
         z[2::7] = -r[2::7]
         d[3::5] = 0
+        d[8::10] = -0.0
         d[4::5] *= np.finfo(self.dtype).smallest_subnormal
         if nan:
             # Of the first two also where d is 0, which is at 3 and 8.
@@ -150,7 +151,7 @@ def box_radius(kernels, arrays, n, nan=False):
 
 
 # A new array, none, or an input; for the displacement, and for the weights.
-WANTED = ((1, 1), (1, 0), (0, 1), (0, 0), ("z", 1), ("d", 1), ("z", 0))
+WANTED = ((1, 1), (1, 0), (0, 1), (0, 0), ("z", 1), ("d", 1), ("d", 0))
 
 
 def _moves(name, amounts):
@@ -226,7 +227,7 @@ def path_gram(kernels, arrays, n, k, nan=False):
     A = arrays.normal(k, n)
     rows = np.concatenate([A, g[None]])
     put = arrays.put(A), arrays.put(w), EPS, arrays.put(z), arrays.put(g)
-    for ts in ([], [1e-3], [0.0, 1e-4, 1e-2], [0.0, 1e-3, 5e-3, 1.0]):
+    for ts in ([], [1e-3], [0.0, 5e-3], [0.0, 1e-4, 1e-2], [0.0, 1e-3, 5e-3, 1.0]):
         want = reference.path_gram(A, w, EPS, z, g, np.array(ts))
         r = EPS * (np.abs(w) + 1) + np.abs(g)  # an upper bound of |u| and of |v|
         bound = 2 * dot_bound(rows, r[None])
