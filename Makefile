@@ -1,5 +1,6 @@
 # make demo, make test: each makes its own environment on a fresh machine.
-# make quick: the tests that a change needs, in a minute. make test: all that it takes to
+# make quick: the tests that a change in the core needs, in a minute (those of the lab and
+# of the frameworks' rooms are named: pytest tests/torch). make test: all that it takes to
 # trust an installation. make test-slow: the others; make test-all: both.
 # Needs Python 3.11 or newer with its headers and venv, and g++.
 PYTHON ?= python3
@@ -20,7 +21,7 @@ dev: $(VENV)/installed-lint,test
 
 quick: $(VENV)/installed-test
 	$(PYTEST) -m "not (slow or browser or process or lab)" \
-	  -k "not conformance or cpu"
+	  -k "not conformance or cpu" --ignore=tests/jax --ignore=tests/torch
 
 test: $(VENV)/installed-test
 	$(PYTEST) -m "not (slow or browser)"

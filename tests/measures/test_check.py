@@ -219,21 +219,24 @@ def test_costs_are_those_of_the_defaults():
     assert without.product_seconds == 2 * without.evaluation_seconds
 
 
-def test_times_are_those_of_the_callbacks():
+def test_times_are_those_of_the_callbacks(monkeypatch):
+    """By a clock that each evaluation moves by 2, each product by 7."""
+    now = [0.0]
+
     class Slow(Network):
         def __call__(self, w):
-            time.sleep(2e-3)
+            now[0] += 2
             return super().__call__(w)
 
         def hvp(self, w, v):
-            time.sleep(6e-3)
+            now[0] += 7
             return super().hvp(w, v)
 
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
     result = check(weights(), Slow(0), directions=1)
-    assert 2e-3 < result.evaluation_seconds
-    assert 6e-3 < result.product_seconds
-    least = 2e-3 * result.evaluations + 6e-3 * result.products
-    assert least < result.callback_seconds <= result.seconds
+    assert (result.evaluation_seconds, result.product_seconds) == (2, 7)
+    assert result.callback_seconds == 2 * result.evaluations + 7 * result.products
+    assert result.seconds == result.callback_seconds == now[0]
 
 
 # The record.
