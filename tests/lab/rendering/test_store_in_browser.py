@@ -5,7 +5,7 @@ import pytest
 from tiny_study import TINY
 from typer.testing import CliRunner
 
-from sharpkit.cli import app
+from sharpkit.cli.app import app
 from sharpkit.lab.experiments import ask, experiment, tasks
 from sharpkit.lab.jobs.pool import work
 from sharpkit.lab.jobs.task import with_needs
