@@ -1,7 +1,7 @@
 # make demo, make test: each makes its own environment on a fresh machine.
-# make quick: the tests that a change in the core needs, in a minute (those of the lab and
-# of the frameworks' rooms are named: pytest tests/torch). make test: all that it takes to
-# trust an installation. make test-slow: the others; make test-all: both.
+# make quick: the tests that most changes need, in a minute. Those of the kernels, of the
+# lab and of the frameworks' rooms are named: pytest tests/torch. make test: all that it
+# takes to trust an installation. make test-slow: the others; make test-all: both.
 # Needs Python 3.11 or newer with its headers and venv, and g++.
 PYTHON ?= python3
 VENV := .venv
@@ -20,8 +20,8 @@ demo: $(VENV)/installed-lab
 dev: $(VENV)/installed-lint,test
 
 quick: $(VENV)/installed-test
-	$(PYTEST) -m "not (slow or browser or process or lab)" \
-	  -k "not conformance or cpu" --ignore=tests/jax --ignore=tests/torch
+	$(PYTEST) -m "not (slow or browser or process or lab or conformance)" \
+	  --ignore=tests/jax --ignore=tests/torch
 
 test: $(VENV)/installed-test
 	$(PYTEST) -m "not (slow or browser)"
