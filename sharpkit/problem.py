@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
@@ -226,7 +227,11 @@ class Problem:
 
 def is_problem(value: Any) -> bool:
     """Return whether ``value`` is a loss function that has its weights with it."""
-    own = callable(value) and hasattr(value, "weights")
+    if not callable(value):
+        return False
+    # A problem of a model copies its weights when it is asked for them.
+    known = inspect.getattr_static(value, "weights", None) is not None
+    own = known or hasattr(value, "weights")
     return own and model_message(value) is None  # a module may call a layer "weights"
 
 

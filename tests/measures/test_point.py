@@ -54,6 +54,28 @@ def test_a_function_with_weights_is_a_problem(name, loss):
     assert number(measure(own)) == number(measure(own.weights, loss))
 
 
+@pytest.mark.parametrize("name", [*MEASURES, "measure"])
+def test_the_weights_are_asked_for_once(name, loss):
+    """A problem of a model copies them each time."""
+    asked = []
+
+    class Own(sharpkit.Problem):
+        @property
+        def weights(self):
+            asked.append(1)
+            return np.linspace(-1, 1, 8)
+
+        @weights.setter
+        def weights(self, value):
+            raise AssertionError
+
+        def __init__(self):
+            object.__setattr__(self, "loss_fn", loss)
+
+    getattr(sharpkit, name)(Own())
+    assert len(asked) == 1
+
+
 def test_the_product_of_the_argument_comes_before_that_of_the_problem(loss):
     problem = sharpkit.Problem(np.zeros(8), loss, hvp=never)
     top = sharpkit.eigenvalues(problem, hvp=lambda w, v: 7 * v)
