@@ -18,7 +18,6 @@ from sharpkit.results.check import Gradient, Product
 
 TELLING = 0.1  # with a tolerance above this too little is known to call anything right
 LINEAR = 1e-2  # products that are less linear than this, as a share, are wrong
-GROSS = 1.0  # errors above this, as a share, do not come from kinks
 
 
 class GradientAnswer(NamedTuple):
@@ -136,9 +135,10 @@ def _soundness(even: Symmetry | None, near: Consistency | None) -> Product:
         return "wrong"
     if near is None:
         return "undecided"
-    if near.error > near.tolerance:
-        return "undecided" if near.kinks and near.error <= GROSS else "wrong"
-    return "right" if near.tolerance <= TELLING else "undecided"
+    if near.wrong:
+        return "wrong"
+    told = near.error <= near.tolerance <= TELLING
+    return "right" if told else "undecided"
 
 
 def _differences(trial: Trial) -> ProductAnswer:

@@ -24,6 +24,7 @@ ROUNDINGS = 16.0  # so many roundings of a product are always allowed
 SMOOTH = FACTOR**1.5
 ROUGH = 2.0
 PATIENCE = 3  # the search for a step ends after so many without progress
+GROSS = 1.0  # errors above this, as a share, do not come from kinks
 MARGIN = 2.0  # the factor by which differences may be wrong beyond their bound
 
 
@@ -63,6 +64,11 @@ class Consistency(NamedTuple):
     error: float
     tolerance: float
     kinks: bool
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the product is not that of the gradient's derivative."""
+        return self.error > self.tolerance and not (self.kinks and self.error <= GROSS)
 
 
 def symmetry(space: Space, product: Product, u: Array, v: Array) -> Symmetry | None:
@@ -117,26 +123,26 @@ def consistency(
     """
     hv = product(v)
     scale = 1 + math.sqrt(space.dot(centre.weights, centre.weights) / space.size)
-    step, rungs, settled = LONGEST * scale, list[_Rung](), 0
+    step, rungs, settled = LONGEST * scale, list[Rung](), 0
     rounding, known = float(np.finfo(space.dtype).eps), 0.0
     if centre.gradient is not None:
         known = math.sqrt(rounding) * space.norm(centre.gradient)
     while step > rounding * scale and settled < PATIENCE:
-        rung = _rung(space, centre, evaluate, v, step)
-        if math.isfinite(rung.second):
+        here = rung(space, centre, evaluate, v, step)
+        if math.isfinite(here.second):
             if rungs:
-                stays = rungs[-1].second < ROUGH * rung.second
+                stays = rungs[-1].second < ROUGH * here.second
                 settled = settled + 1 if stays else 0
                 # Rounding, not a kink; below it a gradient of few digits is frozen.
-                if stays and rung.second < known:
+                if stays and here.second < known:
                     break
-            rungs.append(rung)
+            rungs.append(here)
         step /= FACTOR
     if not rungs:
         return None
     best = min(range(len(rungs)), key=lambda i: rungs[i].bound)
     first, bound = rungs[best].first, MARGIN * rungs[best].bound
-    size, error = min(space.norm(hv), space.norm(first)), _gap(space, first, hv)
+    size, error = min(space.norm(hv), space.norm(first)), distance(space, first, hv)
     if not size > 0:
         told = error == 0 or error > bound
         shares = math.inf if error else 0.0, 0.0 if told else math.inf
@@ -151,8 +157,8 @@ def consistency(
     return Consistency(error / size, bound / size, kinks)
 
 
-class _Rung(NamedTuple):
-    """What one step gives.
+class Rung(NamedTuple):
+    """What one step to both sides gives.
 
     Attributes
     ----------
@@ -162,16 +168,37 @@ class _Rung(NamedTuple):
         The norm of the second difference.
     bound : float
         A bound on the error of D v.
+    losses : (left, right)
+        The losses on both sides.
+    slopes : (left, centre, right)
+        The slopes there, times the step.
     """
 
     first: Array
     second: float
     bound: float
+    losses: tuple[float, float]
+    slopes: tuple[float, float, float]
 
 
-def _rung(
+def rung(
     space: Space, centre: Centre, evaluate: Evaluate, v: Array, step: float
-) -> _Rung:
+) -> Rung:
+    """Return what the loss and its gradient at ``w - step v`` and ``w + step v`` tell.
+
+    Parameters
+    ----------
+    space
+        The space of the weights.
+    centre
+        The weights w, and what is known there, a gradient too.
+    evaluate
+        The loss, ``w -> (loss, gradient)``.
+    v : (n,)
+        The vector, whose entries are about 1.
+    step
+        The step.
+    """
     assert centre.gradient is not None  # there are no differences without one
     second, first = space.empty(), space.zeros()
     x, moved = space.empty(), space.empty()
@@ -179,19 +206,28 @@ def _rung(
     space.copy(centre.weights, moved)
     space.add(v, moved, step)
     space.add(centre.weights, moved, -1.0)
+    losses, slopes = [], []
     for sign in (1.0, -1.0):
         space.copy(centre.weights, x)
         space.add(moved, x, sign)
-        _, gradient = evaluate(x)
+        loss, gradient = evaluate(x)
         assert gradient is not None  # enforced at every call
         space.add(gradient, second)
         space.add(gradient, first, sign / (2 * step))
+        losses.append(loss)
+        slopes.append(space.dot(gradient, moved))
     size = space.norm(second)
-    return _Rung(first, size, size / (2 * step))
+    return Rung(
+        first,
+        size,
+        size / (2 * step),
+        (losses[1], losses[0]),
+        (slopes[1], space.dot(centre.gradient, moved), slopes[0]),
+    )
 
 
-def _gap(space: Space, one: Array, other: Array) -> float:
-    """Return the norm of the difference."""
+def distance(space: Space, one: Array, other: Array) -> float:
+    """Return the norm of the difference of two vectors."""
     gap = space.empty()
     space.copy(one, gap)
     space.add(other, gap, -1.0)

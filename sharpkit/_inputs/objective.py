@@ -15,6 +15,7 @@ from sharpkit._inputs.warn import warn
 # Two calls at one point may differ by so many roundings of 1 + |loss| before the loss
 # counts as not deterministic: threaded sums in another order stay well below.
 ROUNDINGS = 64
+LOOKED_AT = 4096  # so many entries of an argument are looked at after every call
 
 
 class ReturnedVector:
@@ -100,6 +101,7 @@ class Objective:
         self._loss_fn = loss_fn
         self.dtype = weights.dtype
         self._gradient = ReturnedVector("loss_fn", "gradient", weights)
+        self._stride = -(-weights.size // LOOKED_AT)
         self.calls, self.seconds = 0, 0.0
         self.has_gradient: bool | None = None
 
@@ -116,13 +118,18 @@ class Objective:
         ------
         TypeError
             If what is returned is no loss, or not of the kind returned before.
+        ValueError
+            If the callback wrote into its argument; of a long one some entries all
+            over it are looked at.
         """
+        before = x[:: self._stride].copy()
         began = time.perf_counter()
         try:
             returned = self._loss_fn(x)
         finally:
             self.seconds += time.perf_counter() - began
             self.calls += 1
+        _require_unchanged(x, before, self._stride)
         with_gradient = isinstance(returned, tuple)
         if self.has_gradient is None:
             self.has_gradient = with_gradient
@@ -153,14 +160,7 @@ class Objective:
         """
         x = weights.copy()
         loss, gradient = self(x)
-        changed = x != weights
-        if changed.any():
-            where = int(changed.argmax())
-            msg = (
-                f"loss_fn wrote into its argument (w[{where}] became {x[where]!r}); "
-                "work on a copy: w = w.copy()"
-            )
-            raise ValueError(msg)
+        _require_unchanged(x, weights, 1)
         if not np.isfinite(loss):
             msg = (
                 f"loss_fn returned {loss} at the given weights; a measurement "
@@ -187,6 +187,17 @@ class Objective:
                 "its seed, and choose the batch-norm statistics"
             )
         return loss, gradient, max(difference, rounding)
+
+
+def _require_unchanged(x: Array, before: Array, stride: int) -> None:
+    changed = x[::stride] != before
+    if changed.any():
+        where = int(changed.argmax()) * stride
+        msg = (
+            f"loss_fn wrote into its argument (w[{where}] became {x[where]!r}); "
+            "work on a copy: w = w.copy()"
+        )
+        raise ValueError(msg)
 
 
 def _as_loss(value: Any) -> float:

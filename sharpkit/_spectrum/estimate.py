@@ -13,7 +13,7 @@ History = tuple[tuple[int, float, float], ...]
 class SpectrumStatus(enum.Enum):
     """How an estimate of the spectrum ended; each value is advice to the user."""
 
-    CONVERGED = "converged: every value asked for is within the tolerance"
+    CONVERGED = "converged: the sign and size of every value is within the tolerance"
     BUDGET = (
         "budget: the products ran out first; what is marked converged is, for the "
         "rest allow more products"
@@ -30,6 +30,11 @@ class SpectrumStatus(enum.Enum):
     PRODUCT_ERROR = (
         "product error: the products themselves are less exact than the tolerance; "
         "give hvp=, use float64, or raise tol"
+    )
+    ROUNDING = (
+        "rounding: what is not marked converged is so small beside the largest "
+        "eigenvalue that rounding hides its size, perhaps its sign; use float64, or "
+        "take it for zero"
     )
     ASYMMETRIC = (
         "asymmetric: the products are not those of a symmetric operator; check hvp: "

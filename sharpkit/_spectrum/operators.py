@@ -72,6 +72,8 @@ class Operator(Protocol):
 class Given:
     """The user's product ``hvp(w, v)``, checked at every call.
 
+    Memory: one vector, a copy of the weights for ``hvp``.
+
     Parameters
     ----------
     space
@@ -81,20 +83,31 @@ class Given:
     hvp
         The product: exact, symmetric and linear in v. Its result may be a buffer of its
         own.
+    error
+        The error of a product with a unit vector, where more is known than rounding.
+    spent
+        The calls, and the seconds inside them, that were made before.
     """
 
-    error = 0.0
     source = "hvp"
 
-    def __init__(self, space: Space, weights: Array, hvp: Hvp) -> None:
+    def __init__(
+        self,
+        space: Space,
+        weights: Array,
+        hvp: Hvp,
+        error: float = 0.0,
+        spent: tuple[int, float] = (0, 0.0),
+    ) -> None:
         self.space, self._weights, self._hvp = space, weights, hvp
+        self._x, self.error = weights.copy(), error
         self._returned = ReturnedVector("hvp", "product", weights)
-        self.products, self.seconds = 0, 0.0
+        self.products, (self._before, self.seconds) = 0, spent
 
     @property
     def calls(self) -> int:
-        """How often ``hvp`` was called."""
-        return self.products
+        """How often a callback was called."""
+        return self._before + self.products
 
     def apply(self, v: Array, out: Array) -> None:
         """``out = hvp(w, v)``.
@@ -102,27 +115,33 @@ class Given:
         Raises
         ------
         ValueError
-            If ``hvp`` writes into v, which is looked at in its first call.
+            If ``hvp`` wrote into w or v.
         """
-        before = v.copy() if not self.products else None
+        self.space.copy(v, out)  # what v was, until the product is there
         began = time.perf_counter()
         try:
-            value = self._hvp(self._weights, v)
+            value = self._hvp(self._x, v)
         finally:
             self.seconds += time.perf_counter() - began
         self.products += 1
-        if before is not None and not bool((before == v).all()):
-            msg = "hvp wrote into the vector it was given; work on a copy: v = v.copy()"
-            raise ValueError(msg)
+        for name, now, before in (("v", v, out), ("w", self._x, self._weights)):
+            if not bool((now == before).all()):
+                msg = (
+                    f"hvp wrote into {name}, one of its arguments; work on a copy: "
+                    f"{name} = {name}.copy()"
+                )
+                raise ValueError(msg)
         self.space.copy(self._returned.checked(value), out)
 
     def error_along(self, v: Array) -> float:
-        """Return 0: nothing is known but rounding."""
+        """Return `error`, which is that of the directions of large eigenvalues."""
         return self.error
 
     def fresh(self) -> Given:
         """Return the same operator with all counts at 0."""
-        return Given(self.space, self._weights, self._hvp)
+        again = copy.copy(self)
+        again.products, again._before, again.seconds = 0, 0, 0.0
+        return again
 
 
 class Differences:
@@ -173,9 +192,12 @@ class Differences:
                 "gradient), or give hvp="
             )
             raise ValueError(msg)
+        size = space.norm(gradient)
         del gradient
-        self._x, self.products = space.empty(), 0
+        self._x, self.products, self._moved = space.empty(), 0, False
         self._step, self.error = self._chosen(seed)
+        if not self._moved:  # what its own rounding hides
+            self.error = float(np.finfo(space.dtype).eps) * size / self._step
         self.source = f"central differences of the gradient, step {self._step:.2g}"
 
     @property
@@ -194,11 +216,14 @@ class Differences:
         self.products += 1
 
     def error_along(self, v: Array) -> float:
-        """Return the error of the product with v, by that of half the step."""
+        """Return the error of the product with v, by that of half the step.
+
+        It is an estimate, not a bound: the two differ by 3/4 of the first one's error.
+        """
         whole, half = self.space.empty(), self.space.empty()
         self._difference(v, self._step, whole)
         self._difference(v, self._step / 2, half)
-        return max(self.error, self._distance(whole, half))
+        return max(self.error, 4 / 3 * self._distance(whole, half))
 
     def fresh(self) -> Differences:
         """Return the same operator, its step chosen, with all counts at 0."""
@@ -230,6 +255,8 @@ class Differences:
         shorter, longer = (self._walk(u, start, by) for by in (1 / LADDER, LADDER))
         # A longer step must be clearly better: far out a loss may be flat.
         error, step = shorter if shorter[0] <= 2 * longer[0] else longer
+        if not self._moved:
+            return start * LADDER**RUNGS, 0.0
         if not np.isfinite(error):
             msg = (
                 "the gradients that loss_fn returns near the given weights are not "
@@ -251,14 +278,21 @@ class Differences:
         return out
 
     def _walk(self, u: Array, step: float, factor: float) -> tuple[float, float]:
-        """Return error and step of the best rung when walking one way on the ladder."""
+        """Return error and step of the best rung when walking one way on the ladder.
+
+        Steps that leave the gradient as it was tell nothing, if others move it: they
+        are too short for how a callback rounds the weights.
+        """
         here, there = self.space.empty(), self.space.empty()
         self._difference(u, step, here)
         best = (math.inf, step)
         for _ in range(RUNGS):
             self._difference(u, step * factor, there)
             self._preparing()
-            found = (self._distance(here, there), max(step, step * factor))
+            moved = not self.space.norm(here) == self.space.norm(there) == 0
+            self._moved |= moved
+            gap = self._distance(here, there) if moved else math.inf
+            found = (gap, max(step, step * factor))
             if found[0] >= best[0] and np.isfinite(best[0]):
                 break
             best = min(best, found)

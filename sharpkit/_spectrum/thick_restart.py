@@ -43,6 +43,8 @@ BLURRED = 3.0
 # An eigenvector passed over has by chance a share of about 1 / sqrt(n) in a random
 # vector, and less than a hundredth of that in 1 case of 120: so much it must grow.
 OVERLAP = 100.0
+# Residuals can be known to so many roundings of the largest eigenvalue.
+ROUNDINGS = 32.0
 
 
 class Found(NamedTuple):
@@ -57,7 +59,7 @@ class Found(NamedTuple):
     residuals : (k,) float64
         What ``||A v - value v||`` is at most, the error of the products included.
     converged : (k,) bool
-        Whether a residual is within the tolerance.
+        Whether a residual is within the tolerance, relative to its eigenvalue.
     status : SpectrumStatus
         How the search ended.
     """
@@ -85,7 +87,7 @@ class Search:
         largest magnitude.
     tol
         The tolerance: a pair has converged when its residual is at most tol times the
-        largest magnitude of an eigenvalue seen.
+        magnitude of its eigenvalue, so that sign and size are settled.
     budget
         The largest number of products.
     rows
@@ -133,8 +135,11 @@ class Search:
             ritz = self._climb()
             if self._lanczos.asymmetric:
                 return self._result(ritz, SpectrumStatus.ASYMMETRIC)
-            if not self._all_within(ritz, self._tol * self.size - self._operator.error):
-                return self._result(ritz, self._unfinished(ritz))
+            if not self._reached(ritz):
+                return self._result(ritz, SpectrumStatus.BUDGET)
+            blurred = self._hindrance is SpectrumStatus.PRODUCT_ERROR
+            if blurred and not self._settled(ritz).all():
+                return self._result(ritz, SpectrumStatus.PRODUCT_ERROR)
             if not self._verify:
                 return self._result(ritz, SpectrumStatus.CONVERGED)
             ritz = self._make_room(ritz)
@@ -152,18 +157,36 @@ class Search:
                 self._thicken(lanczos.ritz())
             self._step()
             ritz = self._seen(lanczos.ritz())
-            _, residuals = (part[self._best(ritz)] for part in self._all(ritz))
-            good = residuals + self._operator.error <= self._tol * self.size
-            self._report(self._operator.products, float(good.sum()))
-            if not self._left or self._all_within(ritz, self._reachable):
+            self._report(self._operator.products, float(self._settled(ritz).sum()))
+            if not self._left or self._reached(ritz):
                 return ritz
             if lanczos.columns > TRIAL and lanczos.asymmetric:
                 return ritz
 
-    def _all_within(self, ritz: Ritz, limit: float) -> bool:
-        """Whether there are k pairs, and the best have residuals within a limit."""
-        _, residuals = (part[self._best(ritz)] for part in self._all(ritz))
+    def _settled(self, ritz: Ritz) -> NDArray[np.bool_]:
+        """Return which of the best k pairs are within the tolerance: (k,)."""
+        values, residuals = (part[self._best(ritz)] for part in self._all(ritz))
+        good = np.zeros(self._k, bool)
+        good[: len(values)] = residuals + self._operator.error <= self._tol * np.abs(
+            values
+        )
+        return good
+
+    def _reached(self, ritz: Ritz) -> bool:
+        """Whether the best k pairs are as good as is wanted, or as they can be."""
+        values, residuals = (part[self._best(ritz)] for part in self._all(ritz))
+        error = self._operator.error
+        limit = np.maximum(
+            SAFETY * self._tol * np.abs(values) - error,
+            max(BLURRED * error, self._floor),
+        )
         return len(residuals) == self._k and bool((residuals <= limit).all())
+
+    @property
+    def _floor(self) -> float:
+        """What rounding leaves of a residual."""
+        eps = float(np.finfo(self._operator.space.dtype).eps)
+        return max(ROUNDINGS * eps * self.size, 2 * self._lanczos.floor)
 
     def _step(self) -> None:
         self._lanczos.step()
@@ -205,7 +228,11 @@ class Search:
     def _past(self, ritz: Ritz) -> float:
         """Return the key from which on an eigenvalue counts as passed over."""
         worst = float(self.key(self._all(ritz)[0][self._best(ritz)]).min())
-        return worst + 2 * self._tol * self.size
+        return worst + 2 * self._slack(worst)
+
+    def _slack(self, worst: float) -> float:
+        """Return by how much the least wanted of the pairs may be off."""
+        return max(self._tol * abs(worst), self._floor)
 
     def _complement(self, ritz: Ritz) -> SpectrumStatus | None:
         """Look for pairs passed over; return the status, None to search further.
@@ -226,9 +253,8 @@ class Search:
             steps += 1
             beyond = self._seen(lanczos.ritz(inside=True))
             self._report(self._operator.products, float(self._k))
-            slack = self._tol * self.size / 2
             value, vector = top_outside(lanczos.whole(), best, self.key)
-            if self.key(value) > worst + slack:
+            if self.key(value) > worst + self._slack(worst) / 2:
                 self._lock(ritz, best, vector)
                 return None
             # Restarts forget the end that is not wanted; it bounds the growth, too.
@@ -255,7 +281,8 @@ class Search:
         if shown(past):
             return True
         residual = beyond.residuals[self._order(beyond)[0]]
-        return bool(residual <= self._tol * self.size / 2) and shown(past + edge)
+        worst = float(self.key(self._all(ritz)[0][self._best(ritz)]).min())
+        return bool(residual <= self._slack(worst) / 2) and shown(past + edge)
 
     def _lock(self, ritz: Ritz, best: Matrix, vector: Vector) -> None:
         """Keep the best k pairs as frozen rows, and go on from the vector found."""
@@ -292,23 +319,19 @@ class Search:
         rows = self._lanczos.block[: len(mix)]
         self._operator.space.combine(mix.T, rows, vectors)
         residuals += [self._operator.error_along(each) for each in vectors]
-        converged = residuals <= self._tol * self.size
+        converged = residuals <= self._tol * np.abs(values)
         if status is SpectrumStatus.ASYMMETRIC:
             converged[:] = False
         elif status is SpectrumStatus.CONVERGED and not converged.all():
-            status = SpectrumStatus.PRODUCT_ERROR
+            status = self._hindrance
         return Found(values, vectors, residuals, converged, status)
 
-    def _unfinished(self, ritz: Ritz) -> SpectrumStatus:
-        if self._left and self._all_within(ritz, self._reachable):
-            return SpectrumStatus.PRODUCT_ERROR
-        return SpectrumStatus.BUDGET
-
     @property
-    def _reachable(self) -> float:
-        """The residual, without the error of the products, at which climbing ends."""
-        error = self._operator.error
-        return max(SAFETY * self._tol * self.size - error, BLURRED * error)
+    def _hindrance(self) -> SpectrumStatus:
+        """What keeps pairs from the tolerance that more products would not bring."""
+        if BLURRED * self._operator.error > self._floor:
+            return SpectrumStatus.PRODUCT_ERROR
+        return SpectrumStatus.ROUNDING
 
     def _order(self, ritz: Ritz) -> NDArray[np.intp]:
         return np.argsort(-self.key(ritz.values), kind="stable")

@@ -28,3 +28,5 @@ class Stream(enum.IntEnum):
     """The direction in which the step of differences is chosen."""
     CHECK = 1 << 38
     """The directions in which a loss is checked."""
+    GLANCE = 1 << 39
+    """The direction of the first look at a loss."""

@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
+import numpy as np
+
+from sharpkit._diagnosis.glance import STEP, Glance, glance, look_closely
+from sharpkit._diagnosis.line import Centre
 from sharpkit._inputs.arrays import array_module, is_array
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
@@ -15,6 +19,8 @@ from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.operators import Differences, Given, Operator
 from sharpkit._vectors.backends import kernels_for
 from sharpkit._vectors.space import Space
+from sharpkit._vectors.streams import Stream
+from sharpkit.measures._trusted import Trusted, tried, warn_of
 from sharpkit.problem import ProblemLike, as_problem, is_problem
 from sharpkit.results.common import Run
 
@@ -66,6 +72,7 @@ class Point:
         backend: str | None,
         kind: Kind | None = None,
         problem: ProblemLike | None = None,
+        compared: bool = True,
     ) -> None:
         self._made: float | None = time.perf_counter()
         self.weights, self.loss_fn, self._product = weights, loss_fn, product
@@ -73,6 +80,10 @@ class Point:
         self.space = Space(kernels, weights.size, weights.dtype)
         self.kind, self.problem = kind, problem
         self._operators: dict[int, Operator] = {}
+        self._glance: Glance | None = None
+        self._noise: float | None = None
+        self._compared = compared  # whether the product is to be that of the loss
+        self._trusted: Trusted | None = None
 
     @classmethod
     def of(
@@ -129,6 +140,7 @@ class Point:
             backend=backend,
             kind=kind,
             problem=whole,
+            compared=hvp is None or hvp != getattr(whole, "gauss_newton", None),
         )
         point._made = began
         return point
@@ -185,9 +197,10 @@ class Point:
     def _new_operator(
         self, seed: int, report: Callable[[int, float], None]
     ) -> Operator:
-        hvp = self.hvp
-        if hvp is not None:
-            return Given(self.space, self.weights, hvp)
+        found = self.trusted()
+        if found.hvp is not None:
+            spent = found.calls, found.seconds
+            return Given(self.space, self.weights, found.hvp, found.error, spent)
         assert self.loss_fn is not None  # `of` sees to one of both
         return Differences(
             self.space,
@@ -196,6 +209,96 @@ class Point:
             seed=seed,
             preparing=lambda: report(0, 0.0),
         )
+
+    def noise(
+        self,
+        objective: Objective,
+        loss: float,
+        gradient: Array | None,
+        *,
+        epsilon: float,
+        keep: bool = False,
+    ) -> float:
+        """Return the noise that a first look shows, which kinks are part of.
+
+        It takes two evaluations, once for all measures, and is 0 without a gradient.
+
+        Parameters
+        ----------
+        objective
+            The loss.
+        loss, gradient
+            The loss and the gradient at the weights.
+        epsilon
+            The size of the box in which the look is taken, unless that is large.
+        keep
+            Whether the differences are kept, a vector, for the trial of a product.
+        """
+        if gradient is None:
+            return 0.0
+        if self._glance is None:
+            centre = Centre(self.weights, loss, gradient)
+            step = min(epsilon, STEP)
+            found = glance(self.space, centre, objective, self._aside(), step)
+            telling = keep and step == STEP
+            self._glance = found if telling else found._replace(step=None)
+        return self._glance.noise
+
+    def noise_closely(self, objective: Objective, noise: float) -> float:
+        """Return the noise of the loss by a second look, once for all measures.
+
+        Parameters
+        ----------
+        objective
+            The loss.
+        noise
+            The noise that was seen so far, where this look sees none.
+
+        Warns
+        -----
+        SharpkitWarning
+            If the gradient is not that of the loss, or the loss is rounded far more
+            coarsely than the weights.
+        """
+        if self._noise is None:
+            loss, gradient = objective(self.weights.copy())
+            gradient = None if gradient is None else gradient.copy()
+            centre, seen = Centre(self.weights, loss, gradient), self._glance
+            found = look_closely(
+                self.space,
+                centre,
+                objective,
+                self._aside(),
+                seen.noise if seen else 0.0,
+            )
+            warn_of(found, loss, float(np.finfo(self.weights.dtype).eps))
+            self._noise = found.noise
+        return self._noise or noise
+
+    def trusted(self) -> Trusted:
+        """Return the exact product, or None in its place if it cannot be trusted.
+
+        Warns
+        -----
+        SharpkitWarning
+            If it is not the derivative of the gradient.
+        """
+        if self._trusted is None:
+            hvp = self.hvp
+            self._trusted = Trusted(None)
+            if hvp is not None:
+                loss_fn = self.loss_fn if self._compared else None
+                self._trusted = tried(
+                    self.space, self.weights, hvp, loss_fn, self._aside(), self._glance
+                )
+            self._glance = self._glance and self._glance._replace(step=None)
+        return self._trusted
+
+    def _aside(self) -> Array:
+        """Return the direction of the first look."""
+        v = self.space.empty()
+        self.space.fill_signs(v, 0, Stream.GLANCE)
+        return v
 
     def begin(self) -> float:
         """Return when a measurement began: the first began with the intake."""
@@ -257,8 +360,9 @@ class Point:
         return Point(
             rest.taken(self.weights).copy(),
             None if self.loss_fn is None else rest.loss(self.loss_fn),
-            lambda: None if (hvp := self.hvp) is None else rest.product(hvp),
+            lambda: None if (hvp := self.trusted().hvp) is None else rest.product(hvp),
             backend=self.backend,
+            compared=False,
         )
 
     def release(self) -> None:

@@ -24,9 +24,10 @@ TEXTS = {
         is a vector. A product with the Hessian is then a central difference of the
         gradient (two calls), unless ``loss_fn`` has a method ``hvp(w, v)``.""",
     "hvp": """
-        The exact product with the Hessian, ``hvp(w, v) -> H v``, (n,), or with any
-        symmetric operator, such as ``problem.gauss_newton``. It takes the place of the
-        problem's own; ``loss_fn`` is then not needed.""",
+        The exact product with the Hessian, ``hvp(w, v) -> H v``, (n,). It takes the
+        place of the problem's own, and is held once against a difference of the
+        gradient. Products with any other symmetric operator are welcome too:
+        ``problem.gauss_newton``, or with ``problem`` the weights alone.""",
     "seed": """
         The seed of all random vectors; the same seed gives the same bits.""",
     "backend": """
@@ -41,8 +42,9 @@ TEXTS = {
         If an argument, or a value that a callback returns, cannot be used. The message
         names it and the fix. Exceptions of callbacks come through unchanged.""",
     "asymmetric": """
-        If the products are not those of a symmetric operator, or have another dtype
-        than the weights.""",
+        If the products are not those of a symmetric operator, have another dtype than
+        the weights, or are not the derivative of the gradient: differences of it are
+        then used in their place.""",
 }
 
 

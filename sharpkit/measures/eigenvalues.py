@@ -12,13 +12,12 @@ from sharpkit._inputs.checks import at_least, checked_seed, one_of
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum.estimate import SpectrumStatus
-from sharpkit._spectrum.thick_restart import Search, Which
+from sharpkit._spectrum.thick_restart import ROUNDINGS, Search, Which
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._texts import documented
 from sharpkit.results.eigen import EigenResult
 
 MAX_PRODUCTS = 1000
-LEAST_TOL = 32  # roundings
 
 
 @documented
@@ -39,9 +38,9 @@ def eigenvalues(
 ) -> EigenResult:
     r"""Find the ``k`` most extreme eigenvalues of the Hessian, with proof for each.
 
-    ``A v = lambda v`` to a residual ``||A v - lambda v|| <= tol max |lambda|``; an
-    eigenvalue of a symmetric A lies within its residual of each value returned. By
-    thick-restart Lanczos with full orthogonality.
+    ``A v = lambda v`` to a residual ``||A v - lambda v|| <= tol |lambda|``, so that
+    sign and size are settled; an eigenvalue of a symmetric A lies within its residual
+    of each value returned. By thick-restart Lanczos with full orthogonality.
 
     Parameters
     ----------
@@ -57,8 +56,8 @@ def eigenvalues(
         The end of the spectrum: the largest, the smallest (most negative), or the
         largest in magnitude.
     tol
-        The largest residual that counts as converged, as a share of the largest
-        magnitude of an eigenvalue.
+        The largest residual that counts as converged, as a share of the eigenvalue's
+        own magnitude. A small eigenvalue beside a large one takes many products.
     max_products
         The most products; what has not converged by then is returned and marked.
     ncv
@@ -67,8 +66,9 @@ def eigenvalues(
     verify
         Whether the search goes on, once the pairs have converged, until eigenvalues
         passed over, such as further copies of a multiple one, would have shown with a
-        probability of 99 %, if by more than ``2 tol``: some 5 to 10 products for the
-        Hessian of a network.
+        probability of 99 %, if by more than ``2 tol`` of the last value, or, where
+        values crowd there, by 1 % of the largest: some 5 to 10 products for the Hessian
+        of a network.
     seed
         $seed
     backend
@@ -163,7 +163,7 @@ def _checked_tol(tol: Any, dtype: Any) -> float:
     if isinstance(tol, bool) or not isinstance(tol, numbers.Real):
         msg = f"tol={tol!r} is not a number; give one such as 1e-3"
         raise TypeError(msg)
-    least = LEAST_TOL * float(np.finfo(dtype).eps)
+    least = ROUNDINGS * float(np.finfo(dtype).eps)
     if not (least <= float(tol) < math.inf):
         msg = (
             f"tol={tol!r}; in {dtype} residuals can be known to {least:.1g} of the "

@@ -9,6 +9,7 @@ import numpy as np
 from sharpkit._box.box import NUMERICAL_LIMIT, Box, Point as Place
 from sharpkit._box.solvers import Auto, Solver, solver_from
 from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace_from
+from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._inputs.checks import at_least, checked_epsilon, checked_seed
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.progress import Progress, reporter
@@ -19,6 +20,7 @@ from sharpkit.results.sharpness import SharpnessResult, Status
 
 DEFAULT_EVALUATIONS = Auto.default_evaluations
 CENTRE_EVALUATIONS = 2  # the loss at the weights, and again to see its noise
+NOTABLE = 1e-2  # noise above this share of the rise is looked at closely
 CONVERGED_GAP = 1e-2  # a first-order gain below this share of the rise is none
 
 
@@ -118,7 +120,8 @@ def sharpness(
     if max_evaluations is not None:
         budget = at_least("max_evaluations", max_evaluations, CENTRE_EVALUATIONS + 1)
     drawn, objective = subspace_from(subspace, point.n), point.objective()
-    loss, gradient, loss_noise = _centre(objective, point, drawn)
+    loss, gradient, centre_noise = _centre(objective, point, drawn)
+    noise = max(centre_noise, point.noise(objective, loss, gradient, epsilon=epsilon))
     # Only now, with arguments and callback checked, what takes time: drawing A.
     where = _search_space(point, drawn, epsilon, seed)
 
@@ -143,8 +146,9 @@ def sharpness(
         )
         del gradient  # in a subspace only its projection is needed
         best, reached, stopped = chosen.maximise(box, seed=seed)
-    value, noise = float(per_cent(best.loss - loss)), float(per_cent(loss_noise))
-    gap = _relative_gap(box, best)
+    if objective.has_gradient is False or noise > NOTABLE * (best.loss - loss):
+        noise = point.noise_closely(objective, centre_noise)
+    value, gap = float(per_cent(best.loss - loss)), _relative_gap(box, best)
     return SharpnessResult(
         value=value,
         loss=loss,
@@ -156,8 +160,8 @@ def sharpness(
             float(per_cent(each - loss)) for each in reached if np.isfinite(each)
         ),
         gap=gap,
-        noise=noise,
-        status=_status(box, value, noise, gap, stopped),
+        noise=float(per_cent(noise)),
+        status=_status(box, best.loss - loss, noise, gap, stopped),
         epsilon=epsilon,
         subspace=drawn,
         solver=chosen.name,
@@ -215,13 +219,13 @@ def _relative_gap(box: Box, best: Place) -> float:
     return box.gap(best) / rise
 
 
-def _status(box: Box, value: float, noise: float, gap: float, stopped: bool) -> Status:
+def _status(box: Box, rise: float, noise: float, gap: float, stopped: bool) -> Status:
     """Return how a search ended."""
     if box.non_finite:
         return Status.NON_FINITE
-    if value == 0:
+    if rise == 0:
         return Status.STALLED if stopped else Status.FLAT
-    if value <= noise:
+    if rise <= spurious_rise(len(box.history) - CENTRE_EVALUATIONS) * noise:
         return Status.BELOW_NOISE
     if gap <= CONVERGED_GAP:
         return Status.CONVERGED

@@ -33,7 +33,9 @@ class Fitted(NamedTuple):
     differentiable: bool
 
 
-def fitted(point: Point, seed: int) -> Fitted:
+def fitted(
+    point: Point, seed: int, *, epsilon: float | None = None, products: bool = False
+) -> Fitted:
     """Return loss, noise and accuracy at a point.
 
     Parameters
@@ -42,9 +44,17 @@ def fitted(point: Point, seed: int) -> Fitted:
         The point of a problem.
     seed
         The seed of the measures that follow, for the record.
+    epsilon
+        The size of the box in which noise is looked for; None is not to look.
+    products
+        Whether measures follow that take products.
     """
     objective, began = point.objective(), point.begin()
-    loss, _, noise = objective.centre(point.weights)
+    loss, gradient, noise = objective.centre(point.weights)
+    if epsilon is not None:
+        found = point.noise(objective, loss, gradient, epsilon=epsilon, keep=products)
+        noise = max(noise, found)
+    del gradient
     share, samples = accuracy(point, point.weights), None
     if share is not None and point.problem is not None:
         # To count the samples may take a pass over the data.

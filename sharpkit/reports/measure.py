@@ -110,7 +110,12 @@ def steps(point: Point, plan: Plan) -> Iterator[Report]:
         If an option cannot be used; before the first report.
     """
     _check(plan, point)
-    fit, run, differentiable = fitted(point, plan.seed)
+    fit, run, differentiable = fitted(
+        point,
+        plan.seed,
+        epsilon=plan.epsilon if plan.measures else None,
+        products=plan.measures != ("sharpness",),
+    )
     if not differentiable:
         _require_product(plan, point)
     report = Report(fit=fit, norm=norm(point.weights), run=run)

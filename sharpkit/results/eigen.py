@@ -27,9 +27,10 @@ class EigenResult(Headline):
         The unit eigenvectors, one per row, where the weights live.
     residuals : (k,) float64
         The norms ``||A v - value v||``, rounding and the error of the products
-        included: an eigenvalue of A lies within that distance of the value.
+        included: an eigenvalue of A lies within that distance of the value. With
+        differences of the gradient they are estimates, not bounds.
     converged : (k,) bool
-        Whether the residual is at most `tol` times `size`.
+        Whether the residual is at most `tol` times the value's magnitude.
     size : float
         The largest magnitude of an eigenvalue seen.
     status : SpectrumStatus

@@ -59,7 +59,8 @@ class Fit:
     Attributes
     ----------
     loss, noise : float
-        The loss, and what repeated calls and rounding change of it.
+        The loss, and what repeated calls, rounding, and noise near the weights change
+        of it.
     accuracy : float or None
         The share of right answers, from 0 to 1; None where there is none.
     samples : int or None

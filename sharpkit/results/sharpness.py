@@ -15,7 +15,8 @@ class Status(enum.Enum):
     """How a search ended; each value is advice to the user."""
 
     CONVERGED = (
-        "converged: no first-order step inside the box gains more than 1 % of the rise"
+        "converged: no first-order step inside the box gains more than 1 % of the "
+        "rise; the value is a lower bound, for another basin may reach higher"
     )
     BUDGET = (
         "budget: the evaluations ran out before the search had converged; the value is "
@@ -31,7 +32,8 @@ class Status(enum.Enum):
     )
     BELOW_NOISE = (
         "below noise: the rise cannot be told from the noise of the loss; make the "
-        "loss deterministic, use float64, or raise epsilon (sharpkit.check tells more)"
+        "loss deterministic, use float64 without autocast or TF32, or raise epsilon "
+        "(sharpkit.check tells more)"
     )
     NON_FINITE = (
         "non-finite: the loss is infinite or NaN somewhere in the box; the value is "
@@ -66,8 +68,8 @@ class SharpnessResult(Headline):
         The first-order gain still possible inside the box at the best point, as a
         share of the rise: ``max_s <g, s - z> / (max_loss - loss)``; NaN if unknown.
     noise : float
-        The change of the value, in per cent, that repeated calls and one rounding of
-        the loss explain; `check` looks for noise that no repeated call shows.
+        The change of the value, in per cent, that repeated calls, one rounding of the
+        loss, and noise or kinks near the weights explain.
     status : Status
         How the search ended; its value is advice.
     epsilon : float

@@ -131,7 +131,11 @@ BAD = [
     (lambda w, v: None, TypeError, "hvp returned None .*as the product; the weights"),
     (lambda w, v: v[:2], ValueError, r"hvp returned a product of shape \(2,\)"),
     (lambda w, v: v.astype(int), TypeError, "hvp returned a product of dtype int64"),
-    (lambda w, v: np.multiply(v, 2, out=v), ValueError, "hvp wrote into the vector"),
+    (
+        lambda w, v: np.multiply(v, 2, out=v),
+        ValueError,
+        "hvp wrote into v",
+    ),
 ]
 
 

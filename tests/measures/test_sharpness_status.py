@@ -60,7 +60,12 @@ def test_status_flat():
 
 def test_status_below_noise():
     # One rounding of a float32 loss of 1e4 is more than the box can raise it.
-    loss_fn = Separable(np.full(5, 1e-3), np.zeros(5), floor=1e4)
+    exact = Separable(np.full(5, 1e-3), np.zeros(5), floor=1e4)
+
+    def loss_fn(w):
+        loss, gradient = exact(w)
+        return float(np.float32(loss)), gradient
+
     result = sharpness(np.ones(5, np.float32), loss_fn)
     assert result.status is Status.BELOW_NOISE
     assert 0 < result.value <= result.noise
@@ -76,7 +81,7 @@ def test_status_non_finite(backend, beyond, spoil_loss, spoil_gradient, options)
     result = sharpness(np.ones(20), recorded, backend=backend, **options)
     assert result.status is Status.NON_FINITE
     assert np.isfinite([*recorded.seen, result.displacement]).all()
-    losses = np.array(recorded.losses)
+    losses = np.delete(recorded.losses, [2, 3])  # those of the look at the noise
     assert result.max_loss == losses[np.isfinite(losses)].max()
     assert np.isfinite(result.history).all()
     if options["solver"] == "auto" or not spoil_loss:

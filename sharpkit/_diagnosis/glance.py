@@ -1,0 +1,244 @@
+"""A first look by two evaluations: the loss's noise, and whether products fit it.
+
+Where it shows something, a second look tells what it is.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from sharpkit._diagnosis.gradient import LONGEST, Agreement, agreement
+from sharpkit._diagnosis.line import Centre, Evaluate, Line
+from sharpkit._diagnosis.noise import noise_along
+from sharpkit._diagnosis.product import (
+    Product,
+    Rung,
+    consistency,
+    distance,
+    rung,
+)
+from sharpkit._inputs.types import Array
+from sharpkit._vectors.space import Space
+
+STEP = 1e-3  # the usual size of the boxes that sharpness is taken in
+# In float64 so short a step crosses next to no kink, and rounding still hides little.
+SHORT = 1e-9
+FACTOR = 10.0  # between two such steps
+CLEAR = 0.1  # differences whose second differences are larger shares tell nothing
+CURVED = 10.0  # times the square of that share the third derivative may explain
+CLOSE = 5e-3  # so much of a product may always be the differences' error
+MISSED = 4.0  # a first look may overestimate noise by this factor, by chance
+FAITHFUL = 64.0  # so many roundings of a product are nothing to be reported
+
+Verdict = Literal["agree", "differ", "unclear"]
+
+
+class Glance(NamedTuple):
+    """What a first look tells.
+
+    Attributes
+    ----------
+    noise : float
+        The standard deviation of one loss by what its slopes leave unexplained, which
+        kinks are part of; 0 where they explain all.
+    step : Rung or None
+        The differences it was seen in, as long as they are needed.
+    """
+
+    noise: float
+    step: Rung | None
+
+
+class Doubt(NamedTuple):
+    """How far a product is from differences of the gradient, as a share.
+
+    Attributes
+    ----------
+    error, explained : float
+        The distance, and how much of it the differences' own error explains.
+    """
+
+    error: float
+    explained: float
+
+
+def glance(
+    space: Space, centre: Centre, evaluate: Evaluate, v: Array, step: float
+) -> Glance:
+    r"""Look at both sides of the weights, a step along v, whose entries are about 1.
+
+    ``f(w + d) - f(w - d)`` is the integral of the slopes, by Simpson's rule, and the
+    trapezoidal rule's difference from that bounds what the rule leaves of a smooth
+    loss. If more is left, it is noise, as is what is then left of ``f(w + d) - 2 f(w) +
+    f(w - d)``.
+
+    Parameters
+    ----------
+    space
+        The space of the weights.
+    centre
+        The weights, with the loss and the gradient there.
+    evaluate
+        The loss, ``w -> (loss, gradient)``.
+    v : (n,)
+        The direction.
+    step
+        The step.
+    """
+    with np.errstate(all="ignore"):  # the loss may be infinite there
+        found = rung(space, centre, evaluate, v, step)
+    (left, right), (before, here, after) = found.losses, found.slopes
+    odd = abs(right - left - (before + 4 * here + after) / 3)
+    even = abs(right - 2 * centre.loss + left - (after - before) / 2)
+    noise = 0.0
+    if odd > abs(before - 2 * here + after) / 6:
+        # One value's noise is in the first with variance 2, in the second with 6.
+        noise = math.sqrt((odd**2 / 2 + even**2 / 6) / 2)
+    return Glance(noise if math.isfinite(noise) else 0.0, found)
+
+
+class Closer(NamedTuple):
+    """What a second look tells.
+
+    Attributes
+    ----------
+    noise : float
+        The standard deviation of the noise of one loss; 0 where none was seen.
+    gradient : Agreement or None
+        How far the gradient is from that of the loss, where that is asked: noise does
+        not explain what the first look has seen.
+    """
+
+    noise: float
+    gradient: Agreement | None
+
+
+def look_closely(
+    space: Space, centre: Centre, evaluate: Evaluate, v: Array, suspected: float
+) -> Closer:
+    """Tell noise from kinks, and from a gradient that is not that of the loss.
+
+    It takes some 20 to 80 evaluations.
+
+    Parameters
+    ----------
+    space
+        The space of the weights.
+    centre
+        The weights, with the loss and perhaps the gradient there.
+    evaluate
+        The loss, ``w -> (loss, gradient or None)``.
+    v : (n,)
+        A direction whose entries are about 1.
+    suspected
+        The noise that a first look has seen.
+    """
+    line = Line(space, centre, v, evaluate)
+    noise = noise_along(line)
+    if centre.gradient is None or suspected <= MISSED * noise.loss:
+        return Closer(noise.loss, None)
+    return Closer(noise.loss, agreement(line, noise, LONGEST * line.scale))
+
+
+def doubt(
+    space: Space,
+    centre: Centre,
+    evaluate: Evaluate,
+    product: Product,
+    v: Array,
+    seen: Rung | None = None,
+) -> Doubt | None:
+    """Hold a product against differences of the gradient, more closely if need be.
+
+    A step of the usual size settles it for a smooth loss. Otherwise, in float64, one so
+    short that no kink lies in it does; two of them must agree, for a loss that rounds
+    its weights hardly feels them. In float32 kinks hide what they may.
+
+    Parameters
+    ----------
+    space
+        The space of the weights.
+    centre
+        The weights, with the loss and the gradient there.
+    evaluate
+        The loss, ``w -> (loss, gradient)``.
+    product
+        The product, ``v -> H v``.
+    v : (n,)
+        A direction whose entries are about 1.
+    seen
+        The differences along v that `glance` has seen; None takes them anew.
+
+    Returns
+    -------
+    Doubt or None
+        How far they are apart, if that is further than noise and kinks explain.
+    """
+    hv, scale = (
+        product(v),
+        1 + math.sqrt(space.dot(centre.weights, centre.weights) / space.size),
+    )
+    first = seen or rung(space, centre, evaluate, v, STEP)
+    verdict, _ = _judged(space, first, hv)
+    if verdict == "agree":
+        return None
+    if space.dtype == np.float64:
+        short = rung(space, centre, evaluate, v, SHORT * scale)
+        closely, sure = _judged(space, short, hv)
+        if closely == "agree":
+            return None
+        if closely == "differ":
+            again = rung(space, centre, evaluate, v, FACTOR * SHORT * scale)
+            if distance(space, short.first, again.first) <= CLEAR * sure.error * (
+                space.norm(again.first)
+            ):
+                return sure
+    if verdict == "unclear":
+        return None
+    near = consistency(space, centre, evaluate, product, v)
+    return Doubt(near.error, near.tolerance) if near and near.wrong else None
+
+
+def _judged(space: Space, seen: Rung, hv: Array) -> tuple[Verdict, Doubt]:
+    """Return whether differences agree with a product, and how far apart they are."""
+    size = max(space.norm(hv), space.norm(seen.first))
+    if size == 0:
+        return "agree", Doubt(0.0, 0.0)
+    error, second = distance(space, seen.first, hv) / size, seen.bound / size
+    explained = CURVED * second**2 + CLOSE
+    found = Doubt(error, explained)
+    if not second <= CLEAR:  # or not a number
+        return "unclear", found
+    return ("agree" if error <= explained else "differ"), found
+
+
+def roughness(space: Space, product: Product, v: Array) -> float:
+    """Return how far the product with a unit vector is from a linear one.
+
+    ``||H(3 p) - 3 H p|| / 3`` for p = H v of norm 1, in which large eigenvalues count:
+    what has been rounded to few digits on the way is rounded otherwise for 3 p. It is 0
+    where the dtype's own rounding explains it.
+
+    Parameters
+    ----------
+    space
+        The space of the weights.
+    product
+        The product, ``v -> H v``.
+    v : (n,)
+        The vector to begin with.
+    """
+    p, tripled = product(v), space.empty()
+    size = space.norm(p)
+    if not 0 < size < math.inf:
+        return 0.0
+    space.scale(p, 1 / size)
+    space.copy(p, tripled, 3.0)
+    once, thrice = product(p), product(tripled)
+    space.add(once, thrice, -3.0)
+    error = space.norm(thrice) / 3
+    rounding = FAITHFUL * float(np.finfo(space.dtype).eps)
+    return error if error > rounding * space.norm(once) else 0.0

@@ -1,0 +1,133 @@
+"""An exact product on trial: it is held once against differences of the gradient."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sharpkit._diagnosis.glance import Closer, Glance, doubt, roughness
+from sharpkit._diagnosis.line import Centre
+from sharpkit._inputs.objective import Objective
+from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.warn import warn
+from sharpkit._spectrum.operators import Given
+from sharpkit._vectors.space import Space
+
+COARSE = 64.0  # so many roundings of 1 + |loss| are more than a dtype's own
+
+
+class Trusted(NamedTuple):
+    """A product that has been tried.
+
+    Attributes
+    ----------
+    hvp : callable or None
+        The product; None if it is not the derivative of the gradient.
+    error : float
+        The error of a product with a unit vector, if it is more than rounding.
+    calls, seconds : int, float
+        The calls of callbacks, and the seconds inside them, that the trial took.
+    """
+
+    hvp: Hvp | None
+    error: float = 0.0
+    calls: int = 0
+    seconds: float = 0.0
+
+
+def tried(
+    space: Space,
+    weights: Array,
+    hvp: Hvp,
+    loss_fn: LossFn | None,
+    v: Array,
+    seen: Glance | None,
+) -> Trusted:
+    """Return a product, or None in its place if it cannot be trusted.
+
+    Parameters
+    ----------
+    space
+        The space of the weights.
+    weights : (n,)
+        The weights.
+    hvp
+        The product.
+    loss_fn
+        The loss, whose gradient the product must be the derivative of; None if there is
+        nothing to hold it against.
+    v : (n,)
+        A direction whose entries are about 1.
+    seen
+        What a first look along v has told, if there was one.
+
+    Warns
+    -----
+    SharpkitWarning
+        If it is not the derivative of the gradient.
+    """
+    operator, found = Given(space, weights, hvp), None
+
+    def product(u: Array) -> Array:
+        out = space.empty()
+        operator.apply(u, out)
+        return out
+
+    error = roughness(space, product, v)
+    calls, seconds = operator.calls, operator.seconds
+    if loss_fn is not None:
+        objective = Objective(loss_fn, weights)
+        loss, gradient = objective(weights.copy())
+        if gradient is not None and np.isfinite(space.norm(gradient)):
+            centre = Centre(weights, loss, gradient.copy())
+            step = seen.step if seen else None
+            found = doubt(space, centre, objective, product, v, step)
+        calls, seconds = (
+            operator.calls + objective.calls,
+            objective.seconds + (operator.seconds),
+        )
+    if found is None:
+        return Trusted(hvp, error, calls, seconds)
+    warn(
+        "hvp is not the derivative of the gradient: they differ by "
+        f"{found.error:.1%} of the product, of which noise and kinks explain "
+        f"{found.explained:.1%}; differences of the gradient are used. A backward pass "
+        "that takes saved results for constants (a fused loss, a custom "
+        "autograd.Function or custom_jvp) has no complete second derivative"
+    )
+    return Trusted(None, 0.0, calls, seconds)
+
+
+def warn_of(found: Closer, loss: float, rounding: float) -> None:
+    """Warn of what a second look at a loss has found.
+
+    Parameters
+    ----------
+    found
+        What it has found.
+    loss
+        The loss at the weights.
+    rounding
+        The machine epsilon of the weights' dtype.
+
+    Warns
+    -----
+    SharpkitWarning
+        If the gradient is not that of the loss, or the loss is rounded far more
+        coarsely than the weights.
+    """
+    wrong = found.gradient
+    if wrong is not None and wrong.error > wrong.tolerance:
+        warn(
+            f"the gradient is not that of the loss: they differ by {wrong.error:.1%}, "
+            f"of which noise and kinks explain {wrong.tolerance:.1%}; sharpkit.check "
+            "tells more"
+        )
+    if found.noise > COARSE * rounding * (1 + abs(loss)):
+        warn(
+            f"the loss has a noise of {found.noise:.1g} near the weights, far more "
+            "than their dtype's rounding: it is not deterministic, or computed in "
+            "fewer digits (autocast, bfloat16, TF32, sums in float32); switch that "
+            "off, or take what is below the noise for nothing"
+        )
