@@ -21,6 +21,7 @@ from sharpkit._diagnosis.product import (
     rung,
 )
 from sharpkit._inputs.types import Array
+from sharpkit._spectrum.basis import finite_norm
 from sharpkit._vectors.space import Space
 
 STEP = 1e-3  # the usual size of the boxes that sharpness is taken in
@@ -232,13 +233,13 @@ def roughness(space: Space, product: Product, v: Array) -> float:
         The vector to begin with.
     """
     p, tripled = product(v), space.empty()
-    size = space.norm(p)
-    if not 0 < size < math.inf:
+    size = finite_norm(space, p)
+    if size == 0:
         return 0.0
     space.scale(p, 1 / size)
     space.copy(p, tripled, 3.0)
     once, thrice = product(p), product(tripled)
+    rounding = FAITHFUL * float(np.finfo(space.dtype).eps) * finite_norm(space, once)
     space.add(once, thrice, -3.0)
-    error = space.norm(thrice) / 3
-    rounding = FAITHFUL * float(np.finfo(space.dtype).eps)
-    return error if error > rounding * space.norm(once) else 0.0
+    error = finite_norm(space, thrice) / 3
+    return error if error > rounding else 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
@@ -252,7 +253,7 @@ class Point:
         objective
             The loss.
         noise
-            The noise that was seen so far, where this look sees none.
+            The noise by two calls at the weights, or what rounding makes of the loss.
 
         Warns
         -----
@@ -271,8 +272,11 @@ class Point:
                 self._aside(),
                 seen.noise if seen else 0.0,
             )
-            warn_of(found, loss, float(np.finfo(self.weights.dtype).eps))
+            rounding = float(np.finfo(self.weights.dtype).eps)
+            warn_of(found, loss, rounding)
             self._noise = found.noise
+            if noise > rounding * abs(loss):  # the calls differ, by sqrt(2) sigma
+                self._noise = max(self._noise, noise / math.sqrt(2))
         return self._noise or noise
 
     def trusted(self) -> Trusted:

@@ -146,9 +146,11 @@ def sharpness(
         )
         del gradient  # in a subspace only its projection is needed
         best, reached, stopped = chosen.maximise(box, seed=seed)
-    if objective.has_gradient is False or noise > NOTABLE * (best.loss - loss):
+    rise = best.loss - loss
+    doubtful = noise > NOTABLE * rise and (rise > 0 or noise > centre_noise)
+    if (doubtful or not objective.has_gradient) and not box.non_finite:
         noise = point.noise_closely(objective, centre_noise)
-    value, gap = float(per_cent(best.loss - loss)), _relative_gap(box, best)
+    value, gap = float(per_cent(rise)), _relative_gap(box, best)
     return SharpnessResult(
         value=value,
         loss=loss,
@@ -161,7 +163,7 @@ def sharpness(
         ),
         gap=gap,
         noise=float(per_cent(noise)),
-        status=_status(box, best.loss - loss, noise, gap, stopped),
+        status=_status(box, rise, noise, gap, stopped),
         epsilon=epsilon,
         subspace=drawn,
         solver=chosen.name,

@@ -27,7 +27,7 @@ def test_a_product_and_differences_of_the_gradient_agree(method, backend, dtype)
     error = np.abs(exact.values - A.diagonal())
     assert (error <= exact.quantile * exact.stderr).mean() > 0.85
     assert (np.abs(found.values - exact.values) <= 3 * found.stderr).mean() > 0.99
-    assert exact.products == exact.run.calls == 60
+    assert exact.products == exact.run.calls - 3 == 60  # three are a trial
     assert exact.status is SpectrumStatus.COMPLETE
 
 

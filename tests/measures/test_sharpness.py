@@ -97,7 +97,9 @@ def test_properties_of_any_separable_problem(problem, epsilon, budget):
     result = sharpness(w, recorded, epsilon=epsilon, max_evaluations=budget)
     assert inside(result, w)
     assert loss_fn(w + result.displacement)[0] == result.max_loss
-    assert result.max_loss == max(recorded.losses)
+    # Two calls look at the noise between the centre and the search, others after it.
+    searched = recorded.losses[:2] + recorded.losses[4 : result.evaluations + 2]
+    assert result.max_loss == max(searched)
     assert result.value >= 0
     # A sign step leads to the maximum at once, so budget 3 is enough.
     allowed = loss_fn.rounding(w, epsilon)
@@ -105,8 +107,8 @@ def test_properties_of_any_separable_problem(problem, epsilon, budget):
     assert (np.diff(result.history) >= 0).all()
     assert result.history[0] == result.history[1] == 0
     assert result.history[-1] == result.value
-    assert len(result.history) == result.evaluations == result.calls
-    assert len(recorded.seen) == result.calls <= budget
+    assert len(result.history) == result.evaluations <= budget
+    assert len(recorded.seen) == result.calls >= result.evaluations + 2
 
 
 @QUICK
