@@ -19,6 +19,7 @@ from sharpkit._vectors.space import Space
 # Float-only callbacks are differentiated numerically in search spaces up to this size:
 # one gradient costs two calls per dimension.
 NUMERICAL_LIMIT = 1000
+LARGEST = 1e300  # a loss beyond that is as good as infinite: its rise could not be told
 
 
 class SearchSpace(Protocol):
@@ -193,10 +194,11 @@ class Box:
             assert place is not None
             gradient = self._differences(place)
         finite = np.isfinite(self.space.dot(gradient, gradient))
-        if not (finite and np.isfinite(loss)):
+        usable = abs(loss) < LARGEST
+        if not (finite and usable):
             self.non_finite = True
             gradient = self.space.zeros()
-        loss = loss if np.isfinite(loss) else -np.inf
+        loss = loss if usable else -np.inf
         self.history.append(max(loss, self.history[-1]))
         self._report(len(self.history), self.history[-1])
         return Found(loss, gradient)

@@ -6,7 +6,7 @@ Where it shows something, a second look tells what it is.
 from __future__ import annotations
 
 import math
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -74,7 +74,7 @@ def glance(
     ``f(w + d) - f(w - d)`` is the integral of the slopes, by Simpson's rule, and the
     trapezoidal rule's difference from that bounds what the rule leaves of a smooth
     loss. If more is left, it is noise, as is what is then left of ``f(w + d) - 2 f(w) +
-    f(w - d)``.
+    f(w - d)``. Losses of fewer digits than the weights have at least their rounding.
 
     Parameters
     ----------
@@ -94,11 +94,25 @@ def glance(
     (left, right), (before, here, after) = found.losses, found.slopes
     odd = abs(right - left - (before + 4 * here + after) / 3)
     even = abs(right - 2 * centre.loss + left - (after - before) / 2)
-    noise = 0.0
+    noise = grain((left, centre.loss, right), space.dtype) if odd or even else 0.0
     if odd > abs(before - 2 * here + after) / 6:
         # One value's noise is in the first with variance 2, in the second with 6.
-        noise = math.sqrt((odd**2 / 2 + even**2 / 6) / 2)
+        noise = max(noise, math.sqrt((odd**2 / 2 + even**2 / 6) / 2))
     return Glance(noise if math.isfinite(noise) else 0.0, found)
+
+
+def grain(losses: tuple[float, ...], dtype: Any) -> float:
+    """Return one rounding of the losses, if all have fewer digits than their dtype.
+
+    That three losses end in the zeros of float32, or bfloat16, is not by chance.
+    """
+    largest = max(map(abs, losses))
+    for digits in (8, 11, 24):  # of bfloat16, float16 and TF32, float32
+        whole = [math.frexp(loss)[0] * 2**digits for loss in losses]
+        if all(part.is_integer() for part in whole):
+            coarse = 2.0 ** (1 - digits)
+            return coarse * largest if coarse > np.finfo(dtype).eps else 0.0
+    return 0.0
 
 
 class Closer(NamedTuple):

@@ -19,6 +19,11 @@ def is_array(x: object) -> bool:
     return isinstance(x, np.ndarray) or _is_cupy(x)
 
 
+def is_masked(x: object) -> bool:
+    """Return whether ``x`` is a masked array, whose mask nothing here would heed."""
+    return isinstance(x, np.ma.MaskedArray)
+
+
 def array_module(array: XpArray) -> ModuleType:
     """Return the module, NumPy or CuPy, whose functions work where ``array`` lives.
 

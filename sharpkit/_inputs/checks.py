@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit._inputs.arrays import array_module, is_array
+from sharpkit._inputs.arrays import array_module, is_array, is_masked
 from sharpkit._inputs.models import model_message
 from sharpkit._inputs.types import Array
 from sharpkit._inputs.warn import warn
@@ -31,6 +31,12 @@ def checked_weights(weights: Any) -> Array:
         msg = model_message(weights) or (
             f"weights is of type {type(weights).__name__}; give a flat NumPy, CuPy, "
             "torch or JAX vector, for instance numpy.asarray(weights).ravel()"
+        )
+        raise TypeError(msg)
+    if is_masked(weights):
+        msg = (
+            "weights is a masked array, and every weight is measured; give the plain "
+            "array: weights.data, or weights.compressed() and a loss of those alone"
         )
         raise TypeError(msg)
     if weights.ndim != 1:

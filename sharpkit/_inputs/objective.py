@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit._inputs.arrays import array_module, is_array, to_host
+from sharpkit._inputs.arrays import array_module, is_array, is_masked, to_host
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit._inputs.warn import warn
 
@@ -51,7 +51,7 @@ class ReturnedVector:
         SharpkitWarning
             Once, if it has another dtype and is converted.
         """
-        if not isinstance(value, self._array_type):
+        if not isinstance(value, self._array_type) or is_masked(value):
             name = self._xp.__name__
             msg = (
                 f"{self._source} returned {kind_of(value)} as the {self._name}; the "
@@ -219,7 +219,7 @@ def _as_loss(value: Any) -> float:
         raise TypeError(msg)
     try:
         return float(np.asarray(value).item())
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # torch has the last one
         msg = (
             f"loss_fn returned {kind_of(value)} as the loss; return one real number, "
             "or a tuple (loss, gradient)"
@@ -246,5 +246,6 @@ def _contract(with_gradient: bool) -> str:
 def kind_of(value: Any) -> str:
     """Describe a value that cannot be used, for an error message."""
     if is_array(value):
-        return f"an array of shape {value.shape} and dtype {value.dtype}"
+        masked = "a masked array" if is_masked(value) else "an array"
+        return f"{masked} of shape {value.shape} and dtype {value.dtype}"
     return f"{value!r} of type {type(value).__name__}"[:120]

@@ -62,6 +62,8 @@ class Point:
         The library that the weights came from; None for NumPy and CuPy.
     problem : ProblemLike or None
         The problem that was handed in, if it was one.
+    misled : bool
+        Whether the gradient has been found not to be that of the loss.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Point:
         self._operators: dict[int, Operator] = {}
         self._glance: Glance | None = None
         self._noise: float | None = None
+        self.misled = False
         self._compared = compared  # whether the product is to be that of the loss
         self._trusted: Trusted | None = None
 
@@ -273,7 +276,7 @@ class Point:
                 seen.noise if seen else 0.0,
             )
             rounding = float(np.finfo(self.weights.dtype).eps)
-            warn_of(found, loss, rounding)
+            self.misled = warn_of(found, loss, rounding)
             self._noise = found.noise
             if noise > rounding * abs(loss):  # the calls differ, by sqrt(2) sigma
                 self._noise = max(self._noise, noise / math.sqrt(2))

@@ -99,8 +99,8 @@ def tried(
     return Trusted(None, 0.0, calls, seconds)
 
 
-def warn_of(found: Closer, loss: float, rounding: float) -> None:
-    """Warn of what a second look at a loss has found.
+def warn_of(found: Closer, loss: float, rounding: float) -> bool:
+    """Warn of what a second look has found; return whether the gradient is wrong.
 
     Parameters
     ----------
@@ -117,11 +117,12 @@ def warn_of(found: Closer, loss: float, rounding: float) -> None:
         If the gradient is not that of the loss, or the loss is rounded far more
         coarsely than the weights.
     """
-    wrong = found.gradient
-    if wrong is not None and wrong.error > wrong.tolerance:
+    gap = found.gradient
+    wrong = gap is not None and gap.error > gap.tolerance
+    if gap is not None and wrong:
         warn(
-            f"the gradient is not that of the loss: they differ by {wrong.error:.1%}, "
-            f"of which noise and kinks explain {wrong.tolerance:.1%}; sharpkit.check "
+            f"the gradient is not that of the loss: they differ by {gap.error:.1%}, "
+            f"of which noise and kinks explain {gap.tolerance:.1%}; sharpkit.check "
             "tells more"
         )
     if found.noise > COARSE * rounding * (1 + abs(loss)):
@@ -131,3 +132,4 @@ def warn_of(found: Closer, loss: float, rounding: float) -> None:
             "fewer digits (autocast, bfloat16, TF32, sums in float32); switch that "
             "off, or take what is below the noise for nothing"
         )
+    return wrong

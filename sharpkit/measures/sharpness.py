@@ -163,7 +163,9 @@ def sharpness(
         ),
         gap=gap,
         noise=float(per_cent(noise)),
-        status=_status(box, rise, noise, gap, stopped),
+        status=Status.WRONG_GRADIENT
+        if point.misled
+        else _status(box, rise, noise, gap, stopped),
         epsilon=epsilon,
         subspace=drawn,
         solver=chosen.name,

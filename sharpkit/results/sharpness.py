@@ -35,6 +35,10 @@ class Status(enum.Enum):
         "loss deterministic, use float64 without autocast or TF32, or raise epsilon "
         "(sharpkit.check tells more)"
     )
+    WRONG_GRADIENT = (
+        "wrong gradient: it is not that of the loss, so that the search went astray; "
+        "the value is a lower bound, sharpkit.check tells more"
+    )
     NON_FINITE = (
         "non-finite: the loss is infinite or NaN somewhere in the box; the value is "
         "the largest finite one found, lower epsilon or bound the loss"
