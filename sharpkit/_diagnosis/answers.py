@@ -58,6 +58,8 @@ def gradient_answer(trial: Trial, noise: Noise, directions: int) -> GradientAnsw
     gradient = trial.centre.gradient
     if gradient is None:
         return GradientAnswer("no gradient")
+    if trial.stale:
+        return GradientAnswer("wrong", trial.gradient_difference, 0.0)
     lines = [trial.line(trial.normal(i)) for i in range(directions)]
     size = trial.space.norm(gradient)
     if size > 0:

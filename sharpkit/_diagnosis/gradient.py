@@ -17,6 +17,7 @@ FACTOR = 8.0  # between lengths that are tried
 FINE = 8  # steps of the finest rule on each side
 FALSE_ALARM = 1e-5  # the chance of one comparison, if what rules leave were normal
 NOISE = 6.0  # so many standard deviations may be noise
+ROUNDINGS = 16.0  # so many roundings of the slopes are always allowed
 
 
 class Agreement(NamedTuple):
@@ -90,7 +91,12 @@ def agreement(line: Line, noise: Noise, longest: float) -> Agreement | None:
     for step in (2, 1):
         places = _refined(line, length, step)
         sides = [_side(line, part, noise, step * length / FINE) for part in places]
-        found, smooth = _judged(sides, length)
+        # A gradient of few digits may stand beside a loss of many, and a place that
+        # is not a multiple of the last bit of the weights is rounded.
+        size = max(line.steepest * length, max(side.size for side in sides))
+        moved = line.steepest * line.scale
+        rounding = line.rounding * (ROUNDINGS * size + moved)
+        found, smooth = _judged(sides, length, rounding)
         if smooth:
             break
     return found
@@ -136,11 +142,13 @@ def _noise_at(line: Line, noise: Noise, places: list[Place]) -> float:
     return max(noise.loss, rounding)
 
 
-def _judged(sides: list[_Side], length: float) -> tuple[Agreement, bool]:
+def _judged(
+    sides: list[_Side], length: float, rounding: float
+) -> tuple[Agreement, bool]:
     """Return the worse side, and whether noise limits it rather than the rule."""
     panels = np.concatenate([side.panels for side in sides])
     rms = math.sqrt(float(np.mean(panels**2)) * len(sides[0].panels))
-    rule = rms * float(stdtrit(len(panels), 1 - FALSE_ALARM / 2))
+    rule = rms * float(stdtrit(len(panels), 1 - FALSE_ALARM / 2)) + rounding
     worst = max(sides, key=lambda side: side.gap / (NOISE * side.noise + rule or 1))
     tolerance = NOISE * worst.noise + rule
     judged = Agreement(worst.gap / worst.size, tolerance / worst.size, length)

@@ -72,6 +72,8 @@ class Line:
         The machine epsilon of the weights' dtype.
     shortest : float
         The shortest step that moves the weights.
+    steepest : float
+        The slope along the gradient, per unit of t.
     """
 
     def __init__(
@@ -84,6 +86,8 @@ class Line:
         self.scale = 1 + float(rms)
         self.rounding = float(np.finfo(space.dtype).eps)
         self.shortest = self.rounding * self.scale
+        known = centre.gradient
+        self.steepest = 0.0 if known is None else space.norm(known)
 
     def sample(self, step: float, places: Iterable[int]) -> list[Place]:
         """Return loss and slope at ``w + k d`` for each k of ``places``."""

@@ -15,6 +15,7 @@ from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
 REPEATS = 2  # so many calls at the weights follow the two of `Objective.centre`
+AWAY = 1e-3  # the last of them follows one that is so far away, in every entry
 
 
 class Trial:
@@ -42,6 +43,8 @@ class Trial:
     loss_difference, gradient_difference : float
         The largest difference between the calls at the weights; the gradient's is a
         share of its norm, NaN without one.
+    stale : bool
+        Whether the gradient is that of the loss at the call before.
     other_calls, other_seconds : int, float
         The calls of products and differences, and the seconds spent inside them.
     """
@@ -75,7 +78,9 @@ class Trial:
         loss, gradient = self.centre.loss, self.centre.gradient
         x, gap = self.weights.copy(), self.space.empty()
         losses, gaps = [loss], [0.0]
-        for _ in range(REPEATS):
+        for repeat in range(REPEATS):
+            if repeat == REPEATS - 1:  # what belongs to the call before shows itself
+                self._elsewhere()
             again, other = self.evaluate(x)
             losses.append(again)
             if gradient is not None and other is not None:
@@ -85,15 +90,23 @@ class Trial:
         roundings = ROUNDINGS * float(np.finfo(self.space.dtype).eps)
         self.loss_difference = float(np.ptp(losses))
         self.deterministic = self.loss_difference <= roundings * (1 + abs(loss))
-        self.gradient_difference = math.nan
+        self.gradient_difference, self.stale = math.nan, False
         if gradient is not None:
             size = self.space.norm(gradient)
             # At a minimum a gradient is what is left of terms that cancel, and so is
             # its rounding: terms that would change the loss by its own size when the
             # weights change by theirs.
             terms = (1 + abs(loss)) / (1 + self.space.norm(self.weights))
-            self.deterministic &= max(gaps) <= roundings * max(size, terms)
+            *before, last = gaps
+            self.deterministic &= max(before) <= roundings * max(size, terms)
             self.gradient_difference = max(gaps) / size if size else max(gaps)
+            self.stale = self.deterministic and last > roundings * max(size, terms)
+
+    def _elsewhere(self) -> None:
+        away = self.space.empty()
+        self.space.copy(self.normal(0), away, AWAY)
+        self.space.add(self.weights, away)
+        self.evaluate(away)
 
     @property
     def calls(self) -> int:

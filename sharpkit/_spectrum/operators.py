@@ -13,8 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
-from sharpkit._inputs.objective import Objective, ReturnedVector
+from sharpkit._inputs.objective import ROUNDINGS, Objective, ReturnedVector
 from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._inputs.warn import warn
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
@@ -185,7 +186,7 @@ class Differences:
     ) -> None:
         self.space, self._weights, self._preparing = space, weights, preparing
         self._objective = Objective(loss_fn, weights)
-        _, gradient, _ = self._objective.centre(weights)
+        loss, gradient, _ = self._objective.centre(weights)
         if gradient is None:
             msg = (
                 "loss_fn returns no gradient, and a product needs one: return (loss, "
@@ -193,11 +194,22 @@ class Differences:
             )
             raise ValueError(msg)
         size = space.norm(gradient)
-        del gradient
         self._x, self.products, self._moved = space.empty(), 0, False
         self._step, self.error = self._chosen(seed)
+        rounding = float(np.finfo(space.dtype).eps)
         if not self._moved:  # what its own rounding hides
-            self.error = float(np.finfo(space.dtype).eps) * size / self._step
+            self.error = rounding * size / self._step
+        # At a minimum terms of the loss's own size cancel, and so do their roundings.
+        terms = (1 + abs(loss)) / (1 + space.norm(weights))
+        space.copy(weights, self._x)
+        _, again = self._objective(self._x)
+        assert again is not None
+        if self._distance(again, gradient) > ROUNDINGS * rounding * max(size, terms):
+            warn(
+                "loss_fn returned another gradient at the same weights after calls at "
+                "others: return that of this very call, not of the one before or a sum "
+                "over calls, and make it deterministic"
+            )
         self.source = f"central differences of the gradient, step {self._step:.2g}"
 
     @property

@@ -184,7 +184,6 @@ def _defaults(measure: Any) -> dict[str, Any]:
 def _quiet_about_noise() -> Iterator[None]:
     """Silence the warning that the result puts into words."""
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "loss_fn is not deterministic", SharpkitWarning
-        )
+        for message in ("is not deterministic", "returned another gradient"):
+            warnings.filterwarnings("ignore", f"loss_fn {message}", SharpkitWarning)
         yield

@@ -94,7 +94,7 @@ def eigenvalues(
     Notes
     -----
     Memory beside the callback's own, in vectors of the weights' length and dtype:
-    ``ncv + k + 2``, and 17 MB at a restart; with differences 5 more while the step is
+    ``ncv + k + 2``, and 17 MB at a restart; with differences 6 more while the step is
     chosen, 1 after.
 
     References

@@ -18,7 +18,8 @@ GRADIENTS: dict[Gradient, str] = {
     "right": "",
     "wrong": (
         "it is not that of this loss: compare the mean with the sum, the batch-norm "
-        "statistics, weight decay, and each layer's share"
+        "statistics, weight decay, each layer's share, and whether it is that of the "
+        "call before"
     ),
     "undecided": "noise or kinks hide too much: use float64, or a larger share of data",
     "no gradient": "return (loss, gradient) for anything beyond 1000 dimensions",
