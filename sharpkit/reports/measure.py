@@ -121,7 +121,11 @@ def steps(point: Point, plan: Plan) -> Iterator[Report]:
     report = Report(fit=fit, norm=norm(point.weights), run=run)
     yield report
     options: dict[str, Any] = {"progress": plan.progress}
-    if "sharpness" in plan.measures:
+    if "sharpness" in plan.measures and fit.loss <= -1:
+        reason = f"it divides by 1 + loss, and the loss is {fit.loss:.6g}"
+        report = replace(report, undefined={"sharpness": reason})
+        yield from [report] * plan.repeats
+    elif "sharpness" in plan.measures:
         for seed in range(plan.seed, plan.seed + plan.repeats):
             found = sharpness(point, epsilon=plan.epsilon, seed=seed, **options)
             best = report.sharpness

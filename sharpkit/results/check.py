@@ -55,7 +55,8 @@ class CheckResult(Recorded):
         Whether that noise was seen; otherwise it is one rounding of ``1 + |loss|``.
     smallest_sharpness : float
         The smallest sharpness that can be told from zero, in per cent: what noise alone
-        stays below in 99 of 100 measurements of a flat loss with the default budget.
+        stays below in 99 of 100 measurements of a flat loss with the default budget;
+        NaN where the loss is at most -1.
     gradient : {"right", "wrong", "undecided", "no gradient"}
         Whether the gradient is that of the loss.
     gradient_error, gradient_tolerance : float
@@ -152,6 +153,11 @@ class CheckResult(Recorded):
 
     def _noise(self) -> str:
         seen = "" if self.noise_found else " (not seen: one rounding)"
+        if self.loss <= -1:
+            return (
+                f"{self.noise:.2g}{seen}; the sharpness, which divides by 1 + loss, is "
+                "undefined"
+            )
         return (
             f"{self.noise:.2g}{seen}; a sharpness below {self.smallest_sharpness:.2g} "
             "% cannot be told from zero"

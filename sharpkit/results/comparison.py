@@ -38,7 +38,8 @@ class Row:
         """B - A, in the unit of the row: of per cent, points."""
         if self.a is None or self.b is None:
             return None
-        return self.b.value - self.a.value
+        difference = self.b.value - self.a.value
+        return None if math.isnan(difference) else difference
 
     @property
     def error(self) -> float | None:

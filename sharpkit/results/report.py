@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,8 @@ class Quantity(NamedTuple):
 
     def __str__(self) -> str:
         value, error = self.value, self.error
+        if math.isnan(value):
+            return "undefined"
         if not error:
             return f"{value:.6g}"
         digits = 1 - math.floor(math.log10(error)) if math.isfinite(error) else -1
@@ -114,6 +116,8 @@ class Report(Recorded, Drawn):
         The trace of the Hessian.
     spectral_density : DensityResult or None
         The density of the Hessian's eigenvalues.
+    undefined : dict of str to str
+        Why a measure that was asked for has no value at this point, by its name.
     """
 
     fit: Fit
@@ -124,6 +128,7 @@ class Report(Recorded, Drawn):
     eigenvalues: EigenResult | None = None
     trace: TraceResult | None = None
     spectral_density: DensityResult | None = None
+    undefined: dict[str, str] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
@@ -161,6 +166,9 @@ class Report(Recorded, Drawn):
             value, status = self.sharpness.value, _word(self.sharpness.status)
             error = self.sharpness_error
             found.append(Quantity("sharpness", "%", value, error, status))
+        elif "sharpness" in self.undefined:
+            why = f"undefined: {self.undefined['sharpness']}"
+            found.append(Quantity("sharpness", "%", math.nan, None, why))
         if self.eigenvalues is not None:
             found += _eigenvalues(self.eigenvalues)
         if self.trace is not None:
@@ -196,6 +204,7 @@ class Report(Recorded, Drawn):
             "sharpness_values": list(self.sharpness_values),
             "sharpness_error": finite(self.sharpness_error),
             "run": self.run.to_dict(),
+            "undefined": dict(self.undefined),
         }
         for name, result in zip(names, results, strict=True):
             record[name] = None if result is None else plain(result.to_dict())
