@@ -136,6 +136,8 @@ class Point:
         for name, given in (("loss_fn", loss_fn), ("hvp", hvp)):
             if given is not None:
                 require_callable(name, given)
+        if is_problem(loss_fn) and (stale := getattr(loss_fn, "warn_if_stale", None)):
+            stale(problem)
         weights, kind = native(problem)
         point = cls(
             checked_weights(weights),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,15 +10,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from sharpkit._inputs.names import listed
+from sharpkit._inputs.warn import warn
 from sharpkit.torch.batches import Batches
-from sharpkit.torch.layout import Layout, Values
+from sharpkit.torch.layout import Layout, Values, carrying
+from sharpkit.torch.leaves import BackwardOnlyError, Leaves
 from sharpkit.torch.losses import ModelLoss, OutputLoss, real_scalar
-from sharpkit.torch.state import Randomness, as_found, differentiating
+from sharpkit.torch.state import ALONE, Randomness, as_found, differentiating
 
 Place = tuple[dict[str, Any], str]  # a module's table, and the key in it
 
 # These are in training mode, without dropout: cuDNN has no gradient of them otherwise.
 RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
+# The gradients of these have a dense layout on request, with all derivatives.
+TABLES = (nn.Embedding, nn.EmbeddingBag)
 
 
 class Evaluation:
@@ -65,8 +71,13 @@ class Evaluation:
         self._loss, self._randomness = loss, randomness
         self.norms = batch_norms(model)
         self.frozen: dict[str, tuple[Any, Any]] = {}
-        self._places = _places(model, layout)
-        self._of_loss = _of_loss(loss, model, self._places, layout)
+        with ALONE:
+            self._places = _places(model, layout)
+            self._of_loss = _of_loss(loss, model, self._places, layout)
+            self._attributes = {
+                name: vars(model.get_parameter(name)) for name in layout.names
+            }
+        self._accumulates = self._seen = self._warned = False
         if batch_norm == "running":
             _require_averages(self.norms)
 
@@ -83,9 +94,23 @@ class Evaluation:
             batch_norm=batch_norm,
         )
 
+    def redrawn(self) -> Evaluation:
+        """Return the same evaluation, starting from another random state."""
+        other = copy.copy(self)
+        other._randomness = self._randomness.redrawn()
+        return other
+
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Evaluate inside; model, loss and random generators are left as found."""
+        """Evaluate inside; model, loss and random generators are left as found.
+
+        One thread is inside at a time.
+        """
+        with ALONE, self._prepared():
+            yield
+
+    @contextmanager
+    def _prepared(self) -> Iterator[None]:
         modules = list(self.model.modules())
         if isinstance(self._loss, nn.Module):
             modules += self._loss.modules()
@@ -98,14 +123,26 @@ class Evaluation:
                 module.training = False
                 if _is_recurrent(module):
                     module.training, module.dropout = True, 0.0
+                if isinstance(module, TABLES):
+                    module.sparse = False
             for norm in self.norms.values():
                 norm.training = self.batch_norm == "batch"
             yield
 
-    def put(self, flat: Any) -> None:
-        """Put the parts of ``flat`` in the places of the chosen parameters."""
+    def put(self, flat: Any) -> Leaves:
+        """Put leaves that equal ``flat`` in the places of the chosen parameters."""
+        leaves = Leaves(self.layout, flat)
+        self.put_leaves(leaves)
+        return leaves
+
+    def put_leaves(self, leaves: Leaves) -> None:
+        """Put leaves in the places of the chosen parameters, and the rest in theirs."""
         values = self.values
-        for name, tensor in (self.layout.views(flat) | values.constants).items():
+        chosen = {
+            name: carrying(tensor, self._attributes[name])
+            for name, tensor in leaves.named.items()
+        }
+        for name, tensor in (chosen | values.constants).items():
             for table, key in self._places[name]:
                 table[key] = tensor
         for name, buffer in values.buffers.items():
@@ -118,16 +155,56 @@ class Evaluation:
         for (table, key), tensor in self._of_loss:
             table[key] = tensor.clone()
 
-    def loss(self, leaf: Any, batch: Any) -> tuple[Any, float] | None:
-        """Return the mean loss of a batch, a graph over ``leaf``, and its weight.
+    def loss(self, flat: Any, batch: Any) -> tuple[Leaves, Any, float] | None:
+        """Return leaves that equal ``flat``, a batch's mean loss there, and its weight.
+
+        It is None if nothing in the batch counts.
+
+        Warns
+        -----
+        SharpkitWarning
+            Once, if the forward pass writes other values into the leaves.
+        """
+        leaves = self.put(flat)
+        found = self.objective(self.model, batch)
+        self._notice_writing(leaves)
+        return None if found is None else (leaves, *found)
+
+    def gradient(self, flat: Any, batch: Any) -> tuple[Any, float, float] | None:
+        """Return the gradient of a batch's mean loss, this loss, and the weight.
 
         It is None if nothing in the batch counts.
         """
-        self.put(leaf)
-        return self.objective(self.model, batch)
+        found = self.loss(flat, batch)
+        if found is None:
+            return None
+        leaves, loss, weight = found
+        if self._accumulates:
+            gradient = leaves.accumulated(loss)
+        else:
+            try:
+                gradient = leaves.gradient(loss)
+            except BackwardOnlyError:
+                self._accumulates = True
+                return self.gradient(flat, batch)
+        return gradient, float(loss.detach()), weight
 
-    def output_loss(self, leaf: Any, batch: Any) -> tuple[Any, Any, Any, float] | None:
-        """Return the output, a leaf equal to it, the mean loss there, and the weight.
+    def _notice_writing(self, leaves: Leaves) -> None:
+        written = leaves.written(unseen=not self._seen)
+        self._seen = True
+        if written and not self._warned:
+            self._warned = True
+            warn(
+                f"the model writes to its own weights in forward ({listed(written)}): "
+                "the loss is that of the weights as written, and its gradient leaves "
+                "the writing out; take out what writes, such as max_norm, or keep to "
+                "weights that it leaves as they are"
+            )
+
+    def output_loss(
+        self, flat: Any, batch: Any
+    ) -> tuple[Leaves, Any, Any, Any, float] | None:
+        """Return leaves, the output, a leaf equal to that, the loss, and the weight.
 
         It is None if nothing in the batch counts.
 
@@ -138,7 +215,7 @@ class Evaluation:
         """
         objective = self.objective
         assert isinstance(objective, OutputLoss)  # checked by the caller
-        self.put(leaf)
+        leaves = self.put(flat)
         weight = objective.weight(batch)
         if not weight:
             return None
@@ -152,7 +229,8 @@ class Evaluation:
             raise TypeError(msg)
         point = output.detach().requires_grad_()
         _, targets = objective.parts(batch)
-        return output, point, real_scalar(objective.of_output(point, targets)), weight
+        loss = real_scalar(objective.of_output(point, targets))
+        return leaves, output, point, loss, weight
 
 
 def batch_norms(model: Any) -> dict[str, Any]:

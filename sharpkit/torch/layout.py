@@ -16,6 +16,7 @@ import torch
 
 from sharpkit._inputs.names import Choice, chosen_names, listed
 from sharpkit._inputs.warn import warn
+from sharpkit.torch.state import ALONE
 
 PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 
@@ -25,7 +26,7 @@ class Values:
     """The tensors of a model at one point.
 
     They are copies, except for constants that have the dtype already: the frozen part
-    of a model may be large.
+    of a model may be large, and of a kind that no copy is like.
 
     Attributes
     ----------
@@ -45,7 +46,8 @@ class Values:
 class Layout:
     """How the chosen parameters of a model lie in one flat vector.
 
-    Tied parameters count once, and are called by the first of their names.
+    Tied parameters count once, and are called by the first of their names. Of a complex
+    parameter each entry is two weights, its real and its imaginary part.
 
     Parameters
     ----------
@@ -64,8 +66,9 @@ class Layout:
         The length of the vector.
     dtype, device
         The dtype and the device of the vector.
-    names, shapes, sizes : list
-        The chosen parameters, in the order of the model.
+    names, shapes, sizes, complex : list
+        The chosen parameters, in the order of the model: name, shape, number of
+        weights, and whether these are real and imaginary parts.
     parameter_names, buffer_names : dict of str to list of str
         All names of every parameter and buffer of the model, by the first of them.
     saved_buffers : set of str
@@ -75,8 +78,9 @@ class Layout:
     """
 
     def __init__(self, model: Any, choice: Choice | None, dtype: Any) -> None:
-        parameters = dict(model.named_parameters(remove_duplicate=False))
-        buffers = dict(model.named_buffers(remove_duplicate=False))
+        with ALONE:
+            parameters = dict(model.named_parameters(remove_duplicate=False))
+            buffers = dict(model.named_buffers(remove_duplicate=False))
         self.parameter_names = _first_names(parameters)
         self.buffer_names = _first_names(buffers)
         saved = set(model.state_dict())
@@ -95,43 +99,104 @@ class Layout:
         self.dtype = _dtype_of(chosen, dtype)
         self.device = next(iter(chosen.values())).device
         self.shapes = [tuple(tensor.shape) for tensor in chosen.values()]
-        self.sizes = [math.prod(shape) for shape in self.shapes]
+        self.complex = [tensor.is_complex() for tensor in chosen.values()]
+        self.sizes = [
+            math.prod(shape) * (1 + pairs)
+            for shape, pairs in zip(self.shapes, self.complex, strict=True)
+        ]
         self.n = sum(self.sizes)
         self.layers = _layers(self.names, self.sizes)
 
     def views(self, flat: Any) -> dict[str, Any]:
         """Return the parts of a flat vector, by name and in their own shapes."""
-        parts = zip(self.names, flat.split(self.sizes), self.shapes, strict=True)
-        return {name: part.view(shape) for name, part, shape in parts}
+        return self.named(self.parts(flat))
+
+    def parts(self, flat: Any) -> list[Any]:
+        """Return the parts of a flat vector; complex ones end in an axis of pairs."""
+        each = zip(flat.split(self.sizes), self.shapes, self.complex, strict=True)
+        return [part.view(shape + (2,) * pairs) for part, shape, pairs in each]
+
+    def named(self, parts: list[Any]) -> dict[str, Any]:
+        """Return parts by name, those of complex parameters as complex numbers."""
+        each = zip(self.names, parts, self.complex, strict=True)
+        return {
+            name: torch.view_as_complex(part) if pairs else part
+            for name, part, pairs in each
+        }
 
     def joined(self, tensors: dict[str, Any]) -> Any:
         """Return a copy of the chosen among named tensors, as one flat vector."""
-        parts = [self.cast(tensors[name]).reshape(-1) for name in self.names]
+        parts = [self.cast(tensors[name]) for name in self.names]
         with torch.inference_mode(False):
-            return torch.cat(parts)
+            return torch.cat(
+                [
+                    (torch.view_as_real(part) if pairs else part).reshape(-1)
+                    for part, pairs in zip(parts, self.complex, strict=True)
+                ]
+            )
 
     def cast(self, tensor: Any) -> Any:
-        """Return a copy of a tensor; a floating one gets the dtype of the vector."""
-        dtype = self.dtype if tensor.is_floating_point() else tensor.dtype
+        """Return a copy of a tensor; a floating one gets the dtype of the vector.
+
+        A complex one gets that of its parts.
+        """
+        dtype = self._kind(tensor)
         with torch.inference_mode(False):  # autograd keeps none made in that mode
             return tensor.detach().to(device=self.device, dtype=dtype, copy=True)
 
+    def _kind(self, tensor: Any) -> Any:
+        if tensor.is_complex():
+            return self.dtype.to_complex()
+        return self.dtype if tensor.is_floating_point() else tensor.dtype
+
     def _shared(self, tensor: Any) -> Any:
-        floating = tensor.is_floating_point()
-        same = not floating or tensor.dtype == self.dtype
-        if same and not tensor.is_inference():
-            return tensor.detach()
-        return self.cast(tensor)
+        if tensor.dtype == self._kind(tensor) and not tensor.is_inference():
+            # Itself, for one of a quantised model is of a class of its own.
+            return tensor.detach() if tensor.requires_grad else tensor
+        return carrying(self.cast(tensor), vars(tensor))
 
     def values(self, model: Any) -> Values:
-        """Return a copy of the tensors of the model."""
+        """Return a copy of the tensors of the model.
+
+        Raises
+        ------
+        ValueError
+            If it has other parameters or buffers than when this was made.
+        """
+        with ALONE:
+            parameters = dict(model.named_parameters())
+            buffers = dict(model.named_buffers())
+            self._require_same(parameters, buffers)
+            constants = parameters.keys() - set(self.names)
+            return Values(
+                weights=self.joined(parameters),
+                constants={name: self._shared(parameters[name]) for name in constants},
+                buffers={name: self.cast(x) for name, x in buffers.items()},
+            )
+
+    def held(self, model: Any) -> Any:
+        """Return the flat weights that the model holds now; None if it has others."""
         parameters = dict(model.named_parameters())
-        constants = parameters.keys() - set(self.names)
-        return Values(
-            weights=self.joined(parameters),
-            constants={name: self._shared(parameters[name]) for name in constants},
-            buffers={name: self.cast(x) for name, x in model.named_buffers()},
-        )
+        if any(
+            name not in parameters or tuple(parameters[name].shape) != shape
+            for name, shape in zip(self.names, self.shapes, strict=True)
+        ):
+            return None
+        return self.joined(parameters)
+
+    def _require_same(
+        self, parameters: dict[str, Any], buffers: dict[str, Any]
+    ) -> None:
+        shapes = [
+            tuple(parameters[name].shape) for name in self.names if name in parameters
+        ]
+        names = self.parameter_names.keys(), self.buffer_names.keys()
+        if (parameters.keys(), buffers.keys()) != names or shapes != self.shapes:
+            msg = (
+                "the model has other parameters or buffers than when the problem was "
+                "made; make a new one with sharpkit.torch.problem"
+            )
+            raise ValueError(msg)
 
     def at(self, named: Any, own: Values) -> Values:
         """Return the values that a checkpoint holds.
@@ -172,11 +237,34 @@ class Layout:
             elif name in self.parameter_names or name in self.saved_buffers:
                 missing.append(name)
         _require_none(missing, list(given), wrong)
+        constants = {
+            name: self._constant(name, found[name], constant)
+            for name, constant in own.constants.items()
+        }
         return Values(
             weights=self.joined(found),
-            constants={name: found[name] for name in own.constants},
+            constants=constants,
             buffers={name: found[name] for name in own.buffers},
         )
+
+    def _constant(self, name: str, found: Any, own: Any) -> Any:
+        """Return a checkpoint's constant, or our own if it holds the same.
+
+        Raises
+        ------
+        ValueError
+            If it differs, and our own carries tensors that no checkpoint holds.
+        """
+        if torch.equal(found, own):
+            return own
+        if any(isinstance(each, torch.Tensor) for each in vars(own).values()):
+            msg = (
+                f"parameter {name} is another one in the checkpoint, and carries "
+                f"{listed(vars(own))}, which no checkpoint holds; load it into the "
+                "model and make a problem of that"
+            )
+            raise ValueError(msg)
+        return carrying(found, vars(own))
 
     def checked(self, name: str, vector: Any) -> Any:
         """Return a vector of this layout, detached from any graph.
@@ -209,6 +297,20 @@ class Layout:
         return self.cast(vector) if vector.is_inference() else vector.detach()
 
 
+def carrying(tensor: Any, attributes: Mapping[str, Any]) -> Any:
+    """Return a tensor with the attributes of the one that it stands for.
+
+    Parameters
+    ----------
+    tensor
+        The tensor, which gets them.
+    attributes
+        The attributes, which a model may read in a forward pass.
+    """
+    vars(tensor).update(attributes)
+    return tensor
+
+
 def _first_names(tensors: dict[str, Any]) -> dict[str, list[str]]:
     first: dict[int, str] = {}
     names: dict[str, list[str]] = {}
@@ -237,11 +339,11 @@ def _require_usable(chosen: dict[str, Any], parameters: dict[str, Any]) -> None:
             )
             raise ValueError(msg)
     for name, tensor in chosen.items():
-        if not tensor.is_floating_point():
+        if not (tensor.is_floating_point() or tensor.is_complex()):
             msg = (
-                f"parameter {name} has dtype {tensor.dtype}, and only real floating "
-                "numbers can be measured, not complex, integer or quantised ones; "
-                "leave it out with parameters="
+                f"parameter {name} has dtype {tensor.dtype}, and only floating numbers "
+                "can be measured, not integer or quantised ones; leave it out with "
+                "parameters="
             )
             raise TypeError(msg)
     devices = sorted({str(tensor.device) for tensor in parameters.values()})
@@ -259,7 +361,10 @@ def _dtype_of(chosen: dict[str, Any], dtype: Any) -> Any:
             msg = f"dtype={dtype!r}; give torch.float32, torch.float64, or None"
             raise ValueError(msg)
         return dtype
-    found = {tensor.dtype for tensor in chosen.values()}
+    found = {
+        tensor.dtype.to_real() if tensor.is_complex() else tensor.dtype
+        for tensor in chosen.values()
+    }
     narrow = found - {torch.float32, torch.float64}
     if narrow:
         warn(
@@ -284,6 +389,8 @@ def _layers(names: list[str], sizes: list[int]) -> dict[str, slice]:
 def _taken(name: str, there: dict[str, Any], like: Any) -> tuple[Any, list[str]]:
     """Return a checkpoint's tensor, by each of its names there, and what is wrong."""
     tensors = [_tensor(each, value) for each, value in there.items()]
+    if like.is_complex() != tensors[0].is_complex():
+        return like, [f"{name} {tensors[0].dtype} for {like.dtype}"]
     found = tensors[0].to(device=like.device, dtype=like.dtype, copy=True)
     if any(tensor.shape != like.shape for tensor in tensors):
         shapes = " and ".join(str(tuple(tensor.shape)) for tensor in tensors)

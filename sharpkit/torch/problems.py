@@ -12,6 +12,7 @@ from sharpkit.torch.batches import rows
 from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.losses import OutputLoss
 from sharpkit.torch.products import Products, checked_total
+from sharpkit.torch.state import ALONE
 from sharpkit.torch.statistics import freeze
 
 
@@ -21,7 +22,11 @@ class Problem:
     It is made by `sharpkit.torch.problem`, and every measure takes it. It is itself a
     loss function: ``problem(w)`` returns the loss and the gradient. Its vectors are
     flat tensors of shape (n,), in the order of the model, of one dtype and on the
-    device of the model.
+    device of the model. Each entry of a complex parameter is two weights, its real and
+    its imaginary part.
+
+    It keeps the weights that the model had when it was made. Threads may use problems
+    of one model, one at a time; none may train the model meanwhile.
 
     Attributes
     ----------
@@ -35,13 +40,15 @@ class Problem:
         The statistics that batch norms use.
     """
 
-    def __init__(self, evaluation: Evaluation) -> None:
+    def __init__(self, evaluation: Evaluation, *, follows: bool = True) -> None:
         self._evaluation, self._layout = evaluation, evaluation.layout
         self.batch_norm = evaluation.batch_norm
         self._products = Products(evaluation)
         self._warned = False
         self._samples: int | None = None
-        if self.batch_norm == "frozen":
+        # What the model is expected to hold; None if the weights are not the model's.
+        self._expected = evaluation.values.weights if follows else None
+        if self.batch_norm == "frozen" and not evaluation.frozen:
             freeze(evaluation)
 
     def __repr__(self) -> str:
@@ -53,7 +60,7 @@ class Problem:
 
     @property
     def weights(self) -> torch.Tensor:
-        """The measured parameters as one flat vector, (n,), a copy."""
+        """The measured parameters when the problem was made, (n,), a copy."""
         return self._evaluation.values.weights.clone()
 
     @property
@@ -89,9 +96,9 @@ class Problem:
             Its gradient.
         """
         w = self._layout.checked("w", w)
-        self._products.release_unless(w)
         loss = weights = 0.0
         with self._evaluation.running():
+            self._products.release_unless(w)
             gradient = torch.zeros_like(w)
             for batch in self._evaluation.batches:
                 part, weight = self._add(w, batch, gradient)
@@ -201,7 +208,60 @@ class Problem:
         evaluation = self._evaluation
         with torch.inference_mode(False):
             values = self._layout.at(named, evaluation.values)
+        return Problem(evaluation.at(values, self.batch_norm), follows=False)
+
+    def refreshed(self) -> Problem:
+        """Return the same problem at the weights and buffers that the model has now.
+
+        Nothing is looked at anew but them: data, loss and options are the problem's.
+
+        Raises
+        ------
+        ValueError
+            If the model has other parameters or buffers than when this was made.
+        """
+        evaluation = self._evaluation
+        values = self._layout.values(evaluation.model)
         return Problem(evaluation.at(values, self.batch_norm))
+
+    def redrawn(self) -> Problem:
+        """Return the same problem, whose evaluations start from another random state.
+
+        A loss that draws, by dropout of its own for instance, draws otherwise then, and
+        a loader shuffles otherwise. It is the same state for every such problem.
+        """
+        other = Problem(self._evaluation.redrawn())
+        other._expected = self._expected
+        return other
+
+    def warn_if_stale(self, w: torch.Tensor) -> None:
+        """Warn if ``w`` is what the model held once, and it holds something else now.
+
+        Measures ask for it at their weights. It is said once for each change. A problem
+        at a checkpoint is never stale, nor is one whose `load` changed the model.
+
+        Parameters
+        ----------
+        w : (n,)
+            The weights that are to be measured.
+
+        Warns
+        -----
+        SharpkitWarning
+            If the model has moved on.
+        """
+        expected, evaluation = self._expected, self._evaluation
+        if expected is None or not _same(w, evaluation.values.weights):
+            return
+        with ALONE:
+            now = self._layout.held(evaluation.model)
+        if now is None or not torch.equal(now, expected):
+            self._expected = now
+            warn(
+                "the weights of the model have changed since this problem was made, "
+                "which keeps those it was made with: measure problem.refreshed(), at "
+                "the present weights, or go on to measure the old ones"
+            )
 
     def on_line(self) -> Problem:
         """Return the problem that is evaluated on the line between two checkpoints.
@@ -212,7 +272,9 @@ class Problem:
         """
         if self.batch_norm == "batch" or not self._evaluation.norms:
             return self
-        return Problem(self._evaluation.at(self._evaluation.values, "batch"))
+        other = Problem(self._evaluation.at(self._evaluation.values, "batch"))
+        other._expected = self._expected
+        return other
 
     def load(self, w: torch.Tensor) -> None:
         """Copy flat weights into the measured parameters of the model itself.
@@ -223,9 +285,11 @@ class Problem:
             A vector of the dtype and on the device of `weights`.
         """
         views = self._layout.views(self._layout.checked("w", w))
-        with torch.no_grad():
+        with ALONE, torch.no_grad():
             for name, view in views.items():
                 self._evaluation.model.get_parameter(name).copy_(view)
+        if self._expected is not None:
+            self._expected = self._layout.held(self._evaluation.model)
 
     def release(self) -> None:
         """Free the graph that is kept for products."""
@@ -237,11 +301,17 @@ class Problem:
 
     def _add(self, w: Any, batch: Any, gradient: Any) -> tuple[float, float]:
         """Add weight times gradient; return weight times loss, and the weight."""
-        leaf = w.detach().requires_grad_()
-        found = self._evaluation.loss(leaf, batch)
+        found = self._evaluation.gradient(w, batch)
         if found is None:
             return 0.0, 0.0
-        loss, weight = found
-        (part,) = torch.autograd.grad(loss, leaf)
+        part, loss, weight = found
         gradient.add_(part, alpha=weight)
-        return float(loss.detach()) * weight, weight
+        return loss * weight, weight
+
+
+def _same(one: Any, other: torch.Tensor) -> bool:
+    return (
+        isinstance(one, torch.Tensor)
+        and (one.dtype, one.device) == (other.dtype, other.device)
+        and torch.equal(one, other)
+    )

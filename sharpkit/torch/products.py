@@ -12,13 +12,15 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sharpkit.torch.evaluation import Evaluation
+from sharpkit.torch.leaves import BackwardOnlyError, Leaves, first_line, nodes
+from sharpkit.torch.state import ALONE
 
 grad = torch.autograd.grad
 
 # (vector, whether the graph must last) -> product
 Apply = Callable[[Any, bool], Any]
-# (evaluation, flat leaf, batch) -> product at the leaf, and the batch's weight
-Build = Callable[[Evaluation, Any, Any], tuple[Apply, float] | None]
+# (evaluation, flat weights, batch) -> product, the leaves there, the batch's weight
+Build = Callable[[Evaluation, Any, Any], tuple[Apply, Leaves, float] | None]
 
 # What torch says, in one operator or another, where it has no second derivative.
 MISSING = re.compile(
@@ -44,7 +46,8 @@ class Products:
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
         self._plain = False  # whether fast kernels without second derivative are off
-        self._retained: tuple[Build, Any, Apply] | None = None
+        # what it is of, the weights, and what was built
+        self._retained: tuple[Build, Any, Leaves, Apply] | None = None
 
     def hessian(self, w: Any, v: Any) -> Any:
         """Return ``H(w) v``."""
@@ -65,13 +68,19 @@ class Products:
         RuntimeError
             If torch says something else.
         """
+        with ALONE:
+            return self._missing()
+
+    def _missing(self) -> str | None:
         reason = None
         for plain in (False, True):
             self._plain = plain
             try:
                 self._try()
+            except BackwardOnlyError as error:
+                return first_line(error)
             except RuntimeError as error:
-                reason = str(error).strip().split("\n")[0]
+                reason = first_line(error)
                 if not MISSING.search(reason):
                     raise
             else:
@@ -80,24 +89,27 @@ class Products:
 
     def release(self) -> None:
         """Drop the retained graph."""
-        self._retained = None
+        with ALONE:
+            self._retained = None
 
     def release_unless(self, w: Any) -> None:
         """Drop the retained graph if it is one of other weights."""
-        if self._retained is not None and not torch.equal(w, self._retained[1]):
-            self._retained = None
+        with ALONE:
+            if self._retained is not None and not torch.equal(w, self._retained[1]):
+                self._retained = None
 
     def _product(self, build: Build, w: Any, v: Any) -> Any:
-        self.release_unless(w)
-        if self._retained is not None and self._retained[0] is not build:
-            self._retained = None
         evaluation = self._evaluation
         with evaluation.running(), self._kernels():
+            self.release_unless(w)
+            if self._retained is not None and self._retained[0] is not build:
+                self._retained = None
             if self._retained is None and evaluation.batches.count == 1:
                 self._retain(build, w)
             if self._retained is not None:
-                _, leaf, apply = self._retained
-                evaluation.put(leaf)  # for layers that run again in a backward pass
+                *_, leaves, apply = self._retained
+                # for layers that run again in a backward pass
+                evaluation.put_leaves(leaves)
                 return apply(v, True)
             product, weights = torch.zeros_like(w), 0.0
             for batch in evaluation.batches:
@@ -105,36 +117,35 @@ class Products:
             return product.div_(checked_total(weights))
 
     def _retain(self, build: Build, w: Any) -> None:
-        leaf = w.clone().requires_grad_()
         for batch in self._evaluation.batches:
-            built = build(self._evaluation, leaf, batch)
-            checked_total(built[1] if built else 0.0)
+            built = build(self._evaluation, w, batch)
+            checked_total(built[2] if built else 0.0)
             if built:
-                self._retained = build, leaf, built[0]
+                self._retained = build, w.clone(), built[1], built[0]
 
     def _add(self, build: Build, w: Any, batch: Any, v: Any, out: Any) -> float:
-        built = build(self._evaluation, w.detach().requires_grad_(), batch)
+        built = build(self._evaluation, w, batch)
         if built is None:
             return 0.0
-        apply, weight = built
+        apply, _, weight = built
         out.add_(apply(v, False), alpha=weight)
         return weight
 
     def _try(self) -> None:
         evaluation = self._evaluation
         with evaluation.running(), self._kernels():
-            leaf = evaluation.values.weights.clone().requires_grad_()
             for batch in evaluation.batches:
-                found = evaluation.loss(leaf, batch)
+                found = evaluation.loss(evaluation.values.weights, batch)
                 if found is None:
                     continue
+                leaves, loss, _ = found
                 # What differentiates once must see that a second time may follow.
-                one = torch.ones_like(found[0], requires_grad=True)
-                (gradient,) = grad(found[0], leaf, one, create_graph=True)
-                if any(node.name() == ONCE for node in _nodes(gradient)):
+                one = torch.ones_like(loss, requires_grad=True)
+                gradient = leaves.gradient(loss, one, twice=True)
+                if any(node.name() == ONCE for node in nodes(gradient)):
                     msg = "an autograd.Function does not differentiate twice"
                     raise RuntimeError(msg)
-                _require_symmetric(gradient, leaf)
+                _require_symmetric(gradient, leaves)
                 return
 
     @contextmanager
@@ -154,34 +165,38 @@ class Products:
 
 
 def _hessian(
-    evaluation: Evaluation, leaf: Any, batch: Any
-) -> tuple[Apply, float] | None:
-    found = evaluation.loss(leaf, batch)
+    evaluation: Evaluation, w: Any, batch: Any
+) -> tuple[Apply, Leaves, float] | None:
+    found = evaluation.loss(w, batch)
     if found is None:
         return None
-    loss, weight = found
-    (gradient,) = grad(loss, leaf, create_graph=True)
-    return lambda v, keep: _derivative(gradient, leaf, v, keep), weight
+    leaves, loss, weight = found
+    gradient = leaves.gradient(loss, twice=True)
+    return (
+        lambda v, keep: leaves.derivative(gradient, v, keep=keep),
+        leaves,
+        weight,
+    )
 
 
 def _gauss_newton(
-    evaluation: Evaluation, leaf: Any, batch: Any
-) -> tuple[Apply, float] | None:
-    found = evaluation.output_loss(leaf, batch)
+    evaluation: Evaluation, w: Any, batch: Any
+) -> tuple[Apply, Leaves, float] | None:
+    found = evaluation.output_loss(w, batch)
     if found is None:
         return None
-    output, point, loss, weight = found
+    leaves, output, point, loss, weight = found
     # J v is the derivative by u of J^T u times v: no forward mode is needed.
     dual = torch.zeros_like(output, requires_grad=True)
-    (back,) = grad(output, leaf, dual, create_graph=True)
+    back = leaves.gradient(output, dual, twice=True)
     (slope,) = grad(loss, point, create_graph=True)
 
     def apply(v: Any, keep: bool) -> Any:
         moved = _derivative(back, dual, v, keep)
         bent = _derivative(slope, point, moved, keep)
-        return _derivative(output, leaf, bent, keep)
+        return leaves.derivative(output, bent, keep=keep)
 
-    return apply, weight
+    return apply, leaves, weight
 
 
 def checked_total(weight: float) -> float:
@@ -201,12 +216,12 @@ def checked_total(weight: float) -> float:
     return weight
 
 
-def _require_symmetric(gradient: Any, leaf: Any) -> None:
+def _require_symmetric(gradient: Any, leaves: Leaves) -> None:
     # Some operators of torch have a second derivative that is wrong.
     draw = torch.Generator().manual_seed(0)
-    u, v = torch.randn(2, leaf.numel(), generator=draw).to(leaf)
-    hu = _derivative(gradient, leaf, u, True)
-    hv = _derivative(gradient, leaf, v, False)
+    u, v = torch.randn(2, gradient.numel(), generator=draw).to(gradient)
+    hu = leaves.derivative(gradient, u, keep=True)
+    hv = leaves.derivative(gradient, v, keep=False)
     # These are about the norms of H - H^T and of H, for the vectors are normal.
     if (u @ hv - v @ hu).abs() > ASYMMETRY * (hu.norm() + hv.norm()):
         msg = "double backward is not symmetric: a second derivative is wrong"
@@ -221,14 +236,3 @@ def _derivative(of: Any, by: Any, along: Any, keep: bool) -> Any:
         of, by, along, retain_graph=keep, allow_unused=True, materialize_grads=True
     )
     return found.detach()
-
-
-def _nodes(tensor: Any) -> Iterator[Any]:
-    # All nodes of the graph of a tensor.
-    seen, left = set(), [tensor.grad_fn]
-    while left:
-        node = left.pop()
-        if node is not None and node not in seen:
-            seen.add(node)
-            left += [below for below, _ in node.next_functions]
-            yield node

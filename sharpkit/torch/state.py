@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import random
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+
+# Held while tensors stand in the places of a model's own, and while those are read. It
+# is one for all models: they may share modules, and share the random generators and the
+# switches of torch in any case. A thread that has it may take it again.
+ALONE = threading.RLock()
 
 
 class Randomness:
@@ -39,6 +46,23 @@ class Randomness:
             yield
         finally:
             self._set(now)
+
+    def redrawn(self) -> Randomness:
+        """Return the same generators, with another state to begin at."""
+        other = copy.copy(self)
+        with ALONE, self.rewound():
+            seed = int(torch.randint(2**32, ()))  # as much as NumPy takes
+            torch.default_generator.manual_seed(seed)
+            if self._device is not None:
+                module = torch.get_device_module(self._device)
+                with module.device(self._device):
+                    module.manual_seed(seed)
+            for generator in self._generators:
+                generator.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            other._start = self._now()
+        return other
 
     def _now(self) -> tuple[Any, ...]:
         device = None

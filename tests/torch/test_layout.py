@@ -94,23 +94,12 @@ def test_a_choice_of_nothing(watch):
         problem(watch(own.model), own.loss, own.data, parameters="frist.*")
 
 
-def complex_model():
-    model = nn.Linear(2, 1)
-    model.weight = nn.Parameter(model.weight.detach() * 1j)
-    return model
-
-
 MODELS = [
     (lambda: nn.Tanh(), ValueError, "no parameter .* requires a gradient; .*: none"),
     (
         lambda: nn.Linear(2, 1).requires_grad_(False),
         ValueError,
         "no parameter .* requires a gradient; .* among these: weight, bias",
-    ),
-    (
-        complex_model,
-        TypeError,
-        r"weight has dtype torch\.complex64, and only real floating",
     ),
     (lambda: nn.LazyLinear(1), ValueError, "weight has no values yet; run the model"),
     (lambda: nn.Linear(2, 1, device="meta"), ValueError, "weight has no values yet"),
@@ -122,6 +111,14 @@ MODELS = [
 def test_models_that_cannot_be_used(make, error, match):
     with pytest.raises(error, match=match):
         problem(make(), nn.MSELoss(), (torch.ones(3, 2), torch.ones(3, 1)))
+
+
+def test_integers_are_refused():
+    model = nn.Linear(2, 1)
+    model.weight = nn.Parameter(torch.ones(1, 2, dtype=torch.int8), requires_grad=False)
+    data = torch.ones(3, 2), torch.ones(3, 1)
+    with pytest.raises(TypeError, match=r"weight has dtype torch\.int8, and only float"):
+        problem(model, nn.MSELoss(), data, parameters="weight")
 
 
 def test_scripted_models_are_refused():

@@ -1,0 +1,187 @@
+"""Flat weights as leaves of a graph, and derivatives by them as flat vectors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from sharpkit.torch.layout import Layout
+
+# What code says that is differentiated by .backward() alone, as some checkpointing is.
+BACKWARD_ONLY = re.compile(r"\.grad\(\)|\.backward\(")
+
+
+class BackwardOnlyError(RuntimeError):
+    """A part of the model can be differentiated by ``.backward()`` alone."""
+
+
+class Leaves:
+    """Flat weights as leaves of a graph, one for each parameter.
+
+    They are copies, to which a forward pass may write as to the parameters themselves.
+
+    Parameters
+    ----------
+    layout
+        The layout of the flat weights.
+    flat
+        The flat weights.
+
+    Attributes
+    ----------
+    tensors : list
+        The leaves, which are real.
+    """
+
+    def __init__(self, layout: Layout, flat: Any) -> None:
+        self._layout, self._flat = layout, flat
+        # No views of one copy: autograd counts the writes to each by itself, and a
+        # gradient may have a layout that no view has.
+        self.tensors = [
+            part.clone().requires_grad_() for part in layout.parts(flat.detach())
+        ]
+
+    @property
+    def named(self) -> dict[str, Any]:
+        """The leaves as the parameters of the model, by name."""
+        return self._layout.named(self.tensors)
+
+    def written(self, *, unseen: bool) -> list[str]:
+        """Return the names of those that hold other values by now.
+
+        Parameters
+        ----------
+        unseen
+            Whether to look for writes that autograd does not see, at ``.data``.
+        """
+        each = zip(
+            self._layout.names,
+            self.tensors,
+            self._layout.parts(self._flat),
+            strict=True,
+        )
+        return [
+            name
+            for name, leaf, part in each
+            if (unseen or leaf._version) and not torch.equal(leaf, part)
+        ]
+
+    def gradient(self, of: Any, along: Any = None, *, twice: bool = False) -> Any:
+        """Return the derivative of a tensor as a flat vector.
+
+        Parameters
+        ----------
+        of
+            The tensor, such as the loss.
+        along
+            The factors of its entries, where it has several.
+        twice
+            Whether the derivative is to be differentiated again.
+
+        Raises
+        ------
+        BackwardOnlyError
+            If a part of the graph can be differentiated by ``.backward()`` alone.
+        RuntimeError
+            If torch says something else.
+        """
+        try:
+            found = torch.autograd.grad(
+                of, self.tensors, along, create_graph=twice, allow_unused=True
+            )
+        except RuntimeError as error:
+            if BACKWARD_ONLY.search(str(error)):
+                raise BackwardOnlyError(first_line(error)) from error
+            raise
+        if any(leaf.grad is not None for leaf in self.tensors):
+            msg = "a part of the model calls .backward() by itself"
+            raise BackwardOnlyError(msg)
+        return self._flattened(found)
+
+    def accumulated(self, loss: Any) -> Any:
+        """Return the gradient of a loss by ``loss.backward()``, as a flat vector.
+
+        The gradients of tensors that are not ours stay as they are.
+        """
+        ours = {id(leaf) for leaf in self.tensors}
+        reached = (getattr(node, "variable", None) for node in nodes(loss))
+        others = [x for x in reached if x is not None and id(x) not in ours]
+        with _gradients_kept(others):
+            loss.backward()
+        return self._flattened([leaf.grad for leaf in self.tensors])
+
+    def derivative(self, of: Any, along: Any, *, keep: bool) -> Any:
+        """Return the derivative of a tensor along a vector as a flat vector.
+
+        Parameters
+        ----------
+        of
+            The tensor; one that does not depend on the leaves has derivative 0.
+        along
+            The vector.
+        keep
+            Whether the graph must last.
+        """
+        if not of.requires_grad:
+            return torch.zeros_like(self._flat)
+        found = torch.autograd.grad(
+            of, self.tensors, along, retain_graph=keep, allow_unused=True
+        )
+        return self._joined(found).detach()
+
+    def _flattened(self, gradients: Sequence[Any]) -> Any:
+        if all(each is None for each in gradients):
+            msg = (
+                "loss does not depend on the chosen parameters; compute it from the "
+                "given model, and from nothing else that needs a gradient"
+            )
+            raise ValueError(msg)
+        return self._joined(gradients)
+
+    def _joined(self, gradients: Sequence[Any]) -> Any:
+        each = zip(gradients, self.tensors, strict=True)
+        return torch.cat([_dense(found, leaf).reshape(-1) for found, leaf in each])
+
+
+def nodes(tensor: Any) -> Iterator[Any]:
+    """Yield all nodes of the graph of a tensor.
+
+    Yields
+    ------
+    node
+        One node after the other.
+    """
+    seen, left = set(), [tensor.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            left += [below for below, _ in node.next_functions]
+            yield node
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of what torch says."""
+    return str(error).strip().split("\n")[0]
+
+
+def _dense(gradient: Any, leaf: Any) -> Any:
+    if gradient is None:
+        return torch.zeros_like(leaf)
+    return gradient if gradient.layout is torch.strided else gradient.to_dense()
+
+
+@contextmanager
+def _gradients_kept(tensors: list[Any]) -> Iterator[None]:
+    before = [tensor.grad for tensor in tensors]
+    for tensor in tensors:
+        tensor.grad = None  # what accumulates would write to it
+    try:
+        yield
+    finally:
+        for tensor, gradient in zip(tensors, before, strict=True):
+            tensor.grad = gradient
