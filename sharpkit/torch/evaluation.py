@@ -197,8 +197,8 @@ class Evaluation:
             warn(
                 f"the model writes to its own weights in forward ({listed(written)}): "
                 "the loss is that of the weights as written, and its gradient leaves "
-                "the writing out; take out what writes, such as max_norm, or keep to "
-                "weights that it leaves as they are"
+                "the writing out, so that it belongs to another function; call the "
+                "model once, take out what writes, such as max_norm, and measure that"
             )
 
     def output_loss(

@@ -119,8 +119,10 @@ class Layout:
     def named(self, parts: list[Any]) -> dict[str, Any]:
         """Return parts by name, those of complex parameters as complex numbers."""
         each = zip(self.names, parts, self.complex, strict=True)
+        # A view as complex numbers cannot begin at any place of a vector, as pairs may,
+        # nor can those that torch takes in its backward pass.
         return {
-            name: torch.view_as_complex(part) if pairs else part
+            name: torch.complex(*part.unbind(-1)) if pairs else part
             for name, part, pairs in each
         }
 

@@ -35,6 +35,8 @@ class Leaves:
     ----------
     tensors : list
         The leaves, which are real.
+    named : dict of str to tensor
+        The same as the parameters of the model, by name.
     """
 
     def __init__(self, layout: Layout, flat: Any) -> None:
@@ -44,11 +46,7 @@ class Leaves:
         self.tensors = [
             part.clone().requires_grad_() for part in layout.parts(flat.detach())
         ]
-
-    @property
-    def named(self) -> dict[str, Any]:
-        """The leaves as the parameters of the model, by name."""
-        return self._layout.named(self.tensors)
+        self.named = layout.named(self.tensors)
 
     def written(self, *, unseen: bool) -> list[str]:
         """Return the names of those that hold other values by now.

@@ -117,7 +117,9 @@ def test_integers_are_refused():
     model = nn.Linear(2, 1)
     model.weight = nn.Parameter(torch.ones(1, 2, dtype=torch.int8), requires_grad=False)
     data = torch.ones(3, 2), torch.ones(3, 1)
-    with pytest.raises(TypeError, match=r"weight has dtype torch\.int8, and only float"):
+    with pytest.raises(
+        TypeError, match=r"weight has dtype torch\.int8, and only float"
+    ):
         problem(model, nn.MSELoss(), data, parameters="weight")
 
 
