@@ -170,24 +170,18 @@ class Evaluation:
         self._notice_writing(leaves)
         return None if found is None else (leaves, *found)
 
-    def gradient(self, flat: Any, batch: Any) -> tuple[Any, float, float] | None:
-        """Return the gradient of a batch's mean loss, this loss, and the weight.
-
-        It is None if nothing in the batch counts.
-        """
+    def add(self, flat: Any, batch: Any, gradient: Any) -> tuple[float, float]:
+        """Add weight times gradient; return weight times loss, and the weight."""
         found = self.loss(flat, batch)
         if found is None:
-            return None
+            return 0.0, 0.0
         leaves, loss, weight = found
-        if self._accumulates:
-            gradient = leaves.accumulated(loss)
-        else:
-            try:
-                gradient = leaves.gradient(loss)
-            except BackwardOnlyError:
-                self._accumulates = True
-                return self.gradient(flat, batch)
-        return gradient, float(loss.detach()), weight
+        try:
+            leaves.add_gradient(loss, weight, gradient, backward=self._accumulates)
+        except BackwardOnlyError:
+            self._accumulates = True
+            return self.add(flat, batch, gradient)
+        return float(loss.detach()) * weight, weight
 
     def _notice_writing(self, leaves: Leaves) -> None:
         written = leaves.written(unseen=not self._seen)

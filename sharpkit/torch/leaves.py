@@ -87,6 +87,38 @@ class Leaves:
         RuntimeError
             If torch says something else.
         """
+        return self._joined(self._gradients(of, along, twice))
+
+    def add_gradient(
+        self, loss: Any, weight: float, out: Any, *, backward: bool = False
+    ) -> None:
+        """Add the gradient of a loss, times a weight, to a flat vector.
+
+        Parameters
+        ----------
+        loss
+            The loss.
+        weight
+            The weight.
+        out
+            The vector that is added to.
+        backward
+            Whether to call ``loss.backward()``. The gradients of tensors that are not
+            ours stay as they are.
+
+        Raises
+        ------
+        BackwardOnlyError
+            If that is needed, and ``backward`` is false.
+        """
+        found = self._accumulated(loss) if backward else self._gradients(loss)
+        for each, part in zip(found, self._layout.parts(out), strict=True):
+            if each is not None:
+                part.add_(_dense(each), alpha=weight)
+
+    def _gradients(
+        self, of: Any, along: Any = None, twice: bool = False
+    ) -> Sequence[Any]:
         try:
             found = torch.autograd.grad(
                 of, self.tensors, along, create_graph=twice, allow_unused=True
@@ -98,19 +130,15 @@ class Leaves:
         if any(leaf.grad is not None for leaf in self.tensors):
             msg = "a part of the model calls .backward() by itself"
             raise BackwardOnlyError(msg)
-        return self._flattened(found)
+        return _required(found)
 
-    def accumulated(self, loss: Any) -> Any:
-        """Return the gradient of a loss by ``loss.backward()``, as a flat vector.
-
-        The gradients of tensors that are not ours stay as they are.
-        """
+    def _accumulated(self, loss: Any) -> Sequence[Any]:
         ours = {id(leaf) for leaf in self.tensors}
         reached = (getattr(node, "variable", None) for node in nodes(loss))
         others = [x for x in reached if x is not None and id(x) not in ours]
         with _gradients_kept(others):
             loss.backward()
-        return self._flattened([leaf.grad for leaf in self.tensors])
+        return _required([leaf.grad for leaf in self.tensors])
 
     def derivative(self, of: Any, along: Any, *, keep: bool) -> Any:
         """Return the derivative of a tensor along a vector as a flat vector.
@@ -131,18 +159,14 @@ class Leaves:
         )
         return self._joined(found).detach()
 
-    def _flattened(self, gradients: Sequence[Any]) -> Any:
-        if all(each is None for each in gradients):
-            msg = (
-                "loss does not depend on the chosen parameters; compute it from the "
-                "given model, and from nothing else that needs a gradient"
-            )
-            raise ValueError(msg)
-        return self._joined(gradients)
-
     def _joined(self, gradients: Sequence[Any]) -> Any:
         each = zip(gradients, self.tensors, strict=True)
-        return torch.cat([_dense(found, leaf).reshape(-1) for found, leaf in each])
+        return torch.cat(
+            [
+                (torch.zeros_like(leaf) if found is None else _dense(found)).reshape(-1)
+                for found, leaf in each
+            ]
+        )
 
 
 def nodes(tensor: Any) -> Iterator[Any]:
@@ -167,9 +191,17 @@ def first_line(error: BaseException) -> str:
     return str(error).strip().split("\n")[0]
 
 
-def _dense(gradient: Any, leaf: Any) -> Any:
-    if gradient is None:
-        return torch.zeros_like(leaf)
+def _required(gradients: Sequence[Any]) -> Sequence[Any]:
+    if all(each is None for each in gradients):
+        msg = (
+            "loss does not depend on the chosen parameters; compute it from the given "
+            "model, and from nothing else that needs a gradient"
+        )
+        raise ValueError(msg)
+    return gradients
+
+
+def _dense(gradient: Any) -> Any:
     return gradient if gradient.layout is torch.strided else gradient.to_dense()
 
 

@@ -101,7 +101,7 @@ class Problem:
             self._products.release_unless(w)
             gradient = torch.zeros_like(w)
             for batch in self._evaluation.batches:
-                part, weight = self._add(w, batch, gradient)
+                part, weight = self._evaluation.add(w, batch, gradient)
                 loss, weights = loss + part, weights + weight
             return loss / checked_total(weights), gradient.div_(weights)
 
@@ -298,15 +298,6 @@ class Problem:
     def _hvp(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)
         return self._products.hessian(w, v)
-
-    def _add(self, w: Any, batch: Any, gradient: Any) -> tuple[float, float]:
-        """Add weight times gradient; return weight times loss, and the weight."""
-        found = self._evaluation.gradient(w, batch)
-        if found is None:
-            return 0.0, 0.0
-        part, loss, weight = found
-        gradient.add_(part, alpha=weight)
-        return loss * weight, weight
 
 
 def _same(one: Any, other: torch.Tensor) -> bool:
