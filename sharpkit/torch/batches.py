@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from operator import length_hint
 from typing import Any
 
+import numpy as np
 import torch
 from torch.nn.utils.rnn import PackedSequence
 
@@ -38,6 +39,7 @@ class Batches:
     def __init__(
         self, data: Any, micro_batch: Any, device: Any, dtype: Any, *, pairs: bool
     ) -> None:
+        data = _as_tensors(data)
         self._data, self._device, self._dtype = data, device, dtype
         batches = isinstance(data, list) and not pairs
         self._rows = _common_rows(data) if _is_rows(data) and not batches else None
@@ -186,11 +188,45 @@ def _cut(value: Any, part: slice) -> Any:
     return value
 
 
+def _as_tensors(data: Any) -> Any:
+    """Return data with tensors in place of the arrays of NumPy, whose memory they share.
+
+    Raises
+    ------
+    TypeError
+        If an array is no array of numbers, or has a mask.
+    """
+    if isinstance(data, np.ndarray):
+        try:
+            if isinstance(data, np.ma.MaskedArray):
+                msg = "it has a mask, which no tensor has"
+                raise TypeError(msg)
+            # torch takes neither foreign byte orders nor steps backwards, and warns of
+            # what cannot be written to
+            native = np.asarray(data, data.dtype.newbyteorder("="), order="C")
+            return torch.from_numpy(native if native.flags.writeable else native.copy())
+        except TypeError as error:
+            msg = (
+                f"data holds an array of NumPy of dtype {data.dtype}: {error}; give a "
+                "tensor, such as torch.from_numpy(array)"
+            )
+            raise TypeError(msg) from error
+    if type(data) in (tuple, list):
+        return type(data)(map(_as_tensors, data))
+    if type(data) is dict:
+        return {key: _as_tensors(value) for key, value in data.items()}
+    return data
+
+
 def _moved(value: Any, device: Any, dtype: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        value = _as_tensors(value)
     if isinstance(value, torch.Tensor):
         # autograd keeps no tensor that was made in inference mode
         own = value.clone() if value.is_inference() else value
         kind = dtype if own.is_floating_point() else own.dtype
+        if own.is_complex():
+            kind = dtype.to_complex()
         return own.to(device=device, dtype=kind)
     if isinstance(value, PackedSequence):
         return value.to(device, dtype)

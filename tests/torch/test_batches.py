@@ -226,7 +226,7 @@ BAD_BATCHES = [
     ([(X, X, Y)], TypeError, "a batch is a tuple of 3; give pairs"),
     ([{"x": X, "y": Y}], TypeError, "a batch is a dict; give pairs"),
     (Passes([]), ValueError, "data gave no batch; give at least one at every pass"),
-    ([(X.numpy(), "a")], TypeError, "a batch is of type tuple and has no tensor to"),
+    ([("a", "b")], TypeError, "a batch is of type tuple and has no tensor to"),
     ([(X, torch.tensor(1))], TypeError, "has a tensor of no dimension to count its"),
 ]
 
