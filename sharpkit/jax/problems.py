@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax.tree_util import tree_leaves
 
 from sharpkit._inputs.types import XpArray
+from sharpkit._inputs.warn import warn
 from sharpkit.jax.batches import Batches
 from sharpkit.jax.layout import Layout
 from sharpkit.jax.products import Compiled, Summed
@@ -53,6 +54,9 @@ class Problem:
         self._layout, self._batches, self._functions = layout, batches, functions
         self._split, self._weighted = split, True
         self._weight_sum: float | None = None
+        self._warned = False
+        # the way to each product that JAX can go, or what it says if there is none
+        self._known: dict[tuple[Summed, ...], tuple[Summed | None, str]] = {}
         # Only the first batch is looked at, and only its shapes and types: nothing is
         # computed.
         arguments, rows = next(self._pieces(), (None, None))
@@ -63,6 +67,7 @@ class Problem:
             functions.loss, self._constants, arguments, self.weights
         )
         self._weighted = weight is not None
+        self._first = jax.eval_shape(lambda *each: each, *arguments), rows
         self._require_weight(arguments, rows)
 
     def __repr__(self) -> str:
@@ -117,22 +122,23 @@ class Problem:
         """
         return self._mean(self._functions.gradient, self._layout.checked("w", w))
 
-    def hvp(self, w: XpArray, v: XpArray) -> jax.Array:
-        """Return the product of the Hessian of the mean loss with a vector.
+    @property
+    def hvp(self) -> Callable[[XpArray, XpArray], jax.Array] | None:
+        """The exact product ``hvp(w, v)`` of the Hessian at w with a vector v.
 
-        Parameters
-        ----------
-        w : (n,)
-            The weights at which the Hessian is taken.
-        v : (n,)
-            The vector that is multiplied.
-
-        Returns
-        -------
-        product : (n,)
-            The exact product, up to rounding.
+        It is found by forward over reverse differentiation, or by reverse over reverse
+        where a part of the model has no forward derivatives, as a ``custom_vjp``. It is
+        None where JAX can trace neither on the first batch, which is said in a warning,
+        once.
         """
-        return self._product(self._functions.hessian, w, v)
+        function, reason = self._traced(self._functions.hessian)
+        if function is None and not self._warned:
+            self._warned = True
+            warn(
+                f"this loss has no exact products with its Hessian ({reason}); "
+                "central differences of the gradient are used"
+            )
+        return None if function is None else self._hvp
 
     def gauss_newton(self, w: XpArray, v: XpArray) -> jax.Array:
         r"""Return the product of the Gauss-Newton matrix with a vector.
@@ -156,6 +162,8 @@ class Problem:
         ------
         ValueError
             If the problem was made without ``model``.
+        NotImplementedError
+            If JAX has no second derivative of a part of the loss.
         """
         if not self._split:
             msg = (
@@ -164,7 +172,15 @@ class Problem:
                 "model(params, inputs) and a loss(outputs, targets)"
             )
             raise ValueError(msg)
-        return self._product(self._functions.gauss_newton, w, v)
+        vectors = self._layout.checked("w", w), self._layout.checked("v", v)
+        function, reason = self._traced(self._functions.gauss_newton)
+        if function is None:
+            msg = (
+                f"this loss has no exact products ({reason}); measure its Hessian, by "
+                "differences of the gradient"
+            )
+            raise NotImplementedError(msg)
+        return self._mean(function, *vectors)[1]
 
     def accuracy(self, w: XpArray) -> float | None:
         """Return the share of samples whose largest output is their class, from 0 to 1.
@@ -222,9 +238,32 @@ class Problem:
     def release(self) -> None:
         """Free what is kept for products, which is nothing here."""
 
-    def _product(self, function: Summed, w: XpArray, v: XpArray) -> jax.Array:
+    def _hvp(self, w: XpArray, v: XpArray) -> jax.Array:
         vectors = self._layout.checked("w", w), self._layout.checked("v", v)
+        function, _ = self._traced(self._functions.hessian)
+        assert function is not None  # hvp is None otherwise
         return self._mean(function, *vectors)[1]
+
+    def _traced(self, ways: tuple[Summed, ...]) -> tuple[Summed | None, str]:
+        """Return the first of the ways that JAX can go, and what it says if none."""
+        if ways not in self._known:
+            self._known[ways] = self._tried(ways)
+        return self._known[ways]
+
+    def _tried(self, ways: tuple[Summed, ...]) -> tuple[Summed | None, str]:
+        w, reason = self._layout.checked("weights", self._weights), ""
+        arguments, rows = self._first
+        given = w, rows, self._constants, arguments, w
+        for function in ways:
+            try:
+                # Some of what is missing shows no sooner than here.
+                function.lower(*given, w)
+            except (TypeError, ValueError, NotImplementedError) as error:
+                reason = reason or str(error).strip().split("\n")[0]
+            else:
+                return function, ""
+        jax.eval_shape(self._functions.gradient, *given)  # perhaps it is not even that
+        return None, reason
 
     def _mean(self, function: Summed, *vectors: XpArray) -> tuple[float, XpArray]:
         total = jnp.zeros_like(vectors[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,18 @@ from sharpkit.jax.layout import Layout, widened
 
 # A vector, (n,), the mean loss, and its weight, or None for the number of rows.
 Share = tuple[XpArray, XpArray, XpArray | None]
-Summed = Callable[..., Share]
+
+
+class Summed(Protocol):
+    """A compiled sum, which knows whether it can be compiled."""
+
+    def __call__(self, total: XpArray, rows: Any, *arguments: Any) -> Share:
+        """Return total + weight x vector, the mean loss, and the weight."""
+        ...
+
+    def lower(self, total: Any, rows: Any, *arguments: Any) -> Any:
+        """Do all but compile, for arrays or for what has their shapes."""
+        ...
 
 
 class Compiled(NamedTuple):
@@ -23,9 +34,13 @@ class Compiled(NamedTuple):
 
     Attributes
     ----------
-    gradient, hessian, gauss_newton
-        The vectors: ``(total, rows, constants, arguments, w[, v]) -> (total + weight x
-        vector, mean loss, weight or None)``. The sum takes the memory of ``total``.
+    gradient
+        The gradient: ``(total, rows, constants, arguments, w) -> (total + weight x
+        gradient, mean loss, weight or None)``. The sum takes the memory of ``total``.
+    hessian, gauss_newton
+        The products, which are also given ``v``: two functions for each, by forward
+        over reverse differentiation, and by reverse over reverse, which takes more
+        memory and does without forward derivatives.
     answers
         The count of right answers: ``(constants, arguments, w) -> (right, asked)``, or
         None where nothing is counted.
@@ -35,8 +50,8 @@ class Compiled(NamedTuple):
     """
 
     gradient: Summed
-    hessian: Summed
-    gauss_newton: Summed
+    hessian: tuple[Summed, Summed]
+    gauss_newton: tuple[Summed, Summed]
     answers: Callable[..., tuple[XpArray, int] | None]
     loss: Callable[..., tuple[XpArray, XpArray | None]]
 
@@ -48,8 +63,8 @@ def compiled(
     batch = _Batch(layout, loss, model)
     return Compiled(
         _summed(batch.gradient),
-        _summed(batch.hessian),
-        _summed(batch.gauss_newton),
+        (_summed(batch.hessian), _summed(batch.hessian_by_reverse)),
+        (_summed(batch.gauss_newton), _summed(batch.gauss_newton_by_reverse)),
         jax.jit(batch.answers),
         batch.mean,
     )
@@ -81,30 +96,58 @@ class _Batch:
         return slope, found, weight
 
     def hessian(self, constants: Any, arguments: Any, w: XpArray, v: XpArray) -> Share:
-        def slope(w: XpArray) -> tuple[XpArray, Any]:
-            vector, *rest = self.gradient(constants, arguments, w)
-            return vector, rest
-
+        slope = self._slope(constants, arguments)
         _, product, (found, weight) = jax.jvp(slope, (w,), (v,), has_aux=True)
         return product, found, weight
+
+    def hessian_by_reverse(
+        self, constants: Any, arguments: Any, w: XpArray, v: XpArray
+    ) -> Share:
+        slope = self._slope(constants, arguments)
+        _, pull, (found, weight) = jax.vjp(slope, w, has_aux=True)
+        return pull(v)[0], found, weight
 
     def gauss_newton(
         self, constants: Any, arguments: Any, w: XpArray, v: XpArray
     ) -> Share:
+        forward, bend = self._parts(constants, arguments)
+        out, pull = jax.vjp(forward, w)
+        _, moved = jax.jvp(forward, (w,), (v,))
+        _, curved, (found, weight) = jax.jvp(bend, (out,), (moved,), has_aux=True)
+        return pull(curved)[0], found, weight
+
+    def gauss_newton_by_reverse(
+        self, constants: Any, arguments: Any, w: XpArray, v: XpArray
+    ) -> Share:
+        forward, bend = self._parts(constants, arguments)
+        out, pull = jax.vjp(forward, w)
+        # J v is the derivative by u of J^T u, times v
+        _, push = jax.vjp(lambda u: pull(u)[0], tree_map(jnp.zeros_like, out))
+        (moved,) = push(v)
+        _, pull_bend, (found, weight) = jax.vjp(bend, out, has_aux=True)
+        return pull(pull_bend(moved)[0])[0], found, weight
+
+    def _slope(self, constants: Any, arguments: Any) -> Callable[[XpArray], Any]:
+        def slope(w: XpArray) -> tuple[XpArray, Any]:
+            vector, *rest = self.gradient(constants, arguments, w)
+            return vector, rest
+
+        return slope
+
+    def _parts(
+        self, constants: Any, arguments: Any
+    ) -> tuple[Callable[[XpArray], Any], Callable[[Any], Any]]:
+        """Return the outputs as a function of w, and the slope as one of outputs."""
         inputs, targets = self._prepared(arguments)[0]
-        forward = functools.partial(self._outputs, constants, inputs)
 
         def mean(out: Any) -> tuple[XpArray, XpArray | None]:
             return checked(self._loss(out, targets))
 
-        def slope(out: Any) -> tuple[Any, Any]:
+        def bend(out: Any) -> tuple[Any, Any]:
             found, vector = jax.value_and_grad(mean, has_aux=True)(out)
             return vector, found
 
-        out, pull = jax.vjp(forward, w)
-        _, moved = jax.jvp(forward, (w,), (v,))
-        _, curved, (found, weight) = jax.jvp(slope, (out,), (moved,), has_aux=True)
-        return pull(curved)[0], found, weight
+        return functools.partial(self._outputs, constants, inputs), bend
 
     def answers(self, constants: Any, arguments: Any, w: XpArray) -> Any:
         inputs, targets = self._prepared(arguments)[0]

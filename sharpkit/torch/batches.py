@@ -189,7 +189,7 @@ def _cut(value: Any, part: slice) -> Any:
 
 
 def _as_tensors(data: Any) -> Any:
-    """Return data with tensors in place of the arrays of NumPy, whose memory they share.
+    """Return data with tensors in place of arrays of NumPy, whose memory they share.
 
     Raises
     ------
@@ -197,10 +197,10 @@ def _as_tensors(data: Any) -> Any:
         If an array is no array of numbers, or has a mask.
     """
     if isinstance(data, np.ndarray):
+        if isinstance(data, np.ma.MaskedArray):
+            msg = "data holds an array with a mask, which no tensor has; fill it first"
+            raise TypeError(msg)
         try:
-            if isinstance(data, np.ma.MaskedArray):
-                msg = "it has a mask, which no tensor has"
-                raise TypeError(msg)
             # torch takes neither foreign byte orders nor steps backwards, and warns of
             # what cannot be written to
             native = np.asarray(data, data.dtype.newbyteorder("="), order="C")

@@ -65,7 +65,7 @@ def test_rows_of_numpy_are_cut(watch):
     ("spoilt", "match"),
     [
         (lambda x: x.astype(object), r"dtype object: .*torch\.from_numpy\(array\)"),
-        (np.ma.masked_array, "has a mask, which no tensor has"),
+        (np.ma.masked_array, "with a mask, which no tensor has; fill it"),
     ],
 )
 def test_arrays_that_cannot_be_used(watch, spoilt, match):
