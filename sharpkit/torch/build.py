@@ -42,6 +42,7 @@ def problem(
         and left as found: its weights, buffers, modes and gradients, and the random
         state of the program, also after an exception. Measured parameters and buffers
         are copied now; the other parameters are shared, unless their dtype changes.
+        Threads may use problems of one model, one after the other.
     loss
         The loss, a mean over the batch: ``loss(output, targets)``, such as
         ``torch.nn.CrossEntropyLoss()``, or ``loss(model, batch)`` with
@@ -109,8 +110,14 @@ def problem(
       not the loss that training lowered; ``"batch"`` is that loss, if the batches are
       those of training.
     - Every evaluation starts from the random state of now, so that a loader shuffles
-      alike, and a loss draws alike, each time. `sharpkit.check` notices a loss that
-      differs between two calls nevertheless.
+      alike, and a loss draws alike, each time; ``problem.redrawn()`` starts from
+      another one. `sharpkit.check` notices a loss that differs between two calls
+      nevertheless.
+    - The problem keeps the weights of now. A measure warns if the model has moved on,
+      and ``problem.refreshed()`` is the problem at its present weights.
+    - A model that writes other values to its own weights in ``forward``, as
+      ``max_norm`` does, has the loss of the weights as written, and a gradient that
+      leaves the writing out, which is said in a warning.
     - Some operators of torch have no second derivative. ``problem.hvp`` is then None,
       which is said in a warning, and differences of the gradient are used.
     - A loss with ``reduction="sum"`` is refused, because the mean over all data is
