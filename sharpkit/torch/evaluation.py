@@ -77,6 +77,8 @@ class Evaluation:
             self._attributes = {
                 name: vars(model.get_parameter(name)) for name in layout.names
             }
+            self._written = _renormed(model, self._places) & values.constants.keys()
+        self._versions: dict[str, int] = {}
         self._accumulates = self._seen = self._warned = False
         if batch_norm == "running":
             _require_averages(self.norms)
@@ -142,9 +144,14 @@ class Evaluation:
             name: carrying(tensor, self._attributes[name])
             for name, tensor in leaves.named.items()
         }
-        for name, tensor in (chosen | values.constants).items():
+        constants = {
+            name: tensor.clone() if name in self._written else tensor
+            for name, tensor in values.constants.items()
+        }
+        for name, tensor in (chosen | constants).items():
             for table, key in self._places[name]:
                 table[key] = tensor
+        self._versions = {name: x._version for name, x in values.constants.items()}
         for name, buffer in values.buffers.items():
             thrown_away = buffer.clone()  # a forward pass may write to it
             for table, key in self._places[name]:
@@ -186,6 +193,18 @@ class Evaluation:
     def _notice_writing(self, leaves: Leaves) -> None:
         written = leaves.written(unseen=not self._seen)
         self._seen = True
+        shared = [
+            name
+            for name, tensor in self.values.constants.items()
+            if tensor._version != self._versions[name]
+        ]
+        if shared:
+            self._written |= set(shared)  # from now on it is copies that are written to
+            warn(
+                f"the model writes to its own weights in forward ({listed(shared)}), "
+                "and did so now, for those that are not measured are shared with it; "
+                "from now on copies are evaluated"
+            )
         if written and not self._warned:
             self._warned = True
             warn(
@@ -251,6 +270,20 @@ def _places(model: Any, layout: Layout) -> dict[str, list[Place]]:
             tables = module._parameters, module._buffers
             places.setdefault(name, []).append((tables[key in tables[1]], key))
     return places
+
+
+def _renormed(model: Any, places: dict[str, list[Place]]) -> set[str]:
+    """Return the first names of the tables that a forward pass divides by norms."""
+    tables = {
+        id(module._parameters)
+        for module in model.modules()
+        if isinstance(module, TABLES) and module.max_norm is not None
+    }
+    return {
+        name
+        for name, where in places.items()
+        if any(id(table) in tables for table, _ in where)
+    }
 
 
 def _of_loss(

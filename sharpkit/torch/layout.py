@@ -132,7 +132,7 @@ class Layout:
         with torch.inference_mode(False):
             return torch.cat(
                 [
-                    (torch.view_as_real(part) if pairs else part).reshape(-1)
+                    _real(part).reshape(-1) if pairs else part.reshape(-1)
                     for part, pairs in zip(parts, self.complex, strict=True)
                 ]
             )
@@ -341,6 +341,13 @@ def _require_usable(chosen: dict[str, Any], parameters: dict[str, Any]) -> None:
             )
             raise ValueError(msg)
     for name, tensor in chosen.items():
+        if tensor.layout is not torch.strided:
+            msg = (
+                f"parameter {name} has layout {tensor.layout}; make it dense, "
+                "torch.nn.Parameter(parameter.to_dense()), or leave it out with "
+                "parameters="
+            )
+            raise TypeError(msg)
         if not (tensor.is_floating_point() or tensor.is_complex()):
             msg = (
                 f"parameter {name} has dtype {tensor.dtype}, and only floating numbers "
@@ -375,6 +382,10 @@ def _dtype_of(chosen: dict[str, Any], dtype: Any) -> Any:
             "measured: give dtype=torch.float32 to say so"
         )
     return torch.float64 if torch.float64 in found else torch.float32
+
+
+def _real(tensor: Any) -> Any:
+    return torch.view_as_real(tensor.resolve_conj())
 
 
 def _layers(names: list[str], sizes: list[int]) -> dict[str, slice]:

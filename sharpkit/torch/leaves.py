@@ -12,7 +12,7 @@ import torch
 from sharpkit.torch.layout import Layout
 
 # What code says that is differentiated by .backward() alone, as some checkpointing is.
-BACKWARD_ONLY = re.compile(r"\.grad\(\)|\.backward\(")
+BACKWARD_ONLY = re.compile(r"\.grad\b|\bbackward\(")
 
 
 class BackwardOnlyError(RuntimeError):

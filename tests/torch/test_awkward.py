@@ -180,6 +180,33 @@ def test_writing_something_else(watch, kind, micro_batch):
         assert found.value == pytest.approx(known.value, rel=1e-6)
 
 
+def test_writing_to_what_is_shared(watch):
+    """A table that is not measured stays as found, too."""
+    model, cross = watch(seeded(renormed(0.5))), nn.CrossEntropyLoss()
+    p = problem(model, cross, DATA, parameters="2.*")
+    q = problem(copy.deepcopy(model), cross, DATA)
+    with pytest.warns(SharpkitWarning, match="own weights in forward"):
+        assert p(p.weights)[0] == q(q.weights)[0]
+    assert torch.equal(p(p.weights)[1], q(q.weights)[1][q.layers["2"]])
+
+
+def test_writing_to_what_is_shared_again_and_again():
+    class Fading(nn.Linear):
+        def forward(self, x):
+            with torch.no_grad():
+                self.weight.mul_(0.5)
+            return super().forward(x)
+
+    model = seeded(lambda: nn.Sequential(Fading(4, 5), nn.Linear(5, 3)))
+    p = problem(model, nn.CrossEntropyLoss(), (X, CLASSES), parameters="1.*")
+    with pytest.warns(SharpkitWarning, match=r"\(0\.weight\), and did so now"):
+        p(p.weights)
+    before = model[0].weight.detach().clone()
+    first, second = p(p.weights), p(p.weights)
+    assert first[0] == second[0]
+    assert torch.equal(model[0].weight, before)
+
+
 class Quantised(nn.Parameter):
     """As those of 8-bit bases: integers, with what they are multiplied by beside."""
 

@@ -95,6 +95,16 @@ def test_layers_and_checkpoints(watch):
         p.at(wrong)
 
 
+def test_conjugates(watch):
+    model, data = operator()
+    model[1].weight = nn.Parameter(model[1].weight.detach().conj())
+    p = problem(watch(model), nn.MSELoss(), data)
+    own = torch.view_as_real(model[1].weight.detach().resolve_conj()).reshape(-1)
+    assert torch.equal(p.weights[p.layers["1"]], own)
+    expected = functional.mse_loss(model(data[0]), data[1])
+    assert p(p.weights)[0] == pytest.approx(float(expected.detach()), rel=1e-12)
+
+
 def test_load():
     model, data = operator()
     p = problem(model, nn.MSELoss(), data)

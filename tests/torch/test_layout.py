@@ -123,6 +123,15 @@ def test_integers_are_refused():
         problem(model, nn.MSELoss(), data, parameters="weight")
 
 
+def test_sparse_weights_are_refused():
+    model = nn.Linear(2, 1)
+    model.weight = nn.Parameter(torch.ones(1, 2).to_sparse())
+    with pytest.raises(
+        TypeError, match=r"weight has layout torch\.sparse_coo; make it"
+    ):
+        problem(model, nn.MSELoss(), (torch.ones(3, 2), torch.ones(3, 1)))
+
+
 def test_scripted_models_are_refused():
     class Scripted(torch.jit.ScriptModule):
         pass
