@@ -117,7 +117,9 @@ def problem(
         sharpkit.jax.problem(loss, variables, data, model=model)
 
     Equinox has ``eqx.nn.inference_mode`` for that. Products are computed by forward
-    over reverse differentiation.
+    over reverse differentiation, or by reverse over reverse where a part of the loss,
+    as a ``custom_vjp``, has no forward mode; ``problem.hvp`` is None where that fails
+    too.
 
     References
     ----------
