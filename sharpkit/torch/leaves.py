@@ -65,7 +65,7 @@ class Leaves:
         return [
             name
             for name, leaf, part in each
-            if (unseen or leaf._version) and not torch.equal(leaf, part)
+            if (unseen or leaf._version) and not _equal(leaf, part)
         ]
 
     def gradient(self, of: Any, along: Any = None, *, twice: bool = False) -> Any:
@@ -199,6 +199,14 @@ def _required(gradients: Sequence[Any]) -> Sequence[Any]:
         )
         raise ValueError(msg)
     return gradients
+
+
+def _equal(one: Any, other: Any) -> bool:
+    # the first is quick, and what is not a number equals itself by the second alone
+    return bool(
+        torch.equal(one, other)
+        or torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
+    )
 
 
 def _dense(gradient: Any) -> Any:

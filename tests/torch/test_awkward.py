@@ -129,6 +129,12 @@ def test_writing_what_is_there(watch, micro_batch):
     assert torch.equal(p.hvp(w, v), q.hvp(w, v))
 
 
+def test_what_is_no_number_is_not_written(watch):
+    p = problem(watch(seeded(lambda: nn.Linear(4, 3))), nn.MSELoss(), (X, X[:, :3]))
+    loss, _ = p(p.weights * float("nan"))
+    assert loss != loss
+
+
 class Clipped(nn.Linear):
     """It keeps its weight in a box, as critics of Wasserstein distances do."""
 
