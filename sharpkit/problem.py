@@ -139,6 +139,11 @@ class Problem:
         if self.layers is not None:
             _require_mapping("layers", self.layers, "slices, such as slice(0, 100)")
 
+    @property
+    def entries(self) -> int:
+        """The number of entries that a checkpoint holds at the most."""
+        return int(self.weights.shape[0])
+
     def __call__(self, w: XpArray) -> Any:
         """Return what ``loss_fn`` returns at w."""
         return self.loss_fn(w)

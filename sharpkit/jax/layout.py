@@ -25,6 +25,7 @@ from jax.tree_util import (
 )
 
 from sharpkit._inputs.names import Choice, chosen_names, listed
+from sharpkit._inputs.state_names import renamed
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.warn import warn
 
@@ -57,6 +58,8 @@ class Layout:
     layers : dict of str to slice
         Where the chosen arrays of each parent lie, by the name of the parent; see
         `Names.layers`.
+    entries : int
+        The number of entries of all arrays.
 
     Warns
     -----
@@ -79,6 +82,7 @@ class Layout:
         names = [self._names[i] for i in self._chosen]
         self.slices = dict(zip(names, parts, strict=True))
         self.layers = self._names.layers(self._chosen, parts)
+        self.entries = sum(math.prod(leaves[i].shape) for i in arrays)
 
     def flat(self, leaves: Sequence[Any]) -> tuple[XpArray, list[XpArray]]:
         """Return copies of the weights, (n,), and of the constants among the leaves.
@@ -109,7 +113,7 @@ class Layout:
         ----------
         named
             The arrays of the checkpoint by their names: all float arrays of the pytree,
-            and perhaps others of its constants.
+            and perhaps others of its constants; or the measured ones alone.
         constants
             The constants so far.
 
@@ -129,6 +133,11 @@ class Layout:
         shapes |= {i: constant.shape for i, constant in held.items()}
         known = {self._names[i]: i for i in shapes}
         needed = [n for n, i in known.items() if i not in held or is_float(held[i])]
+        named = renamed(named, {name: [name] for name in known}, list(self.slices))
+        if len(needed) > len(self.slices) and not named.keys() & (
+            known.keys() - self.slices.keys()
+        ):  # what is measured, alone: the rest keeps its values
+            needed = list(self.slices)
         _require_names(named, needed, known)
         leaves: list[Any] = [held.get(i) for i in range(len(self._static))]
         for name, i in known.items():

@@ -39,6 +39,8 @@ class Problem:
         one layer lie together. An array of the root is a layer by itself.
     samples : int or None
         The number of rows of the data; None where there are none to count.
+    entries : int
+        The number of entries that a checkpoint of ``params`` holds at the most.
     """
 
     def __init__(
@@ -88,6 +90,11 @@ class Problem:
     def layers(self) -> dict[str, slice]:
         """Where the arrays of each layer lie in the weights, by its name."""
         return dict(self._layout.layers)
+
+    @property
+    def entries(self) -> int:
+        """The number of entries that a checkpoint of ``params`` holds at the most."""
+        return int(self._layout.entries)
 
     @property
     def samples(self) -> int | None:
@@ -222,7 +229,8 @@ class Problem:
         Parameters
         ----------
         named
-            The float arrays of ``params``, measured and constant, by their names.
+            The float arrays of ``params``, measured and constant, by their names;
+            those that are measured may stand alone.
         """
         moved = copy.copy(self)
         moved._weights, moved._constants = self._layout.at(named, self._constants)

@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+import math
 import os
-import pickle
-import zipfile
-import zlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sharpkit._inputs.extras import needs
+from sharpkit.reports.checkpoint_files import (
+    Refused,
+    Shapes,
+    numpy_file,
+    safetensors_file,
+    torch_file,
+)
 
 Named = dict[str, Any]
 
-SUFFIXES = ".npz, .npy, .safetensors, .pt, .pth, .bin, .ckpt"
-# Where training scripts put model.state_dict() beside the optimiser's.
-WRAPPERS = ("state_dict", "model_state_dict", "model")
-SAFETENSORS_OF_TORCH = ("BF16", "F8_E4M3", "F8_E5M2")  # NumPy has no such dtypes
+READERS = {
+    **dict.fromkeys((".npz", ".npy"), numpy_file),
+    ".safetensors": safetensors_file,
+    **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt", ".pth.tar"), torch_file),
+}
+SUFFIXES = ", ".join(READERS)
+PACKED = 1032  # the most bytes that deflate packs into one
+# So much is read in any case: what is wrong with its names and shapes is then told.
+ALWAYS, TIMES = 1_000_000, 4
 
 
-def load(path: str | os.PathLike[str]) -> Named:
+class CheckpointError(ValueError):
+    """A file that is no whole checkpoint of arrays, or cannot be one of the model."""
+
+
+def load(path: str | os.PathLike[str], *, entries: int | None = None) -> Named:
     """Return the arrays of a checkpoint by name.
 
     ``.npz`` and ``.npy`` (whose array is called ``"weights"``), ``.safetensors``, and
-    PyTorch's ``.pt``, ``.pth``, ``.bin`` and ``.ckpt`` with ``weights_only=True``, on
-    the CPU. Of a checkpoint that holds ``state_dict``, ``model_state_dict`` or
-    ``model``, that is taken.
+    PyTorch's ``.pt``, ``.pth``, ``.bin``, ``.ckpt`` and ``.pth.tar`` with
+    ``weights_only=True``, on the CPU. Of a PyTorch file that holds the weights under a
+    name such as ``state_dict``, ``model`` or ``net``, that part is taken.
 
     Parameters
     ----------
     path
+        The file.
+    entries
+        The number of entries that a checkpoint of the model holds at the most. A file
+        that declares many times as many is refused before anything is allocated. None
+        allows as many as the file can hold.
 
     Returns
     -------
@@ -45,9 +60,9 @@ def load(path: str | os.PathLike[str]) -> Named:
         If there is no such file.
     IsADirectoryError
         If it is a folder.
-    ValueError
-        If it cannot be read, or holds anything but arrays: pickled objects are refused,
-        for they could run any code.
+    CheckpointError
+        If it is damaged, declares more than there can be, or holds anything but arrays:
+        pickled objects are refused, for they could run any code.
     ModuleNotFoundError
         If the library that reads it is not installed.
     """
@@ -58,107 +73,29 @@ def load(path: str | os.PathLike[str]) -> Named:
     if not file.exists():
         msg = f"checkpoint {str(file)!r} does not exist; give a file: {SUFFIXES}"
         raise FileNotFoundError(msg)
-    suffix = file.suffix.lower()
-    if suffix in (".npz", ".npy"):
-        return _numpy(file)
-    if suffix == ".safetensors":
-        return _safetensors(file)
-    if suffix in (".pt", ".pth", ".bin", ".ckpt"):
-        return _torch(file)
-    msg = f"checkpoint {str(file)!r} has the suffix {suffix!r}; give one of {SUFFIXES}"
-    raise ValueError(msg)
-
-
-def _numpy(file: Path) -> Named:
+    *_, suffix = "", *[each for each in READERS if file.name.lower().endswith(each)]
+    if not suffix:
+        msg = (
+            f"checkpoint {str(file)!r} has the suffix {file.suffix!r}; give one of "
+            f"{SUFFIXES}"
+        )
+        raise CheckpointError(msg)
+    most = PACKED * file.stat().st_size
+    if entries is not None:
+        most = min(most, max(ALWAYS, TIMES * entries))
     try:
-        with file.open("rb") as opened:
-            found = np.load(opened, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return {"weights": found}
-            return {name: found[name] for name in found}
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        return READERS[suffix](file, lambda shapes: _require_room(shapes, most))
+    except Refused as error:
+        msg = f"checkpoint {str(file)!r} {error}"
+        raise CheckpointError(msg) from error
+
+
+def _require_room(shapes: Shapes, most: int) -> None:
+    total = sum(map(math.prod, shapes.values()))
+    if total > most:
+        name = max(shapes, key=lambda each: math.prod(shapes[each]))
         msg = (
-            f"checkpoint {str(file)!r} cannot be read: it is no whole NumPy file of "
-            "numbers; pickled objects are never loaded, for they could run any code. "
-            "Save arrays of numbers: numpy.savez(file, weights=w)"
+            f"declares {total:,} numbers ({name!r} has the shape {shapes[name]}), more "
+            "than the file or the model can hold; give a checkpoint of this model"
         )
-        raise ValueError(msg) from error
-
-
-def _safetensors(file: Path) -> Named:
-    with needs(f"checkpoint {str(file)!r}", "safetensors", extra="safetensors"):
-        import safetensors
-        import safetensors.numpy
-    try:
-        with safetensors.safe_open(file, framework="np") as opened:
-            dtypes = {str(opened.get_slice(name).get_dtype()) for name in opened.keys()}
-        if not dtypes.intersection(SAFETENSORS_OF_TORCH):
-            return dict(safetensors.numpy.load_file(file))
-    except safetensors.SafetensorError as error:
-        msg = f"checkpoint {str(file)!r} cannot be read: {error}; save it again"
-        raise ValueError(msg) from error
-    with needs(f"checkpoint {str(file)!r}", "torch", extra="torch"):
-        import safetensors.torch
-    return dict(safetensors.torch.load_file(file))
-
-
-def _torch(file: Path) -> Named:
-    with needs(f"checkpoint {str(file)!r}", "torch", extra="torch"):
-        import torch
-    if _is_script(file):
-        msg = (
-            f"checkpoint {str(file)!r} is a TorchScript program, which is never run; "
-            "save its weights: torch.save(module.state_dict(), file)"
-        )
-        raise ValueError(msg)
-    try:
-        found = torch.load(file, weights_only=True, map_location="cpu")
-    except (pickle.UnpicklingError, EOFError, RuntimeError) as error:
-        msg = (
-            f"checkpoint {str(file)!r} is refused: it is damaged, or holds Python "
-            "objects, which could run any code, where only tensors are loaded "
-            "(weights_only=True). In the program that wrote it save "
-            "torch.save(model.state_dict(), file), or a .safetensors file"
-        )
-        raise ValueError(msg) from error
-    if isinstance(found, torch.Tensor):
-        return {"weights": found}
-    return _only_tensors(file, _unwrapped(file, found), torch.Tensor)
-
-
-def _is_script(file: Path) -> bool:
-    if not zipfile.is_zipfile(file):
-        return False
-    with zipfile.ZipFile(file) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
-
-
-def _unwrapped(file: Path, found: Any) -> Any:
-    if not isinstance(found, Mapping):
-        return found
-    inside = [name for name in WRAPPERS if isinstance(found.get(name), Mapping)]
-    if len(inside) > 1:
-        msg = (
-            f"checkpoint {str(file)!r} holds {' and '.join(map(repr, inside))}; load "
-            "it and give the mapping that is meant"
-        )
-        raise ValueError(msg)
-    return found[inside[0]] if inside else found
-
-
-def _only_tensors(file: Path, found: Any, tensor: type) -> Named:
-    what = None
-    if not isinstance(found, Mapping):
-        what = f"a {type(found).__name__}"
-    else:
-        for name, value in found.items():
-            if not isinstance(value, tensor):
-                what = f"{name!r} of type {type(value).__name__}"
-                break
-    if what is not None:
-        msg = (
-            f"checkpoint {str(file)!r} holds {what}, which is no tensor; save "
-            "model.state_dict() alone, or as 'state_dict'"
-        )
-        raise ValueError(msg)
-    return dict(found)
+        raise Refused(msg)

@@ -38,7 +38,9 @@ def pairs_of(a: Any, b: Any, problem: Any) -> Pairs:
             raise ValueError(msg)
         return {data: (one[data], other[data]) for data in one}
     sets = _data_sets("problem", problem)
-    entries = [_entries(name, each) for name, each in (("a", a), ("b", b))]
+    sizes: list[Any] = [getattr(each, "entries", None) for each in sets.values()]
+    most = None if None in sizes else max(sizes)
+    entries = [_entries(name, each, most) for name, each in (("a", a), ("b", b))]
     return {
         data: (_moved(each, entries[0]), _moved(each, entries[1]))
         for data, each in sets.items()
@@ -80,8 +82,8 @@ def _data_sets(name: str, given: Any) -> dict[str, ProblemLike]:
     return {data: as_problem(f"{name}[{data!r}]", each) for data, each in given.items()}
 
 
-def _entries(name: str, given: Any) -> Mapping[str, Any]:
-    """Return a checkpoint by names.
+def _entries(name: str, given: Any, most: int | None) -> Mapping[str, Any]:
+    """Return a checkpoint by names, of at most so many entries, roughly.
 
     Raises
     ------
@@ -89,7 +91,7 @@ def _entries(name: str, given: Any) -> Mapping[str, Any]:
         If it is none.
     """
     if isinstance(given, (str, os.PathLike)):
-        return load(given)
+        return load(given, entries=most)
     if isinstance(given, Mapping) and not any(map(is_problem, given.values())):
         return given
     if len(_shape(given)) == 1:

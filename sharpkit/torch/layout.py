@@ -15,10 +15,9 @@ import numpy as np
 import torch
 
 from sharpkit._inputs.names import Choice, chosen_names, listed
+from sharpkit._inputs.state_names import renamed
 from sharpkit._inputs.warn import warn
 from sharpkit.torch.state import ALONE
-
-PREFIXES = ("module.", "_orig_mod.")  # of DataParallel and torch.compile
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,8 @@ class Layout:
         The first names of those buffers that a checkpoint must have.
     layers : dict of str to slice
         Where the parameters of each module lie, by the name of the module.
+    entries : int
+        The number of entries of all parameters and buffers, by all their names.
     """
 
     def __init__(self, model: Any, choice: Choice | None, dtype: Any) -> None:
@@ -106,6 +107,7 @@ class Layout:
         ]
         self.n = sum(self.sizes)
         self.layers = _layers(self.names, self.sizes)
+        self.entries = sum(tensor.numel() for tensor in (parameters | buffers).values())
 
     def views(self, flat: Any) -> dict[str, Any]:
         """Return the parts of a flat vector, by name and in their own shapes."""
@@ -204,7 +206,8 @@ class Layout:
         """Return the values that a checkpoint holds.
 
         Tied tensors may be there by any of their names. Buffers that a checkpoint does
-        not save, and may therefore lack, keep their own values.
+        not save, and may therefore lack, keep their own values. Where parameters are
+        frozen, so does all the rest if there are the measured ones alone.
 
         Parameters
         ----------
@@ -225,11 +228,10 @@ class Layout:
             )
             raise TypeError(msg)
         known = {**self.parameter_names, **self.buffer_names}
-        given = _without_prefix(
-            named, {each for tied in known.values() for each in tied}
-        )
+        given = renamed(named, known, self.names)
         ours = {**self.views(own.weights), **own.constants, **own.buffers}
         found, missing, wrong = {}, [], []
+        alone = bool(own.constants)  # whether only what is measured is there
         for name, tied in known.items():
             there = {each: given.pop(each) for each in tied if each in given}
             found[name] = ours[name]
@@ -238,7 +240,8 @@ class Layout:
                 wrong += fault
             elif name in self.parameter_names or name in self.saved_buffers:
                 missing.append(name)
-        _require_none(missing, list(given), wrong)
+            alone = alone and bool(there) == (name in self.names)
+        _require_none([] if alone else missing, list(given), wrong)
         constants = {
             name: self._constant(name, found[name], constant)
             for name, constant in own.constants.items()
@@ -404,10 +407,10 @@ def _taken(name: str, there: dict[str, Any], like: Any) -> tuple[Any, list[str]]
     tensors = [_tensor(each, value) for each, value in there.items()]
     if like.is_complex() != tensors[0].is_complex():
         return like, [f"{name} {tensors[0].dtype} for {like.dtype}"]
-    found = tensors[0].to(device=like.device, dtype=like.dtype, copy=True)
-    if any(tensor.shape != like.shape for tensor in tensors):
+    if any(tensor.shape != like.shape for tensor in tensors):  # before it is copied
         shapes = " and ".join(str(tuple(tensor.shape)) for tensor in tensors)
-        return found, [f"{name} {shapes} for {tuple(like.shape)}"]
+        return like, [f"{name} {shapes} for {tuple(like.shape)}"]
+    found = tensors[0].to(device=like.device, dtype=like.dtype, copy=True)
     if any(not torch.equal(tensors[0], tensor) for tensor in tensors[1:]):
         return found, [f"{' and '.join(there)}, tied in the model, differ"]
     return found, []
@@ -429,15 +432,6 @@ def _require_none(missing: list[str], unexpected: list[str], wrong: list[str]) -
             "the names and shapes of model.state_dict()"
         )
         raise ValueError(msg)
-
-
-def _without_prefix(named: Mapping[Any, Any], known: set[str]) -> dict[str, Any]:
-    given = {str(name): value for name, value in named.items()}
-    for prefix in PREFIXES * 2:  # either may stand before the other
-        theirs = all(name.startswith(prefix) for name in given)
-        if theirs and not all(name.startswith(prefix) for name in known):
-            given = {name.removeprefix(prefix): x for name, x in given.items()}
-    return given
 
 
 def _tensor(name: str, value: Any) -> Any:

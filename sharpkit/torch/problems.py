@@ -36,6 +36,8 @@ class Problem:
         Where the parameters of each module lie in the weights, by its name.
     samples : int
         The number of samples in the data.
+    entries : int
+        The number of entries that a checkpoint of the model holds at the most.
     batch_norm : {"running", "batch", "frozen"}
         The statistics that batch norms use.
     """
@@ -78,6 +80,11 @@ class Problem:
             with self._evaluation.running():
                 self._samples = sum(map(rows, self._evaluation.batches))
         return self._samples
+
+    @property
+    def entries(self) -> int:
+        """The number of entries that a checkpoint of the model holds at the most."""
+        return int(self._layout.entries)
 
     def __call__(self, w: torch.Tensor) -> tuple[float, torch.Tensor]:
         """Return the mean loss at ``w`` and its gradient.
@@ -202,8 +209,10 @@ class Problem:
         Parameters
         ----------
         named
-            The tensors or arrays by the names of ``model.state_dict()``. The prefixes
-            of DataParallel and of torch.compile are taken off.
+            The tensors or arrays by the names of ``model.state_dict()``. Prefixes that
+            training scripts add, such as ``module.`` and ``net.``, are taken off.
+            Where parameters are frozen, those that are measured may stand alone, as
+            adapters do; all others then keep the values of this problem.
         """
         evaluation = self._evaluation
         with torch.inference_mode(False):

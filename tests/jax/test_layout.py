@@ -263,7 +263,7 @@ def test_at_something_else():
             TypeError,
             "named is of type list; give a mapping of names to arr",
         ),
-        ({"w": normal(3)}, ValueError, "named lacks shift; give the arrays of params"),
+        ({"shift": normal(2)}, ValueError, "named lacks w; give the arrays of params"),
         (
             {"w": normal(3), "shift": normal(2), "v": normal(1)},
             ValueError,

@@ -1,12 +1,18 @@
+import io
+import json
 import os
 import pickle
+import struct
 import sys
+import tracemalloc
 import zipfile
 
 import numpy as np
 import pytest
 
-from sharpkit.reports.checkpoints import load
+from sharpkit.problem import Problem
+from sharpkit.reports.checkpoints import CheckpointError, load
+from sharpkit.reports.compare import compare
 
 ARRAYS = {"layer.weight": np.arange(6.0).reshape(2, 3), "layer.bias": np.ones(2, "f4")}
 
@@ -210,8 +216,176 @@ def test_what_is_no_tensor_is_named(tmp_path, torch, state):
     for held, match in (
         (state | {"epoch": 3}, "holds 'epoch' of type int, which is no tensor"),
         ([1, 2], "holds a list, which is no tensor"),
-        ({"model": state, "state_dict": state}, "'state_dict' and 'model'; load it"),
+        ({"state_dict": np.ones(2)}, "'state_dict' of type NumPy, which is no tensor"),
     ):
         torch.save(held, file)
         with pytest.raises(ValueError, match=match):
             load(file)
+
+
+def npy_header(shape, dtype="<f8"):
+    made = io.BytesIO()
+    header = {"descr": dtype, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(made, header)
+    return made.getvalue()
+
+
+HUGE = 10**13  # bytes: ten terabytes
+
+
+def huge_npy(file):
+    file.write_bytes(npy_header((HUGE // 8,)) + bytes(80))
+
+
+def huge_npz(file):
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w.npy", npy_header((HUGE // 8,)) + bytes(80))
+
+
+def huge_safetensors(file):
+    entry = {"dtype": "F32", "shape": [HUGE // 4], "data_offsets": [0, HUGE]}
+    header = json.dumps({"w": entry}).encode()
+    file.write_bytes(struct.pack("<Q", len(header)) + header + bytes(80))
+
+
+def huge_torch(file, zipped=True):
+    torch = pytest.importorskip("torch")
+    tensor = torch.arange(10.0)
+    torch.save({"w": tensor}, file, _use_new_zipfile_serialization=zipped)
+    content = file.read_bytes()
+    told = pickle.dumps(10, 2)[2:-1]  # K, then one byte
+    more = pickle.dumps(HUGE, 2)[2:-1]
+    if not zipped:  # in the storage that is declared
+        at = content.index(b"cpu") + len(b"cpuq\x00")
+        at = content.index(told, at)
+        file.write_bytes(content[:at] + more + content[at + len(told) :])
+        return
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        parts = {info.filename: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, part in parts.items():
+            archive.writestr(
+                name, part.replace(told, more) if name.endswith("data.pkl") else part
+            )
+
+
+def huge_old_torch(file):
+    huge_torch(file, zipped=False)
+
+
+def huge_view(file):
+    torch = pytest.importorskip("torch")
+    torch.save({"w": torch.ones(1).expand(HUGE)}, file)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "write"),
+    [
+        (".npy", huge_npy),
+        (".npz", huge_npz),
+        (".safetensors", huge_safetensors),
+        (".pt", huge_torch),
+        (".pt", huge_old_torch),
+        (".pt", huge_view),
+    ],
+)
+def test_a_declared_size_is_never_believed(tmp_path, suffix, write):
+    if suffix == ".safetensors":
+        pytest.importorskip("safetensors")
+    file = tmp_path / f"a{suffix}"
+    write(file)
+    match = rf"checkpoint .*a\{suffix}' (cannot be read|is refused|declares)"
+    load_once(file)  # imports
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match=match):
+        load(file)
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+
+
+def load_once(file):
+    with pytest.raises(CheckpointError):
+        load(file)
+
+
+def test_a_packed_file_larger_than_the_model(tmp_path):
+    file = tmp_path / "a.npz"
+    np.savez_compressed(file, weights=np.zeros(2_000_000))
+    problem = Problem(np.zeros(3), lambda w: (float(w @ w), 2 * w))
+    match = (
+        r"a\.npz' declares 2,000,000 numbers \('weights' has the shape \(2000000,\)\), "
+        "more than the file or the model can hold; give a checkpoint of this model"
+    )
+    with pytest.raises(CheckpointError, match=match):
+        compare(file, file, problem)
+    assert load(file)["weights"].size == 2_000_000
+
+
+def test_torch_parts_that_are_packed(tmp_path, torch, state):
+    torch.save(state, tmp_path / "a.pt")
+    with zipfile.ZipFile(tmp_path / "a.pt") as archive:
+        parts = {info.filename: archive.read(info) for info in archive.infolist()}
+    with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    with pytest.raises(CheckpointError, match="its parts are packed; save it with"):
+        load(tmp_path / "a.pt")
+
+
+def test_torch_without_checksums(tmp_path, torch, state):
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state, tmp_path / "a.pt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    same(load(tmp_path / "a.pt"))
+
+
+def test_numpy_is_not_called(tmp_path, torch, state, monkeypatch):
+    beside = {"best": np.float64(0.5), "losses": np.arange(3.0)}
+    torch.save({"state_dict": state} | beside, tmp_path / "a.pt")
+
+    def called(*_args):
+        raise AssertionError
+
+    for name in ("scalar", "_reconstruct"):
+        monkeypatch.setattr(np._core.multiarray, name, called)
+    same(load(tmp_path / "a.pt"))
+
+
+def write_sound(file, suffix, torch, state):
+    if suffix == ".npz":
+        np.savez(file, **ARRAYS)
+    elif suffix == ".safetensors":
+        pytest.importorskip("safetensors.torch").save_file(state, file)
+    else:
+        torch.save(
+            {"state_dict": state, "best": np.float64(0.5)},
+            file,
+            _use_new_zipfile_serialization=suffix == ".pt",
+        )
+
+
+@pytest.mark.filterwarnings("ignore")  # of the libraries, about what they cannot read
+@pytest.mark.parametrize("suffix", [".npz", ".pt", ".pth", ".safetensors"])
+def test_bits_that_flip(tmp_path, torch, state, suffix):
+    file = tmp_path / f"a{suffix}"
+    write_sound(file, suffix, torch, state)
+    content, refused = file.read_bytes(), 0
+    random = np.random.default_rng(5)
+    for place in random.integers(8 * len(content), size=150):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << (place % 8)
+        file.write_bytes(damaged[: random.integers(1, len(content)) or None])
+        with pytest.raises(ValueError, match=rf"checkpoint '.*a\{suffix}'"):
+            load(file)
+        file.write_bytes(damaged)
+        try:
+            found = load(file)
+        except CheckpointError as error:
+            assert f"a{suffix}'" in str(error)  # noqa: PT017
+            refused += 1
+        else:  # in what nobody reads; these two formats have no checksums
+            if suffix in (".npz", ".pt"):
+                same({name: found[name] for name in ARRAYS})
+    assert refused > 20
