@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 from sharpkit._inputs.types import Report
 
@@ -43,6 +44,11 @@ def reporter(
     ------
     callable
         The function. Nothing done yet means that work is being prepared.
+
+    Raises
+    ------
+    TypeError
+        If ``progress`` is none of these.
     """
     if callable(progress):
         show = progress
@@ -52,13 +58,40 @@ def reporter(
 
         yield call
         return
-    wanted = sys.stderr.isatty() if progress is None else progress
+    given: Any = progress
+    if given is not None and not isinstance(given, bool):
+        msg = (
+            f"progress={given!r} is of type {type(given).__name__}; give True, "
+            "False, None, or a function of (spent, allowed, value so far)"
+        )
+        raise TypeError(msg)
+    wanted = _at_terminal() if progress is None else progress
     line = _Line(budget, title, unit, value) if wanted else None
     try:
         yield line.show if line else lambda done, found: None
     finally:
         if line:
             line.clear()
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Print a text on stderr if there is one: a daemon may have none, or a closed one.
+
+    Parameters
+    ----------
+    text, end
+        The text, and what follows it.
+    """
+    if sys.stderr is not None:  # print would take stdout
+        with suppress(OSError, ValueError):
+            print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _at_terminal() -> bool:
+    try:
+        return sys.stderr.isatty()
+    except (AttributeError, ValueError):  # there is none, or it is closed
+        return False
 
 
 class _Line:
@@ -74,7 +107,7 @@ class _Line:
         if spent < QUIET_SECONDS:
             return
         text = self._text(done, found, spent)
-        print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
+        say("\r" + text.ljust(self._width), end="")
         self._width = len(text)
 
     def _text(self, done: int, found: float, spent: float) -> str:
@@ -90,4 +123,4 @@ class _Line:
 
     def clear(self) -> None:
         if self._width:
-            print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
+            say("\r" + " " * self._width + "\r", end="")

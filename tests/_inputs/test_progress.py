@@ -120,3 +120,22 @@ def test_who_sees_a_line(quiet, monkeypatch, progress, terminal, shown):
     with reporter(progress, 20) as report:
         report(5, 25.0)
     assert ("sharpness: 5 of 20" in stream.getvalue()) is shown
+
+
+@pytest.mark.parametrize("progress", [None, True, False])
+def test_no_stderr(quiet, capsys, monkeypatch, progress):
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, closed):
+        monkeypatch.setattr(module.sys, "stderr", stream)
+        with reporter(progress, 7) as report:
+            report(3, 1.0)
+        module.say("text")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("progress", ["x", [], {}, 1, 0.5])
+def test_no_progress(progress):
+    match = r"progress=.* is of type .*; give True, False, None, or a function of"
+    with pytest.raises(TypeError, match=match), reporter(progress, 7):
+        pass

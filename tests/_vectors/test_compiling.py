@@ -1,9 +1,13 @@
+import importlib
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numba.core import caching
 
+import sharpkit
+from sharpkit._inputs.warn import SharpkitWarning
 from sharpkit._vectors import compiling
 
 
@@ -36,20 +40,57 @@ def test_other_errors_come_through(monkeypatch):
         msg = "something else"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(caching, "FunctionCache", broken)
-    monkeypatch.setattr("numba.core.dispatcher.FunctionCache", broken)
+    monkeypatch.setattr(compiling, "_Cache", broken)
     with pytest.raises(RuntimeError, match="something else"):
         compiling.jit(double)
 
 
-def test_the_steps_of_training_can_be_loaded_without_it(cacheless):
-    import importlib
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("signature", [[], ["float64(float64)"]])
+@pytest.mark.parametrize("damage", ["a bit", "cut short", "empty"])
+def test_a_damaged_cache(tmp_path, monkeypatch, suffix, signature, damage):
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    assert compiling.jit(double, *signature)(1.5) == 3
+    assert compiling.jit(double, *signature)(1.5) == 3
+    [file] = tmp_path.rglob(f"*{suffix}")
+    content = bytearray(file.read_bytes())
+    if damage == "a bit":
+        content[len(content) // 2] ^= 1
+    file.write_bytes(content[: {"cut short": 40, "empty": 0}.get(damage)])
+    match = r"Numba's cache in .* is damaged .*; double is compiled anew"
+    with pytest.warns(SharpkitWarning, match=match):
+        assert compiling.jit(double, *signature)(1.5) == 3
+    again = compiling.jit(double, *signature)
+    assert again(1.5) == 3
+    hits = again.stats.cache_hits
+    assert sum(hits.values()) == 1
 
-    from sharpkit.lab.steps import fused
 
-    spec = importlib.util.spec_from_file_location("fused_again", fused.__file__)
+def test_a_full_disk(tmp_path, monkeypatch):
+    def full(*_args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.config.CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    assert compiling.jit(double)(1.5) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["steps.fused", "training.augment", "data.pen", "data.painting"]
+)
+def test_the_lab_can_be_loaded_without_it(cacheless, name):
+    known = importlib.import_module(f"sharpkit.lab.{name}")
+    spec = importlib.util.spec_from_file_location("again", known.__file__)
     again = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(again)
-    z = np.ones((3, 2))
-    mean, var = again.column_statistics(z)
-    np.testing.assert_array_equal([mean, var], [[1, 1], [0, 0]])
+    if name == "steps.fused":
+        mean, var = again.column_statistics(np.ones((3, 2)))
+        np.testing.assert_array_equal([mean, var], [[1, 1], [0, 0]])
+
+
+def test_every_cached_function_goes_through_here():
+    root = Path(sharpkit.__file__).parent
+    elsewhere = [
+        path.name for path in root.rglob("*.py") if "cache=True" in path.read_text()
+    ]
+    assert elsewhere == []

@@ -8,7 +8,6 @@ stand in one file with their constants, because Numba's cache on disk watches on
 from __future__ import annotations
 
 import functools
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -17,6 +16,7 @@ import numpy as np
 from numba import types
 from numba.core import event
 
+from sharpkit._inputs.progress import say
 from sharpkit._vectors.compiling import jit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,5 +98,4 @@ class _Notice(event.Listener):
 
 @functools.cache
 def _announce() -> None:
-    line = "sharpkit: compiling CPU kernels, once (about 10 s) ..."
-    print(line, file=sys.stderr, flush=True)
+    say("sharpkit: compiling CPU kernels, once (about 10 s) ...")

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit._vectors.compiling import nogil
 from sharpkit.lab.data.outlines import Outlines
 
 F64 = NDArray[np.float64]
@@ -74,7 +74,7 @@ class Scene(NamedTuple):
     cover: F64
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def paint(
     outlines: Outlines,
     scene: Scene,
@@ -114,7 +114,7 @@ def paint(
         _develop(image, noise, out[i])
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _develop(image: F64, noise: float, out: NDArray[np.float32]) -> None:
     """Add noise and round: row, column, channel in, channel, row, column out."""
     for channel in range(3):
@@ -128,7 +128,7 @@ def _develop(image: F64, noise: float, out: NDArray[np.float32]) -> None:
                 out[at] = np.float32(math.floor(255 * value + 0.5) / 255)
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _background(colour: F64, gradient: F64, image: F64) -> None:
     middle = (SIDE - 1) / 2
     for row in range(SIDE):
@@ -140,7 +140,7 @@ def _background(colour: F64, gradient: F64, image: F64) -> None:
                 )
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _capsule(piece: F64, image: F64) -> None:
     """Lay a thick line with round ends over the image."""
     x0, y0, radius, opacity = piece[0], piece[1], piece[4], piece[8]
@@ -158,7 +158,7 @@ def _capsule(piece: F64, image: F64) -> None:
                 _blend(piece[5:8], share, image[row, column])
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _shape(
     vertices: F64,
     following: NDArray[np.int64],
@@ -194,7 +194,7 @@ def _shape(
             _blend(colour, share, image[row, column])
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _inside(u: float, v: float, vertices: F64, following: NDArray[np.int64]) -> float:
     """Return the distance from the outline, positive inside (even-odd rule)."""
     nearest, inside = 1e9, False
@@ -212,7 +212,7 @@ def _inside(u: float, v: float, vertices: F64, following: NDArray[np.int64]) -> 
     return distance if inside else -distance
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _pattern(u: float, v: float, pattern: int, surface: F64) -> float:
     """Return how far a place lies in the pattern's second colour, -1 to 1."""
     turn = 2 * math.pi / surface[0]
@@ -240,13 +240,13 @@ def _pattern(u: float, v: float, pattern: int, surface: F64) -> float:
     return 1.5 * math.sin(4 * math.atan2(u, v) + 2 * math.pi * surface[1])
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _blend(colour: F64, share: float, pixel: F64) -> None:
     for channel in range(3):
         pixel[channel] += share * (colour[channel] - pixel[channel])
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _edge(inside: float) -> float:
     """Rise smoothly from 0 at -1/2 to 1 at 1/2."""
     t = min(1.0, max(0.0, inside + 0.5))

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit._vectors.compiling import nogil
 from sharpkit.lab.data.strokes import Skeletons
 
 F64 = NDArray[np.float64]
@@ -53,7 +53,7 @@ class Hand(NamedTuple):
     stray: F64
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def draw(
     skeletons: Skeletons,
     hand: Hand,
@@ -90,7 +90,7 @@ def draw(
         _ink(nearest, hand.pen[i], hand.smudge[i], noise, out[i])
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _curve(
     places: F64,
     corner: NDArray[np.bool_],
@@ -124,7 +124,7 @@ def _curve(
         px, py = qx, qy
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _bend(x: float, y: float, waves: F64) -> tuple[float, float]:
     """Shift a place by the smooth random field, a sum of plane waves."""
     dx, dy = 0.0, 0.0
@@ -135,7 +135,7 @@ def _bend(x: float, y: float, waves: F64) -> tuple[float, float]:
     return x + dx, y + dy
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _line(
     x0: float, y0: float, x1: float, y1: float, reach: float, nearest: F64
 ) -> None:
@@ -155,7 +155,7 @@ def _line(
             nearest[row, column] = min(nearest[row, column], ex * ex + ey * ey)
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _ink(
     nearest: F64, pen: F64, smudge: F64, noise: float, image: NDArray[np.float32]
 ) -> None:
@@ -176,7 +176,7 @@ def _ink(
             image[at] = np.float32(math.floor(255 * grey + 0.5) / 255)
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _edge(inside: float) -> float:
     """Rise smoothly from 0 at -1/2 to 1 at 1/2."""
     t = min(1.0, max(0.0, inside + 0.5))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from sharpkit._vectors import parallel
+from sharpkit._vectors.compiling import nogil
 
 ROTATION = 10.0  # degrees, most in each direction
 SHIFT = 0.2  # of the image's height and width, most in each direction
@@ -104,7 +104,7 @@ def _sources(
     return np.stack((a, b, c, d, e, f), axis=1)
 
 
-@numba.njit(nogil=True, cache=True)
+@nogil
 def _move(
     images: NDArray[np.float32],
     sources: NDArray[np.float64],
