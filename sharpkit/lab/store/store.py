@@ -3,6 +3,10 @@
 SQLite keeps a rollback journal rather than a write-ahead log: a run takes seconds and
 its row milliseconds, so that waiting for each other costs nothing, and a store can be
 copied, write-protected or put on a network disk.
+
+SQLite has no checksums. So every row carries one of its own, a store is looked through
+for lost rows when it is opened, and what does not fit is refused. Layout 1 had none:
+whether its rows are what was written cannot be known, and it is not read.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -22,29 +27,41 @@ from numpy.typing import NDArray
 
 from sharpkit._inputs.files import replacing
 from sharpkit.lab.store.errors import PATIENCE, StoreError, located
-from sharpkit.lab.store.run import FIELDS, Run, check_name, from_row, to_json, to_row
+from sharpkit.lab.store.run import (
+    FIELDS,
+    Run,
+    check_name,
+    digest,
+    from_row,
+    to_json,
+    to_row,
+)
 from sharpkit.lab.store.weights import checksum, load, to_npz
 
 DATABASE, WEIGHTS = "runs.sqlite", "weights"
 _APPLICATION = 0x73686B74  # "shkt", in the file's header
-_VERSION = 1  # of the schema
+_VERSION = 2  # of the schema
 _ABANDONED = 3600.0  # seconds after which nobody is writing a file any more
 _SCHEMA = (
     """CREATE TABLE runs (
         position INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, kind TEXT NOT NULL,
         config TEXT NOT NULL, seed INTEGER NOT NULL, metrics TEXT NOT NULL,
         versions TEXT NOT NULL, seconds REAL NOT NULL, created TEXT NOT NULL,
-        weights TEXT, checksum TEXT)""",
+        weights TEXT, checksum TEXT, digest TEXT NOT NULL)""",
     """CREATE TABLE requests (
         position INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,
-        request TEXT NOT NULL)""",
+        request TEXT NOT NULL, digest TEXT NOT NULL)""",
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
 )
-_INSERT = f"INSERT INTO runs ({FIELDS}, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_SELECT = f"SELECT {FIELDS} FROM runs"
-_REMEMBER = """INSERT INTO requests (name, request) VALUES (?, ?)
-    ON CONFLICT (name) DO UPDATE SET request = excluded.request"""
+_RUN, _REQUEST = f"{FIELDS}, checksum", "name, request"
+_INSERT = f"""INSERT INTO runs ({_RUN}, digest)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_REMEMBER = f"""INSERT INTO requests ({_REQUEST}, digest) VALUES (?, ?, ?)
+    ON CONFLICT (name)
+    DO UPDATE SET request = excluded.request, digest = excluded.digest"""
+_FORGET = f"""UPDATE runs SET weights = NULL, checksum = NULL,
+    digest = digest({FIELDS.removesuffix("weights")} NULL, NULL)"""
 
 
 class Store:
@@ -73,6 +90,7 @@ class Store:
         self._process = os.getpid()
         with located(self._path):
             if create:
+                self._refuse_links()
                 self.folder.mkdir(parents=True, exist_ok=True)
             elif not self._path.is_file():
                 msg = (
@@ -98,10 +116,10 @@ class Store:
 
     def get(self, key: str) -> Run:
         """Return the run of that key; KeyError if there is none."""
-        found = self._select(f"{_SELECT} WHERE key = ?", key)
+        found = self._rows("runs", _RUN, "WHERE key = ?", key)
         if not found:
             raise KeyError(key)
-        return from_row(found[0])
+        return from_row(found[0][:-1])
 
     def put(self, run: Run, arrays: Mapping[str, NDArray[Any]] = {}) -> None:
         """Store a finished run with its arrays, for good when this returns.
@@ -142,30 +160,28 @@ class Store:
         StoreError
             If their file is missing or not the one that was written.
         """
-        found = self._select("SELECT weights, checksum FROM runs WHERE key = ?", key)
+        found = self._rows("runs", _RUN, "WHERE key = ?", key)
         if not found:
             raise KeyError(key)
-        weights, expected = found[0]
+        weights, expected = found[0][-2:]
         return {} if weights is None else load(self.folder / weights, expected)
 
     def runs(self, kind: str | None = None) -> list[Run]:
         """Return the runs, or those of one kind, in the order they were stored."""
-        if kind is None:
-            found = self._select(f"{_SELECT} ORDER BY position")
-        else:
-            found = self._select(f"{_SELECT} WHERE kind = ? ORDER BY position", kind)
-        return [from_row(row) for row in found]
+        # Of a row that is damaged the kind may be, too.
+        found = [from_row(row[:-1]) for row in self._rows("runs", _RUN)]
+        return [run for run in found if kind in (None, run.kind)]
 
     def remember(self, name: str, request: dict[str, Any]) -> None:
         """Note that an experiment was asked for, and how; the last request counts."""
         check_name(name, "name")
         text = to_json(request, "request")
         with self._writing() as database:
-            database.execute(_REMEMBER, (name, text))
+            database.execute(_REMEMBER, (name, text, digest(name, text)))
 
     def requests(self) -> dict[str, dict[str, Any]]:
         """Return what `remember` noted, in the order first asked."""
-        found = self._select("SELECT name, request FROM requests ORDER BY position")
+        found = self._rows("requests", _REQUEST)
         return {name: json.loads(request) for name, request in found}
 
     def copy_records(self, folder: Path) -> None:
@@ -179,14 +195,16 @@ class Store:
             If there is a store already, or it cannot be written.
         """
         target = Path(folder) / DATABASE
-        if target.exists():
+        if os.path.lexists(target):
             msg = f"{target} exists; give another folder"
             raise StoreError(msg)
+        self._rows("runs", _RUN)
         with located(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             self._select("VACUUM INTO ?", str(target))
             with closing(sqlite3.connect(target)) as copy, copy:
-                copy.execute("UPDATE runs SET weights = NULL, checksum = NULL")
+                copy.create_function("digest", -1, digest)
+                copy.execute(_FORGET)
 
     def prune(self) -> int:
         """Delete files of over an hour ago that no run names; return how many.
@@ -196,12 +214,13 @@ class Store:
         before = time.time() - _ABANDONED
         deleted = 0
         with self._writing():
-            named = {name for (name,) in self._select("SELECT weights FROM runs")}
+            named = {row[-2] for row in self._rows("runs", _RUN)}
             for path in sorted((self.folder / WEIGHTS).glob("*.npz")):
                 if f"{WEIGHTS}/{path.name}" in named:
                     continue
                 with suppress(FileNotFoundError):  # another process has finished it
-                    if path.stat().st_mtime < before:
+                    found = path.lstat()  # and never what a link leads to
+                    if stat.S_ISREG(found.st_mode) and found.st_mtime < before:
                         path.unlink()
                         deleted += 1
         return deleted
@@ -250,6 +269,24 @@ class Store:
             )
             raise StoreError(msg)
 
+        damage = self._select("PRAGMA integrity_check(1)")
+        if damage != [("ok",)]:
+            msg = (
+                f"{self._path} is damaged: {damage[0][0]}; restore it from a copy, or "
+                "delete it and run the same commands again"
+            )
+            raise StoreError(msg)
+
+    def _refuse_links(self) -> None:
+        """Refuse to write through a link inside the store, to a file of others."""
+        journal = self._path.with_name(f"{DATABASE}-journal")
+        for path in (self._path, journal, self.folder / WEIGHTS):
+            if path.is_symlink():
+                msg = (
+                    f"{path} is a link, which is not followed; put what is meant there"
+                )
+                raise StoreError(msg)
+
     def _is_empty(self) -> bool:
         [(tables,)] = self._select("SELECT count(*) FROM sqlite_master")
         return not tables and self._select("PRAGMA application_id") == [(0,)]
@@ -258,9 +295,35 @@ class Store:
         with located(self._path):
             return self._database.execute(query, values).fetchall()
 
+    def _rows(self, table: str, columns: str, *which: str) -> list[Any]:
+        """Return rows in the order they were stored, if their checksums fit.
+
+        Raises
+        ------
+        StoreError
+            If one does not, naming the row.
+        """
+        where, *values = which or ("",)
+        found = self._select(
+            f"SELECT position, digest, {columns} FROM {table} {where} "
+            "ORDER BY position",
+            *values,
+        )
+        for position, expected, *row in found:
+            if digest(*row) != expected:
+                msg = (
+                    f"{self._path}: row {position} of the table {table} is damaged: "
+                    "its checksum does not fit; restore the file from a copy, or "
+                    f"delete the row, DELETE FROM {table} WHERE position = {position}, "
+                    "and run the same command again"
+                )
+                raise StoreError(msg)
+        return [tuple(row) for _, _, *row in found]
+
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         """Hold the store alone, and write all of what is done inside or nothing."""
+        self._refuse_links()
         with located(self._path):
             database = self._database
             database.execute("BEGIN IMMEDIATE")
@@ -280,12 +343,14 @@ class Store:
     ) -> None:
         created = datetime.now(UTC).isoformat(timespec="milliseconds")
         if payload is None:
-            database.execute(_INSERT, (*row, created, None, None))
+            values = (*row, created, None, None)
+            database.execute(_INSERT, (*values, digest(*values)))
             return
         with located(path), replacing(path) as part:
             part.write_bytes(payload)
         weights = path.relative_to(self.folder).as_posix()
-        database.execute(_INSERT, (*row, created, weights, checksum(payload)))
+        values = (*row, created, weights, checksum(payload))
+        database.execute(_INSERT, (*values, digest(*values)))
 
     def _discard(self, key: str) -> None:
         """Delete the file of a run whose row could not be written."""

@@ -180,9 +180,9 @@ def test_files_that_are_no_store(tmp_path, create):
 def test_another_layout(tmp_path):
     Store(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / "runs.sqlite")) as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute("PRAGMA user_version = 1")
     with pytest.raises(
-        StoreError, match=r"has layout 2, this sharpkit uses 1; open it"
+        StoreError, match=r"has layout 1, this sharpkit uses 2; open it"
     ):
         Store(tmp_path)
 
