@@ -25,9 +25,9 @@ ROOMS = {
     "jax": "_inputs",
     "measures": "_inputs _vectors _box _spectrum _diagnosis results problem",
     "reports": "_inputs _vectors results problem measures",
-    "lab": "PUBLIC _inputs.arrays _inputs.files _inputs.types _vectors.compiling "
-    "_vectors.parallel",
-    "cli": "PUBLIC _inputs.files _vectors.parallel lab",
+    "lab": "PUBLIC _inputs.arrays _inputs.files _inputs.names _inputs.types "
+    "_vectors.compiling _vectors.parallel",
+    "cli": "PUBLIC _inputs.files _inputs.names _vectors.parallel lab",
 }
 # Inside functions, besides: a result draws itself when it is asked to.
 LAZY = {"results": "plot"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
@@ -12,10 +13,22 @@ Choice = str | Iterable[str] | Callable[[str], bool]
 SHOWN = 8
 
 
+# What a terminal would obey, or show in another order, but for the end of a line.
+_UNSEEN = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    "\ufeff\ud800-\udfff]"
+)
+
+
+def printable(text: str) -> str:
+    """Return a text from a file as a terminal may show it, on as many lines."""
+    return _UNSEEN.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def listed(names: Collection[str]) -> str:
     """Return the first few of some names, for an error message."""
     rest = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return (", ".join(islice(names, SHOWN)) or "none") + rest
+    return (", ".join(map(printable, islice(names, SHOWN))) or "none") + rest
 
 
 def chosen_names(choice: Choice, names: Mapping[str, Collection[str]]) -> list[str]:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 import sharpkit
 from sharpkit.cli.compare import compare
+from sharpkit.cli.console import console
 from sharpkit.cli.report import report
 from sharpkit.cli.reproduce import demo, reproduce
 from sharpkit.cli.runs import runs
@@ -32,13 +32,13 @@ _PACKAGE = Path(sharpkit.__file__).parent
 @contextmanager
 def reported() -> Iterator[None]:
     """Say in a line why the work inside cannot go on, and exit as a shell expects."""
-    say = Console(stderr=True, soft_wrap=True, highlight=False).print
+    say = console(stderr=True, soft_wrap=True, highlight=False).print
     try:
         yield
     except typer.Exit:
         raise
     except KeyboardInterrupt as interrupt:
-        say(f"Stopped. {interrupt}".rstrip())
+        say(f"Stopped. {escape(str(interrupt))}".rstrip())
         raise typer.Exit(INTERRUPTED) from interrupt
     except Exception as error:
         reason, missing = str(error), ""

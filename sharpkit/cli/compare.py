@@ -14,12 +14,13 @@ from typing import Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 import sharpkit
 from sharpkit._inputs.files import replacing
+from sharpkit.cli.console import console
 
 RESULTS, FIGURE = "compare.json", "compare.png"
 
@@ -42,7 +43,7 @@ def compare(
             metavar="MODULE:FUNCTION",
             help="A function without arguments that returns the problem that the "
             "checkpoints belong to, or a mapping such as {'train': one, 'test': "
-            "other}. Modules in the current folder are found, too.",
+            "other}. Modules in the current folder are found, after all others.",
         ),
     ],
     epsilon: Annotated[
@@ -118,21 +119,22 @@ def _shown(kept: Kept) -> Iterator[None]:
 
 
 def _show(kept: Kept, comparison: sharpkit.Comparison) -> None:
-    console = Console()
-    console.print(table(comparison))
+    show = console(markup=False)
+    show.print(table(comparison))
     if importlib.util.find_spec("matplotlib") is None:
-        console.print(f"There is no {FIGURE}: pip install 'sharpkit[plot]'")
+        show.print(f"There is no {FIGURE}: pip install 'sharpkit[plot]'")
     else:
-        comparison.plot(kept.folder / FIGURE)
-        console.print(f"Figure: {kept.folder / FIGURE}")
-    console.print(f"Results: {kept.folder / RESULTS}")
+        with replacing(kept.folder / FIGURE) as part:
+            comparison.plot(part)
+        show.print(f"Figure: {kept.folder / FIGURE}")
+    show.print(f"Results: {kept.folder / RESULTS}")
 
 
 def problem_from(place: str) -> Any:
     """Return what ``function()`` of ``"module:function"`` returns.
 
-    Modules in the current folder are found, too. What the module or the function raise
-    comes through unchanged.
+    Modules in the current folder are found, after all others. What the module or the
+    function raise comes through unchanged.
 
     Raises
     ------
@@ -148,7 +150,7 @@ def problem_from(place: str) -> Any:
             "problem or a mapping such as {'train': problem, 'test': problem}"
         )
         raise ValueError(msg)
-    sys.path.insert(0, str(Path.cwd()))
+    sys.path.append(str(Path.cwd()))  # last: no file there hides a library
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -163,7 +165,9 @@ def problem_from(place: str) -> Any:
     if not callable(function):
         msg = (
             f"--problem {place}: {module_name} has no function {name!r}; give one "
-            "without arguments that returns a problem"
+            "without arguments that returns a problem. The module is "
+            f"{getattr(module, '__file__', None) or 'built into Python'}, which comes "
+            "before one of that name in the current folder"
         )
         raise ValueError(msg)  # noqa: TRY004
     return function()
@@ -199,9 +203,10 @@ class Kept:
 def table(comparison: sharpkit.Comparison) -> RenderableType:
     """Return the comparison as a table with its notes."""
     title, *columns = comparison.header
-    drawn = Table(title, box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    drawn.add_column(Text(title))
     for column in columns:
-        drawn.add_column(column, justify="right")
+        drawn.add_column(Text(column), justify="right")
     for row in comparison.rows:
-        drawn.add_row(*row.cells())
+        drawn.add_row(*map(Text, row.cells()))
     return Group(drawn, Text("\n".join(comparison.notes())))

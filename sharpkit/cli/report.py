@@ -32,14 +32,13 @@ def report(
 
     Example: sharpkit report sharpkit-store
     """
-    from rich.console import Console
-    from rich.markup import escape
+    from sharpkit.cli.console import console
 
     file = store / _NAME if out is None else out
     _write(store, file)
     size = file.stat().st_size / 1e6
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"Page: {escape(str(file))}, {size:.1f} MB")
+    show = console(soft_wrap=True, highlight=False, markup=False)
+    show.print(f"Page: {file}, {size:.1f} MB")
 
 
 def _write(store: Path, file: Path) -> None:

@@ -171,16 +171,16 @@ def reproduce(
 
     Example: sharpkit reproduce table3 fig3 --network F1 --network F2
     """
-    from rich.console import Console
     from rich.markup import escape
 
+    from sharpkit.cli.console import console
     from sharpkit.cli.running import run
     from sharpkit.lab.experiments import choose
     from sharpkit.lab.experiments.study import study
 
     pairs, left = choose(names, network, data)
     for reason in left:
-        Console().print(f"[yellow]Left out:[/] {escape(reason)}", highlight=False)
+        console().print(f"[yellow]Left out:[/] {escape(reason)}", highlight=False)
     asked = [
         (
             name,

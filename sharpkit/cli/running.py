@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -16,6 +17,7 @@ from rich.progress import (
 )
 
 from sharpkit._vectors.parallel import available_cores
+from sharpkit.cli.console import console
 from sharpkit.lab.experiments import ask, outcome, tasks
 from sharpkit.lab.experiments.study import Study
 from sharpkit.lab.jobs.pool import Failure, carry_out
@@ -40,26 +42,27 @@ def run(asked: Asked, folder: Path, workers: int | None) -> None:
     typer.Exit
         If a run failed; the others are shown.
     """
-    console = Console()
+    show = console()
     try:
-        failures = _carry_out(console, asked, folder, workers)
-        _show(console, asked, folder)
+        failures = _carry_out(show, asked, folder, workers)
+        _show(show, asked, folder)
     except KeyboardInterrupt as interrupt:
         interrupt.args = ("What was finished is kept: the same command goes on.",)
         raise
     for failure in failures:
-        console.print(f"[bold red]Failed:[/] {failure.task}: {failure.reason}")
+        reason = escape(f"{failure.task}: {failure.reason}")
+        show.print(f"[bold red]Failed:[/] {reason}")
     if failures:
         raise typer.Exit(FAILED)
 
 
 def _carry_out(
-    console: Console, asked: Asked, folder: Path, workers: int | None
+    show: Console, asked: Asked, folder: Path, workers: int | None
 ) -> list[Failure]:
     devices = {study.device for _, study in asked}
     for device in devices:
         array_library(device)
-    with console.status("Preparing the data ..."):
+    with show.status("Preparing the data ..."):
         for source in {study.source for _, study in asked}:
             source.load()
     with Store(folder) as opened:
@@ -70,7 +73,7 @@ def _carry_out(
         for name, study in asked
         for task in with_needs(tasks(name, study))
     }
-    with _progress(console) as bars:
+    with _progress(show) as bars:
         rows = {
             row: bars.add_task(
                 row,
@@ -93,18 +96,18 @@ def _row(study: Study) -> str:
     return f"{study.network} on {study.source.name}"
 
 
-def _progress(console: Console) -> Progress:
+def _progress(show: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TaskProgressColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=show,
     )
 
 
-def _show(console: Console, asked: Asked, folder: Path) -> None:
+def _show(show: Console, asked: Asked, folder: Path) -> None:
     """Print every outcome and draw its charts."""
     figures = folder / "figures"
     figures.mkdir(exist_ok=True)
@@ -112,10 +115,11 @@ def _show(console: Console, asked: Asked, folder: Path) -> None:
     with Store(folder, create=False) as opened:
         for name, study in asked:
             found = outcome(name, study, opened)
-            console.print(shown(found, before))
+            show.print(shown(found, before))
             before = found
             if found.charts:
                 file = figures / f"{found.name}.png"
                 draw(found, file)
-                console.print(f"Figure: {file}", highlight=False)
-    console.print(f"Runs: {folder}. For a page of all: sharpkit report {folder}")
+                show.print(f"Figure: {file}", highlight=False, markup=False)
+    said = f"Runs: {folder}. For a page of all: sharpkit report {folder}"
+    show.print(said, markup=False)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from sharpkit.cli.console import console
 
 if TYPE_CHECKING:
     from sharpkit.lab.store import Run
@@ -77,7 +78,7 @@ def runs(
         there = opened.runs()
         if records is not None:
             opened.copy_records(records)
-            typer.echo(f"{len(there)} runs copied to {records}.")
+            _say(f"{len(there)} runs copied to {records}.")
             return
     found = select(of_kind(there, kind), where or [])
     shown = found[-limit:] if limit else found
@@ -100,11 +101,11 @@ def _show(shown: list[Run], matching: int, stored: int) -> None:
         created = run.created[:_MINUTE].replace("T", " ")
         figures = (str(run.seed), headline(run), f"{run.seconds:.1f}", created)
         cells = (run.key[:_DIGITS], run.kind, *settings, *figures)
-        table.add_row(*map(escape, cells))
-    console = Console(width=None if sys.stdout.isatty() else _UNLIMITED)
+        table.add_row(*map(Text, cells))
+    show = console(width=None if sys.stdout.isatty() else _UNLIMITED, highlight=False)
     if shown:
-        console.print(table)
-    console.print(_count(len(shown), matching, stored), highlight=False)
+        show.print(table)
+    show.print(_count(len(shown), matching, stored))
 
 
 def _count(shown: int, matching: int, stored: int) -> str:
@@ -123,4 +124,8 @@ def _export(shown: list[Run], place: str) -> None:
         return
     with located(Path(place)), open(place, "w", newline="", encoding="utf-8") as file:
         export(shown, file)
-    typer.echo(f"{len(shown)} runs written to {place}.")
+    _say(f"{len(shown)} runs written to {place}.")
+
+
+def _say(text: str) -> None:
+    console(soft_wrap=True, highlight=False, markup=False).print(text)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sharpkit._inputs.names import chosen_names, listed
+from sharpkit._inputs.names import chosen_names, listed, printable
 
 NAMES = {"a.w": ["a.w"], "a.b": ["a.b", "c.b"], "['a']": ["['a']"]}
 
@@ -52,3 +52,10 @@ def test_many_names_are_shortened():
     assert listed({name: 0 for name in "abcdefghij"}) == (
         "a, b, c, d, e, f, g, h and 2 more"
     )
+
+
+def test_what_a_terminal_would_obey_is_spelt_out():
+    text = "a\x1b[31mb\x07\r\x9b\u202ec\ud800 ü λ\xa0\nend"
+    shown = printable(text)
+    assert shown == "a\\x1b[31mb\\x07\\r\\x9b\\u202ec\\ud800 ü λ\xa0\nend"
+    assert listed(["a\x1b", "b"]) == "a\\x1b, b"

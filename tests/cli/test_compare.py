@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 import sharpkit
 from sharpkit.cli import compare as command
 from sharpkit.cli.app import INTERRUPTED, app
+from sharpkit.cli.console import console
 
 # -P: the current folder is for the command to add
 COMMAND = [sys.executable, "-P", "-c", "from sharpkit.cli import main; main()"]
@@ -185,6 +187,27 @@ def test_bad_problems(run, problem, message):
     assert f"Error: {message}" in words(found) or message in words(found)
     assert words(found).startswith("Error: ")
     assert not Path("sharpkit-compare").exists()
+
+
+def test_no_file_in_the_current_folder_hides_a_library(run, folder):
+    (folder / "colorsys.py").write_text("raise SystemExit('executed')")
+    found = run(problem="colorsys:problem")
+    assert found.exit_code == 2
+    assert "colorsys has no function 'problem'" in words(found)
+    assert "which comes before one of that name in the current" in words(found)
+
+
+def test_names_and_folders_are_shown_as_they_are(folder):
+    names = ("[red]a[1]", "[/]\x1b[2Jb")
+    points = np.zeros(3), np.ones(3)
+    problem = sharpkit.Problem(points[0], lambda w: (float(w @ w), 2 * w))
+    found = sharpkit.compare(
+        *points, problem, names=names, measures=("trace",), alphas=[0, 1]
+    )
+    written = io.StringIO()
+    console(file=written, width=200).print(command.table(found))
+    assert "[red]a[1]" in written.getvalue()
+    assert r"[/]\x1b[2Jb" in written.getvalue()
 
 
 @pytest.mark.parametrize(

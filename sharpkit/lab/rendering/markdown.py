@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from sharpkit._inputs.names import printable
 from sharpkit.lab.outcome import Outcome, Table
 
 
@@ -23,7 +24,7 @@ def markdown(outcomes: Sequence[Outcome], heading: str) -> str:
 def _section(outcome: Outcome) -> list[str]:
     settings = "; ".join(f"{name}: {value}" for name, value in outcome.settings)
     parts = [
-        f"### {outcome.network}, {_plain(outcome.preset)}",
+        f"### {_plain(outcome.network)}, {_plain(outcome.preset)}",
         f"Data: {_plain(outcome.data)}. {outcome.trials} of {outcome.wanted} trials; "
         f"{_plain(settings)}.",
     ]
@@ -50,7 +51,8 @@ def _grid(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def _plain(text: str) -> str:
     """Return a text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]])", r"\\\1", text).replace("<", "&lt;")
+    seen = printable(text).replace("\n", " ")
+    return re.sub(r"([\\`*_\[\]])", r"\\\1", seen).replace("<", "&lt;")
 
 
 def _cell(text: str) -> str:

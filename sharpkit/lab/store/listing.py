@@ -8,11 +8,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
+from sharpkit._inputs.names import printable
 from sharpkit.lab.store.run import Run
 
 OWN = ("key", "kind", "seed", "seconds", "created", "weights")
 _NESTED = ("config", "metrics", "versions")
 _NEAREST = 5
+_FORMULA = ("=", "+", "-", "@")  # what begins one in a spreadsheet
 
 
 class QueryError(ValueError):
@@ -149,16 +151,22 @@ def _part(name: str) -> str:
 def export(runs: Sequence[Run], stream: TextIO) -> None:
     """Write one row for each run, with all fields; empty where a run has none.
 
-    Text stands as it is, everything else as JSON.
+    Text stands as it is, everything else as JSON. An apostrophe stands before text that
+    a spreadsheet would take for a formula, and escape sequences are spelt out.
     """
-    writer = csv.DictWriter(stream, columns(runs), lineterminator="\n")
-    writer.writeheader()
+    names = columns(runs)
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(map(_text, names))
     for run in runs:
-        writer.writerow({name: _text(entry) for name, entry in fields(run).items()})
+        entries = fields(run)
+        writer.writerow([_text(entries.get(name, "")) for name in names])
 
 
 def _text(entry: Any) -> str:
-    return entry if isinstance(entry, str) else json.dumps(entry)
+    if not isinstance(entry, str):
+        return json.dumps(entry)
+    shown = printable(entry)
+    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
 def headline(run: Run) -> str:

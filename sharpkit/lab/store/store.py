@@ -283,7 +283,8 @@ class Store:
         for path in (self._path, journal, self.folder / WEIGHTS):
             if path.is_symlink():
                 msg = (
-                    f"{path} is a link, which is not followed; put what is meant there"
+                    f"{path} is a link, which is not followed; put what it leads to "
+                    "in its place"
                 )
                 raise StoreError(msg)
 

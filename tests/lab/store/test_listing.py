@@ -178,3 +178,24 @@ def test_settings():
     assert setting(SHARPNESS, "batch_size") == "32"
     assert setting(SHARPNESS, "network.name") == "F1"
     assert setting(SHARPNESS, "size") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        (" =1", "' =1"),
+        ("\t=1", r"\t=1"),
+        ("\x1b[2Jred", r"\x1b[2Jred"),
+        ("a-b=c", "a-b=c"),
+    ],
+)
+def test_no_cell_is_obeyed(text, cell):
+    stream = io.StringIO()
+    export([run_of(0, kind=text, metrics={"loss": -0.5})], stream)
+    header, row = csv.reader(io.StringIO(stream.getvalue()))
+    assert row[header.index("kind")] == cell
+    assert row[header.index("metrics.loss")] == "-0.5"  # a number stays one
