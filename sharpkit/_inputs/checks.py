@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from sharpkit._inputs.arrays import array_module, is_array, is_masked
 from sharpkit._inputs.models import model_message
 from sharpkit._inputs.types import Array
 from sharpkit._inputs.warn import warn
+
+LARGEST = 2**64 - 1  # whole number
 
 
 def checked_weights(weights: Any) -> Array:
@@ -102,7 +105,9 @@ def checked_epsilon(epsilon: Any, weights: Array) -> float:
     if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
         msg = f"epsilon={epsilon!r} is not a number; give one above 0, such as 1e-3"
         raise TypeError(msg)
-    number = float(epsilon)
+    with suppress(OverflowError):  # of a whole number: what follows refuses it
+        epsilon = float(epsilon)
+    number = epsilon if isinstance(epsilon, float) else math.inf
     if not (math.isfinite(number) and number > 0):
         msg = f"epsilon={epsilon!r}; give a finite number above 0, such as 1e-3"
         raise ValueError(msg)
@@ -125,13 +130,14 @@ def at_least(name: str, value: Any, least: int) -> int:
     TypeError
         If it is not a whole number.
     ValueError
-        If it is too small.
+        If it is too small, or has more than 64 bits.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         msg = f"{name}={value!r} is not a whole number; give one of at least {least}"
         raise TypeError(msg)
-    if int(value) < least:
-        msg = f"{name}={value!r}; give a whole number of at least {least}"
+    if not least <= int(value) <= LARGEST:
+        most = "" if int(value) < least else f" and at most {LARGEST}"
+        msg = f"{name}={value!r}; give a whole number of at least {least}{most}"
         raise ValueError(msg)
     return int(value)
 
@@ -144,11 +150,7 @@ def checked_seed(seed: Any) -> int:
     ValueError
         If it is negative or too large. Another type is a TypeError.
     """
-    number = at_least("seed", seed, 0)
-    if number >= 1 << 64:
-        msg = f"seed={seed!r}; give one below 2**64"
-        raise ValueError(msg)
-    return number
+    return at_least("seed", seed, 0)
 
 
 def true_or_false(name: str, value: Any) -> bool:
@@ -173,6 +175,6 @@ def one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
     ValueError
         If it is not.
     """
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         msg = f"{name}={value!r}; give one of {', '.join(map(repr, known))}"
         raise ValueError(msg)

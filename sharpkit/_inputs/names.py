@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
 from itertools import islice
+from typing import Any
 
 Choice = str | Iterable[str] | Callable[[str], bool]
 """A name, a pattern such as ``"encoder.*"``, several of these, or a function of it."""
@@ -74,10 +75,12 @@ def chosen_names(choice: Choice, names: Mapping[str, Collection[str]]) -> list[s
 
 
 def _patterns(choice: str | Iterable[str]) -> list[str]:
-    patterns = [choice] if isinstance(choice, str) else list(choice)
+    given: Any = choice
+    several = list(given) if isinstance(given, Iterable) else []
+    patterns = [given] if isinstance(given, str) else several
     if not patterns or not all(isinstance(pattern, str) for pattern in patterns):
         msg = (
-            f"parameters={patterns!r}; give names or patterns such as 'encoder.*', or "
+            f"parameters={choice!r}; give names or patterns such as 'encoder.*', or "
             "a function of the name"
         )
         raise TypeError(msg)

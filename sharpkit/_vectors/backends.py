@@ -42,7 +42,7 @@ def kernels_for(backend: str | None, weights: Any) -> tuple[str, ModuleType]:
     """
     on_host = array_module(weights) is np
     name = ("cpu" if on_host else "cuda") if backend is None else backend
-    if name not in MODULES:
+    if not isinstance(name, str) or name not in MODULES:
         known = ", ".join(map(repr, MODULES))
         msg = f"backend={backend!r}; give one of {known}, or None to choose"
         raise ValueError(msg)

@@ -14,6 +14,8 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 
+from sharpkit._inputs.checks import at_least
+
 _pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
 
@@ -32,11 +34,24 @@ def get_num_threads() -> int:
 
     That is what `set_num_threads` was given; else what the environment variable
     ``SHARPKIT_NUM_THREADS`` says; else the number of cores this process may use.
+
+    Raises
+    ------
+    ValueError
+        If the variable is no whole number of at least 1.
     """
     if _threads is not None:
         return _threads
     named = os.environ.get("SHARPKIT_NUM_THREADS")
-    return _checked(named) if named else available_cores()
+    if not named:
+        return available_cores()
+    if not named.strip().isdecimal() or int(named) < 1:
+        msg = (
+            f"SHARPKIT_NUM_THREADS={named!r}, in the environment; give a whole number "
+            "of at least 1"
+        )
+        raise ValueError(msg)
+    return int(named)
 
 
 def set_num_threads(threads: int) -> None:
@@ -48,9 +63,14 @@ def set_num_threads(threads: int) -> None:
     ----------
     threads
         The number of threads, at least 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no such number.
     """
     global _threads, _pool
-    _threads, _pool = _checked(threads), None
+    _threads, _pool = at_least("threads", threads, 1), None
 
 
 def run(task: Callable[[int, int], object], chunks: int) -> None:
@@ -85,17 +105,6 @@ def _shared_pool() -> ThreadPoolExecutor:
     if _pool is None:
         _pool = ThreadPoolExecutor(get_num_threads(), thread_name_prefix="sharpkit")
     return _pool
-
-
-def _checked(threads: int | str) -> int:
-    try:
-        number = int(threads)
-    except ValueError:
-        number = 0
-    if number < 1:
-        msg = f"the number of threads is {threads!r}; give a whole number of at least 1"
-        raise ValueError(msg)
-    return number
 
 
 def _forget_pool() -> None:

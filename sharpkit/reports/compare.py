@@ -113,6 +113,7 @@ def compare(
     [0.0, 0.5, 2.0]
     """
     wanted = checked_measures(measures)
+    _require_function(on_result)
     plan = Plan(epsilon, repeats, k, wanted, seed, progress)
     places = _checked_alphas(alphas)
     pairs = {
@@ -230,6 +231,15 @@ def _path(one: Point, other: Point, alphas: Vector, progress: Progress) -> Path:
     return Path(alphas, np.array(losses), shown)
 
 
+def _require_function(on_result: Any) -> None:
+    if on_result is not None and not callable(on_result):
+        msg = (
+            f"on_result={on_result!r} is of type {type(on_result).__name__}; give a "
+            "function of the comparison so far, or None"
+        )
+        raise TypeError(msg)
+
+
 def _checked_alphas(alphas: Any) -> Vector:
     if alphas is None:
         return np.linspace(-1, 2, 25)
@@ -250,8 +260,9 @@ def _checked_alphas(alphas: Any) -> Vector:
 
 
 def _checked_names(names: Any) -> tuple[str, str]:
-    two = tuple(names) if isinstance(names, (tuple, list)) else ()
-    if len(set(two)) != 2 or not all(isinstance(name, str) and name for name in two):
+    given = names if isinstance(names, (tuple, list)) else ()
+    two = tuple(name for name in given if isinstance(name, str) and name)
+    if not len(set(two)) == len(given) == 2:
         msg = f"names={names!r}; give two different names, such as ('small', 'large')"
         raise ValueError(msg)
     return two[0], two[1]

@@ -156,12 +156,16 @@ def checked_measures(measures: Iterable[str]) -> tuple[str, ...]:
     Raises
     ------
     TypeError
-        If they are one text.
+        If they are one text, or none at all.
     """
-    if isinstance(measures, str):
-        msg = f"measures={measures!r} is text; give a tuple: ({measures!r},)"
+    given: Any = measures
+    if isinstance(given, str):
+        msg = f"measures={given!r} is text; give a tuple: ({given!r},)"
         raise TypeError(msg)
-    wanted = tuple(measures)
+    if not isinstance(given, Iterable):
+        msg = f"measures={given!r}; give a tuple of names, such as {MEASURES[:2]}"
+        raise TypeError(msg)
+    wanted = tuple(given)
     for name in wanted:
         one_of("measures", name, MEASURES)
     return wanted

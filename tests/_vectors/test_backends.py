@@ -56,7 +56,7 @@ def test_cupy_weights_choose_cuda():
                 kernels_for(name, weights)
 
 
-@pytest.mark.parametrize("name", ["CPU", "", "gpu", 3])
+@pytest.mark.parametrize("name", ["CPU", "", "gpu", 3, [], {}, set()])
 def test_unknown_names(name):
     with pytest.raises(
         ValueError, match=r"backend=.*; give one of 'cpu', 'cuda', 'reference', or"

@@ -1,0 +1,64 @@
+"""Whatever is given for an option is accepted, or refused by name with the fix."""
+
+import inspect
+import traceback
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sharpkit
+
+CURVATURE = np.linspace(0.5, 2, 6)
+W = np.linspace(-1, 1, 6)
+PROBLEM = sharpkit.Problem(
+    W,
+    lambda w: (float(CURVATURE @ (w * w)) / 2, CURVATURE * w),
+    hvp=lambda w, v: CURVATURE * v,
+)
+FAST = {"measures": ("trace",), "alphas": [0, 1]}
+CALLS = {
+    name: (getattr(sharpkit, name), (PROBLEM,), {})
+    for name in ("sharpness", "eigenvalues", "trace", "diagonal", "check", "measure")
+} | {
+    "spectral_density": (sharpkit.spectral_density, (PROBLEM,), {"max_products": 12}),
+    "compare": (sharpkit.compare, (W, W + 1, PROBLEM), FAST),
+    "LBFGSB": (sharpkit.LBFGSB, (), {}),
+    "ScipyLBFGSB": (sharpkit.ScipyLBFGSB, (), {}),
+    "Subspace": (sharpkit.Subspace, (), {"columns": 3}),
+    "set_num_threads": (sharpkit.set_num_threads, (), {}),
+}
+VALUES = (
+    *(None, [], {}, (), set(), object(), "x", b"x", "\x1b[2J", float("nan"), 1j),
+    *(True, -1, 1.5, np.float64("inf"), np.array([1, 2]), [[]], [None], {"a": None}),
+)
+PLACES = {"problem", "a", "b", "loss_fn"}
+TRUTHS = {"verify", "reorthogonalize"}  # whatever is true is taken for True
+
+
+def options():
+    for name, (function, positional, _) in CALLS.items():
+        for option in list(inspect.signature(function).parameters):
+            if option not in PLACES | TRUTHS or not positional:
+                yield name, option
+
+
+@pytest.fixture(autouse=True)
+def _threads():
+    yield
+    sharpkit.set_num_threads(1)
+
+
+@pytest.mark.parametrize(("name", "option"), list(options()))
+@pytest.mark.filterwarnings("ignore::sharpkit.SharpkitWarning")
+def test_what_is_no_value_is_refused_by_name(name, option):
+    function, positional, others = CALLS[name]
+    for value in VALUES:
+        try:
+            function(*positional, **others | {option: value})
+        except (TypeError, ValueError) as error:
+            text, [*_, last] = str(error), traceback.extract_tb(error.__traceback__)
+            where = Path(last.filename).resolve()
+            assert where.is_relative_to(Path(sharpkit.__file__).resolve().parent), text
+            assert option in text, text
+            assert "give" in text, text
