@@ -85,14 +85,16 @@ def compare(
 
     Example: sharpkit compare small.pt large.pt --problem mymodule:problem
     """
-    from sharpkit.reports.checkpoints import load
+    from sharpkit.reports.checkpoints import reader_of
 
     origin = {"a": str(a), "b": str(b), "problem": problem}
     kept = Kept(out, {"sharpkit": sharpkit.__version__, "origin": origin})
     with _shown(kept):
+        for file in (a, b):
+            reader_of(file)  # what is no file is told before the problem is made
         sharpkit.compare(
-            load(a),
-            load(b),
+            a,
+            b,
             problem_from(problem),
             names=(a.stem, b.stem) if a.stem != b.stem else ("A", "B"),
             epsilon=epsilon,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from sharpkit.reports.checkpoint_files import (
     Refused,
+    Room,
     Shapes,
     numpy_file,
     safetensors_file,
@@ -16,8 +18,9 @@ from sharpkit.reports.checkpoint_files import (
 )
 
 Named = dict[str, Any]
+Reader = Callable[[Path, Room], Named]
 
-READERS = {
+READERS: dict[str, Reader] = {
     **dict.fromkeys((".npz", ".npy"), numpy_file),
     ".safetensors": safetensors_file,
     **dict.fromkeys((".pt", ".pth", ".bin", ".ckpt", ".pth.tar"), torch_file),
@@ -56,15 +59,39 @@ def load(path: str | os.PathLike[str], *, entries: int | None = None) -> Named:
 
     Raises
     ------
+    CheckpointError
+        If it is damaged, declares more than there can be, or holds anything but arrays:
+        pickled objects are refused, for they could run any code.
+    ModuleNotFoundError
+        If the library that reads it is not installed. `reader_of` raises more.
+    """
+    file, read = Path(path), reader_of(path)
+    most = PACKED * file.stat().st_size
+    if entries is not None:
+        most = min(most, max(ALWAYS, TIMES * entries))
+    try:
+        return read(file, lambda shapes: _require_room(shapes, most))
+    except Refused as error:
+        msg = f"checkpoint {str(file)!r} {error}"
+        raise CheckpointError(msg) from error
+
+
+def reader_of(path: str | os.PathLike[str]) -> Reader:
+    """Return what reads a file with this suffix.
+
+    Parameters
+    ----------
+    path
+        The file, of which only the name is looked at.
+
+    Raises
+    ------
     FileNotFoundError
         If there is no such file.
     IsADirectoryError
         If it is a folder.
     CheckpointError
-        If it is damaged, declares more than there can be, or holds anything but arrays:
-        pickled objects are refused, for they could run any code.
-    ModuleNotFoundError
-        If the library that reads it is not installed.
+        If no checkpoint has such a suffix.
     """
     file = Path(path)
     if file.is_dir():
@@ -80,14 +107,7 @@ def load(path: str | os.PathLike[str], *, entries: int | None = None) -> Named:
             f"{SUFFIXES}"
         )
         raise CheckpointError(msg)
-    most = PACKED * file.stat().st_size
-    if entries is not None:
-        most = min(most, max(ALWAYS, TIMES * entries))
-    try:
-        return READERS[suffix](file, lambda shapes: _require_room(shapes, most))
-    except Refused as error:
-        msg = f"checkpoint {str(file)!r} {error}"
-        raise CheckpointError(msg) from error
+    return READERS[suffix]
 
 
 def _require_room(shapes: Shapes, most: int) -> None:
