@@ -105,9 +105,9 @@ def checked_epsilon(epsilon: Any, weights: Array) -> float:
     if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
         msg = f"epsilon={epsilon!r} is not a number; give one above 0, such as 1e-3"
         raise TypeError(msg)
-    with suppress(OverflowError):  # of a whole number: what follows refuses it
-        epsilon = float(epsilon)
-    number = epsilon if isinstance(epsilon, float) else math.inf
+    number = math.inf
+    with suppress(OverflowError):  # of a whole number
+        number = float(epsilon)
     if not (math.isfinite(number) and number > 0):
         msg = f"epsilon={epsilon!r}; give a finite number above 0, such as 1e-3"
         raise ValueError(msg)
