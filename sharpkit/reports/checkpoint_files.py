@@ -30,9 +30,10 @@ class Refused(ValueError):
 
 
 class Beside:
-    """Stands for a NumPy scalar or array beside the weights, and forgets it.
+    """Stands for a value beside the weights that is no tensor, and forgets it.
 
-    It is what a file gets in place of NumPy's own functions: none of them is called.
+    It is what a file gets in place of the classes and functions that it names: none of
+    them is called.
     """
 
     def __init__(self, *_values: Any) -> None:
@@ -42,14 +43,16 @@ class Beside:
         """Forget the value."""
 
 
+# What training scripts save beside the weights: scalars, arrays, their own arguments.
 BESIDE = [
-    (Beside, f"numpy{module}.{name}")
-    for module, names in (
-        ("", ("dtype", "ndarray")),
-        (".core.multiarray", ("scalar", "_reconstruct")),
-        ("._core.multiarray", ("scalar", "_reconstruct")),
+    (Beside, name)
+    for name in (
+        *("numpy.dtype", "numpy.ndarray"),
+        *("numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"),
+        *("numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct"),
+        *("argparse.Namespace", "pathlib.PosixPath", "pathlib.WindowsPath"),
+        *("pathlib._local.PosixPath", "pathlib._local.WindowsPath"),
     )
-    for name in names
 ]
 
 
@@ -230,8 +233,8 @@ def _only_tensors(found: Any, tensor: type) -> Named:
     else:
         for name, value in found.items():
             if not isinstance(value, tensor):
-                kind = "NumPy" if isinstance(value, Beside) else type(value).__name__
-                what = f"{name!r} of type {kind}"
+                own = "NumPy or Python" if isinstance(value, Beside) else None
+                what = f"{name!r} of type {own or type(value).__name__}"
                 break
     if what is not None:
         msg = (

@@ -216,7 +216,7 @@ def test_what_is_no_tensor_is_named(tmp_path, torch, state):
     for held, match in (
         (state | {"epoch": 3}, "holds 'epoch' of type int, which is no tensor"),
         ([1, 2], "holds a list, which is no tensor"),
-        ({"state_dict": np.ones(2)}, "'state_dict' of type NumPy, which is no tensor"),
+        ({"state_dict": np.ones(2)}, "'state_dict' of type NumPy or Python, which is"),
     ):
         torch.save(held, file)
         with pytest.raises(ValueError, match=match):

@@ -1,6 +1,8 @@
 """Files as training scripts and libraries save them, read back as the model's own."""
 
+import argparse
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,6 +63,7 @@ SAVED = {
         "optimizer": OPTIMIZER,
         "version": 2,
         "metric": np.float64(77.1),
+        "args": argparse.Namespace(lr=0.1, output=Path("runs")),
     },
     "lightning.ckpt": {
         "epoch": 1,
