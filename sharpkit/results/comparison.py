@@ -36,10 +36,9 @@ class Row:
     @property
     def difference(self) -> float | None:
         """B - A, in the unit of the row: of per cent, points."""
-        if self.a is None or self.b is None:
+        if self.a is None or self.b is None or self.a.undefined or self.b.undefined:
             return None
-        difference = self.b.value - self.a.value
-        return None if math.isnan(difference) else difference
+        return self.b.value - self.a.value
 
     @property
     def error(self) -> float | None:

@@ -42,9 +42,14 @@ class Quantity(NamedTuple):
         """Name and unit."""
         return f"{self.name}, {self.unit}" if self.unit else self.name
 
+    @property
+    def undefined(self) -> bool:
+        """Whether there is no such number: it is NaN, and nothing is known of it."""
+        return math.isnan(self.value) and self.error is None
+
     def __str__(self) -> str:
         value, error = self.value, self.error
-        if math.isnan(value):
+        if self.undefined:
             return "undefined"
         if not error:
             return f"{value:.6g}"
