@@ -34,19 +34,27 @@ class Batches:
         iterable of pytrees.
     micro_batch
         The number of rows that a batch has at most; None leaves each batch as it is.
+
+    Attributes
+    ----------
+    several : bool
+        Whether there is more than one, as far as is known.
     """
 
     def __init__(self, data: Any, micro_batch: int | None) -> None:
         self._micro_batch = micro_batch
+        self.several = True
         self._batches: Iterable[Batch] = data
         if isinstance(data, list):
             _require_batches(data)
+            self.several = micro_batch is not None or len(data) > 1
         elif _is_pytree(data):
             whole = _converted("data", data)
             _require_rows(whole)
             if micro_batch is None:  # on the device once and for all
                 whole = tree_map(jnp.asarray, whole)
             self._batches = [whole]
+            self.several = micro_batch is not None and micro_batch < (_rows(whole) or 0)
         else:
             _require_iterable(data)
 

@@ -35,9 +35,10 @@ def problem(
     loss
         The loss, a pure function: ``loss(params, batch)`` returns the mean over the
         rows of a batch. With ``model`` it is ``loss(outputs, targets)``, and without
-        ``data`` it is ``loss(params)``. A loss that is no mean over rows returns
-        ``(mean, weight)``, where the weight is how much the batch counts in the mean
-        over all data; it must not depend on the parameters.
+        ``data`` it is ``loss(params)``. It may return a mapping with ``"loss"``, whose
+        other entries, such as metrics, are left alone; but ``{"loss": mean, "weight":
+        weight}`` also says how much the batch counts in the mean over all data, which
+        must not depend on the parameters.
     params
         The parameters, a pytree: nested dicts, lists or tuples of arrays, what ``init``
         of Flax Linen or of Haiku returned, a Flax ``nnx`` module, or an Equinox module.
@@ -82,14 +83,18 @@ def problem(
     Warns
     -----
     SharpkitWarning
-        If the weights are in half precision: a float32 copy is measured.
+        If the weights are in half precision: a float32 copy is measured. At the first
+        evaluation, if the data are several batches and what a batch counts in their
+        mean cannot be told.
 
     Notes
     -----
     The mean over all data is :math:`f(w) = \sum_b m_b f_b(w) / \sum_b m_b` over the
     batches b, where :math:`f_b` is the mean loss of one batch and :math:`m_b` its
     number of rows, or the weight that the loss returned. A short last batch therefore
-    counts as it should.
+    counts as it should. What a plain mean divides by is read from the traced loss. Any
+    other loss is held against the losses of halves of some samples, once; labels that
+    are not -100 and the sums of masks are tried as weights, too.
 
     What may go wrong:
 
@@ -97,6 +102,12 @@ def problem(
       array, says what is wrong with it and what to do.
     - Dropout, or another random number, must be the same at every call: switch it off,
       or let the loss close over a fixed key. `sharpkit.check` notices if it is not.
+    - A loss that adds up over samples is refused, because the mean over all data is
+      formed from the means of the batches.
+    - Parameters that the loss closes over are constants: write a penalty with the
+      given ``params``.
+    - A mean that compares samples with each other, as contrastive losses do, depends on
+      how the data are cut into batches.
     - The loss decides which statistics a batch normalisation uses. Those gathered in
       training are constants, which the loss closes over or which stand in ``params``.
     - Each shape of a batch is compiled once, so that the first call takes longer, and a

@@ -13,9 +13,11 @@ from jax.tree_util import tree_leaves
 
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.warn import warn
+from sharpkit._inputs.weighing import MAPPING
 from sharpkit.jax.batches import Batches
 from sharpkit.jax.layout import Layout
 from sharpkit.jax.products import Compiled, Summed
+from sharpkit.jax.weighing import Weighing
 
 SAME = 1e-9  # relative; the weights of all batches add up to the same at every pass
 
@@ -59,6 +61,7 @@ class Problem:
         self._warned = False
         # the way to each product that JAX can go, or what it says if there is none
         self._known: dict[tuple[Summed, ...], tuple[Summed | None, str]] = {}
+        self._weighing = Weighing(several=batches is not None and batches.several)
         # Only the first batch is looked at, and only its shapes and types: nothing is
         # computed.
         arguments, rows = next(self._pieces(), (None, None))
@@ -276,7 +279,10 @@ class Problem:
     def _mean(self, function: Summed, *vectors: XpArray) -> tuple[float, XpArray]:
         total = jnp.zeros_like(vectors[0])
         loss_sum = weight_sum = 0.0
-        for arguments, rows in self._pieces():
+        for arguments, count in self._pieces():
+            rows = self._counted(arguments, count)
+            if rows == 0:
+                continue  # a mean over nothing is no number
             total, loss, weight = function(
                 total, rows, self._constants, arguments, *vectors
             )
@@ -286,6 +292,16 @@ class Problem:
             loss_sum, weight_sum = loss_sum + size * float(loss), weight_sum + size
         self._require_same(weight_sum)
         return loss_sum / weight_sum, total / weight_sum
+
+    def _counted(self, arguments: Any, rows: int | None) -> float | None:
+        """Return what a batch counts, if the loss does not say it."""
+        if self._weighted or self._batches is None or rows is None:
+            return rows
+
+        def loss(other: Any) -> Any:
+            return self._functions.loss(self._constants, other, self._weights)[0]
+
+        return self._weighing.weight(loss, arguments, rows)
 
     def _pieces(self) -> Iterator[tuple[tuple[Any, ...], int | None]]:
         # The arguments of the loss after params, and the number of rows.
@@ -310,8 +326,8 @@ class Problem:
             shapes = [jnp.shape(leaf) for leaf in tree_leaves(arguments)]
             msg = (
                 f"a batch of data has arrays of shapes {shapes}, of no common first "
-                "dimension, so that its share of the mean is unknown; return (mean "
-                "loss, weight) from loss"
+                "dimension, so that its share of the mean is unknown; "
+                f"{MAPPING}"
             )
             raise ValueError(msg)
 

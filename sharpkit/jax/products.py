@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.tree_util import tree_leaves, tree_map
 
 from sharpkit._inputs.types import XpArray
+from sharpkit._inputs.weighing import MAPPING
 from sharpkit.jax.layout import Layout, widened
 
 # A vector, (n,), the mean loss, and its weight, or None for the number of rows.
@@ -164,20 +165,27 @@ class _Batch:
 def checked(returned: Any) -> tuple[XpArray, XpArray | None]:
     """Return what a loss returned, as a number and its weight, or None.
 
+    It is a number, or a mapping with ``"loss"`` and perhaps ``"weight"``.
+
     Raises
     ------
     TypeError
-        If it is a tuple of another length.
+        If it is a tuple, or a mapping without a loss.
     """
-    if not isinstance(returned, tuple):
-        return _number("loss", returned), None
-    if len(returned) != 2:
+    if isinstance(returned, tuple):
         msg = (
-            f"loss returned a tuple of {len(returned)}; return the mean loss, or (mean "
-            "loss, weight)"
+            f"loss returned a tuple of {len(returned)}; return the mean alone or, to "
+            f"say what a batch counts, {MAPPING}"
         )
         raise TypeError(msg)
-    return _number("loss", returned[0]), _number("weight", returned[1])
+    if not isinstance(returned, Mapping):
+        return _number("loss", returned), None
+    if "loss" not in returned:
+        msg = f"loss returned a {type(returned).__name__} without 'loss'; {MAPPING}"
+        raise TypeError(msg)
+    weight = returned.get("weight")
+    loss = _number("loss", returned["loss"])
+    return loss, None if weight is None else _number("weight", weight)
 
 
 def _number(name: str, value: Any) -> XpArray:

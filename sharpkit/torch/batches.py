@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from sharpkit._inputs.checks import at_least
+from sharpkit.torch.lending import Lending
 
 
 class Batches:
@@ -32,18 +33,24 @@ class Batches:
 
     Attributes
     ----------
+    data
+        The data as given.
     count : int or None
         The number of batches of one pass; None as long as it is not known.
+    cuts_rows : bool
+        Whether batches are cut from tensors.
     """
 
     def __init__(
         self, data: Any, micro_batch: Any, device: Any, dtype: Any, *, pairs: bool
     ) -> None:
         data = _as_tensors(data)
-        self._data, self._device, self._dtype = data, device, dtype
+        self.data, self._device, self._dtype = data, device, dtype
+        self._lending = Lending()
         batches = isinstance(data, list) and not pairs
         self._rows = _common_rows(data) if _is_rows(data) and not batches else None
         self.count: int | None = None
+        self.cuts_rows = False
         if self._rows is None:
             _require_iterable(data, micro_batch)
             return
@@ -51,8 +58,30 @@ class Batches:
         if micro_batch is not None:
             self._step = at_least("micro_batch", micro_batch, 1)
         self.count = -(-self._rows // self._step)
+        self.cuts_rows = self.count > 1
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one batch, as far as is known."""
+        count = length_hint(self.data, 2) if self._rows is None else 1
+        return (self.count or count) != 1
 
     def __iter__(self) -> Iterator[Any]:
+        return self._lending.each(self.bare())
+
+    def bare(self) -> Iterator[Any]:
+        """Yield the batches for those who only look at them.
+
+        Yields
+        ------
+        batch
+            One batch after the other.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
         count = 0
         for batch in self._pieces():
             yield _moved(batch, self._device, self._dtype)
@@ -64,10 +93,10 @@ class Batches:
 
     def _pieces(self) -> Iterator[Any]:
         if self._rows is None:
-            yield from self._data
+            yield from self.data
             return
         for start in range(0, self._rows, self._step):
-            yield _cut(self._data, slice(start, start + self._step))
+            yield _cut(self.data, slice(start, start + self._step))
 
 
 def rows(batch: Any) -> int:
@@ -87,7 +116,7 @@ def rows(batch: Any) -> int:
         msg = (
             f"a batch is of type {type(batch).__name__} and has {what} to count its "
             "samples by; give tensors whose first dimension counts them, or a "
-            "loss(model, batch) that returns (mean loss, weight)"
+            'loss(model, batch) that returns {"loss": mean, "weight": weight}'
         )
         raise TypeError(msg)
     return int(first.shape[0])

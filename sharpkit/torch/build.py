@@ -11,11 +11,13 @@ from torch import nn
 from sharpkit._inputs.checks import one_of
 from sharpkit._inputs.names import Choice
 from sharpkit.torch.batches import Batches
+from sharpkit.torch.elsewhere import Elsewhere
 from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.layout import Layout
 from sharpkit.torch.losses import ModelLoss, OutputLoss
 from sharpkit.torch.problems import Problem
 from sharpkit.torch.state import Randomness
+from sharpkit.torch.weighing import Weighing
 
 
 def problem(
@@ -58,8 +60,10 @@ def problem(
         What the loss is called with. With ``"output"`` a batch is a pair ``(inputs,
         targets)``; the model is called with the inputs, several of them if they are a
         tuple or a mapping, and the loss with its output and the targets. With
-        ``"model"`` the loss is called with the model and the batch, and returns the
-        mean, or ``(mean, weight)``.
+        ``"model"`` the loss is called with the model and the batch. Either returns the
+        mean, or a mapping: ``{"loss": mean, "weight": weight}`` also says what the
+        batch counts, and without a weight it may be the output of a model of
+        ``transformers`` that is given labels.
     batch_norm : {"running", "batch", "frozen"}
         The statistics that batch norms use. ``"running"`` takes the averages that the
         model has; ``"batch"`` those of each batch as it is evaluated; ``"frozen"``
@@ -90,7 +94,9 @@ def problem(
     Warns
     -----
     SharpkitWarning
-        If the weights are in half precision: a float32 copy is measured.
+        If the weights are in half precision: a float32 copy is measured. At the first
+        evaluation, if the data are several batches and the loss of a batch is no mean
+        of the losses of its samples, or if what a batch counts cannot be told.
 
     Notes
     -----
@@ -99,8 +105,10 @@ def problem(
     number that this loss divides by. A short last batch therefore counts as it should.
     The losses of torch weigh a batch as they average: cross-entropy by the class
     weights of the targets that are not ignored, squared errors and the like by
-    elements. All other losses count by samples, also a function of your own around one
-    of those.
+    elements. What another loss divides by is read from its graph, as for padded tokens
+    inside a model, and held against the losses of a few samples of the first batch and
+    of their halves, once. So are numbers of the batch, such as its rows, its labels
+    that are not -100, or the sum of a mask, where nothing can be read.
 
     What may go wrong:
 
@@ -120,8 +128,13 @@ def problem(
       leaves the writing out, which is said in a warning.
     - Some operators of torch have no second derivative. ``problem.hvp`` is then None,
       which is said in a warning, and differences of the gradient are used.
-    - A loss with ``reduction="sum"`` is refused, because the mean over all data is
+    - A loss that adds up over samples is refused, because the mean over all data is
       formed from the means of the batches.
+    - Parameters that the loss holds itself, as a penalty does that was made of
+      ``model.parameters()``, count as those of the given model. What was computed from
+      them before is refused. Held parameters that need no gradient, and copies, are
+      constants, which nothing shows.
+    - Data that the model or the loss write to are lent as copies.
 
     Examples
     --------
@@ -178,6 +191,8 @@ def problem(
         batches=batches,
         layout=layout,
         randomness=Randomness(layout.device, data),
+        weighing=Weighing(batches),
+        elsewhere=Elsewhere(model, layout),
         values=layout.values(model),
         batch_norm=batch_norm,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,10 +14,12 @@ from torch import nn
 from sharpkit._inputs.names import listed
 from sharpkit._inputs.warn import warn
 from sharpkit.torch.batches import Batches
+from sharpkit.torch.elsewhere import Elsewhere
 from sharpkit.torch.layout import Layout, Values, carrying
 from sharpkit.torch.leaves import BackwardOnlyError, Leaves
-from sharpkit.torch.losses import ModelLoss, OutputLoss, real_scalar
+from sharpkit.torch.losses import ModelLoss, OutputLoss, Returned
 from sharpkit.torch.state import ALONE, Randomness, as_found, differentiating
+from sharpkit.torch.weighing import Weighing
 
 Place = tuple[dict[str, Any], str]  # a module's table, and the key in it
 
@@ -41,6 +44,10 @@ class Evaluation:
         The mean loss of a batch, and its weight.
     batches, layout, randomness
         The data, the flat vector and the random generators of this model.
+    weighing
+        What batches count where the loss does not say it.
+    elsewhere
+        The parameters that the loss may hold itself.
     values
         The weights, constants and buffers to evaluate with.
     batch_norm
@@ -63,12 +70,15 @@ class Evaluation:
         batches: Batches,
         layout: Layout,
         randomness: Randomness,
+        weighing: Weighing,
+        elsewhere: Elsewhere,
         values: Values,
         batch_norm: str,
     ) -> None:
         self.model, self.objective, self.batches = model, objective, batches
         self.layout, self.values, self.batch_norm = layout, values, batch_norm
         self._loss, self._randomness = loss, randomness
+        self.weighing, self.elsewhere = weighing, elsewhere
         self.norms = batch_norms(model)
         self.frozen: dict[str, tuple[Any, Any]] = {}
         with ALONE:
@@ -92,6 +102,8 @@ class Evaluation:
             batches=self.batches,
             layout=self.layout,
             randomness=self._randomness,
+            weighing=self.weighing,
+            elsewhere=self.elsewhere,
             values=values,
             batch_norm=batch_norm,
         )
@@ -173,9 +185,14 @@ class Evaluation:
             Once, if the forward pass writes other values into the leaves.
         """
         leaves = self.put(flat)
-        found = self.objective(self.model, batch)
-        self._notice_writing(leaves)
-        return None if found is None else (leaves, *found)
+        found = self._found(leaves, batch)
+        if found is not None and self.elsewhere.found_in(found[0]):
+            leaves = self.put(flat)
+            found = self._found(leaves, batch)
+            assert found is not None
+            self.elsewhere.found_in(found[0])
+        weighed = None if found is None else self._weighed(leaves, batch, found)
+        return None if weighed is None else (leaves, *weighed)
 
     def add(self, flat: Any, batch: Any, gradient: Any) -> tuple[float, float]:
         """Add weight times gradient; return weight times loss, and the weight."""
@@ -229,10 +246,10 @@ class Evaluation:
         objective = self.objective
         assert isinstance(objective, OutputLoss)  # checked by the caller
         leaves = self.put(flat)
-        weight = objective.weight(batch)
-        if not weight:
+        if objective.counts_nothing(batch):
             return None
-        output = objective.run(self.model, batch)
+        with self.elsewhere.swapped(leaves):
+            output = objective.run(self.model, batch)
         if not isinstance(output, torch.Tensor) or not output.is_floating_point():
             what = output.dtype if isinstance(output, torch.Tensor) else type(output)
             msg = (
@@ -241,9 +258,52 @@ class Evaluation:
             )
             raise TypeError(msg)
         point = output.detach().requires_grad_()
-        _, targets = objective.parts(batch)
-        loss = real_scalar(objective.of_output(point, targets))
-        return leaves, output, point, loss, weight
+        with self.elsewhere.swapped(leaves):
+            found = objective.of_output(point, batch)
+        weighed = None if found is None else self._weighed(leaves, batch, found)
+        return None if weighed is None else (leaves, output, point, *weighed)
+
+    def _found(self, leaves: Leaves, batch: Any) -> Returned | None:
+        with self.elsewhere.swapped(leaves):
+            found = self.objective(self.model, batch)
+        self._notice_writing(leaves)
+        return found
+
+    def _weighed(
+        self, leaves: Leaves, batch: Any, found: Returned
+    ) -> tuple[Any, float] | None:
+        loss, weight = found
+        if weight is not None:
+            return loss, weight
+        if not self.weighing.settled(batch):
+            with self._apart() as possible:
+                # Nothing of this reaches the graph of the loss.
+                trial = partial(self._trial_loss, leaves.flat) if possible else None
+                counts = self.weighing.settle(loss, batch, trial)
+            self.put_leaves(leaves)  # for layers that run again in a backward pass
+            if not counts:
+                return None
+        weight = self.weighing.weight(loss, batch)
+        return (loss, weight) if weight else None
+
+    def _trial_loss(self, flat: Any, batch: Any) -> Any:
+        found = self._found(self.put(flat), batch)
+        if found is None:
+            msg = "nothing counts in a part of the batch"
+            raise ValueError(msg)
+        return found[0]
+
+    @contextmanager
+    def _apart(self) -> Iterator[bool]:
+        """Evaluate parts of a batch inside; return whether they tell of the whole."""
+        norms = self.norms.values()
+        modes = [norm.training for norm in norms]
+        with self._randomness.rewound():
+            for norm in norms:
+                norm.training = False
+            yield all(norm.running_mean is not None for norm in norms)
+        for norm, mode in zip(norms, modes, strict=True):
+            norm.training = mode
 
 
 def batch_norms(model: Any) -> dict[str, Any]:

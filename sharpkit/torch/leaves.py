@@ -33,6 +33,8 @@ class Leaves:
 
     Attributes
     ----------
+    flat : (n,)
+        The flat weights.
     tensors : list
         The leaves, which are real.
     named : dict of str to tensor
@@ -40,7 +42,7 @@ class Leaves:
     """
 
     def __init__(self, layout: Layout, flat: Any) -> None:
-        self._layout, self._flat = layout, flat
+        self._layout, self.flat = layout, flat
         # No views of one copy: autograd counts the writes to each by itself, and a
         # gradient may have a layout that no view has.
         self.tensors = [
@@ -59,7 +61,7 @@ class Leaves:
         each = zip(
             self._layout.names,
             self.tensors,
-            self._layout.parts(self._flat),
+            self._layout.parts(self.flat),
             strict=True,
         )
         return [
@@ -153,7 +155,7 @@ class Leaves:
             Whether the graph must last.
         """
         if not of.requires_grad:
-            return torch.zeros_like(self._flat)
+            return torch.zeros_like(self.flat)
         found = torch.autograd.grad(
             of, self.tensors, along, retain_graph=keep, allow_unused=True
         )

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sharpkit._inputs.weighing import MAPPING
 from sharpkit.torch.batches import is_pair, rows
 
 # The means of these are over the class weights of the targets that are not ignored,
@@ -31,6 +32,7 @@ ELEMENTS = (
     (nn.SoftMarginLoss, functional.soft_margin_loss),
 )
 IGNORED = -100  # as in torch
+Returned = tuple[Any, float | None]  # a mean, and its weight if it is known
 
 
 class OutputLoss:
@@ -50,6 +52,8 @@ class OutputLoss:
         Whether the loss is called with the output of the model.
     ignored : int or None
         The target that counts for nothing.
+    known : bool
+        Whether it is one of torch, of which the weight of a batch is known.
     """
 
     takes_output = True
@@ -65,17 +69,16 @@ class OutputLoss:
             self._loss = partial(loss.func, *loss.args, **tensors)
         self._by_class = _is_one_of(loss, CLASSES)
         self._by_element = _is_one_of(loss, ELEMENTS)
+        self.known = self._by_class or self._by_element
         self.ignored = (
             _option(loss, "ignore_index", IGNORED) if self._by_class else None
         )
 
-    def __call__(self, model: Any, batch: Any) -> tuple[Any, float] | None:
+    def __call__(self, model: Any, batch: Any) -> Returned | None:
         """Return the mean loss and the weight of a batch; None if nothing counts."""
-        weight = self.weight(batch)
-        if not weight:
+        if self.counts_nothing(batch):
             return None
-        _, targets = self.parts(batch)
-        return real_scalar(self.of_output(self.run(model, batch), targets)), weight
+        return self.of_output(self.run(model, batch), batch)
 
     def run(self, model: Any, batch: Any) -> Any:
         """Return the output of the model."""
@@ -86,9 +89,17 @@ class OutputLoss:
             return model(*inputs)
         return model(inputs)
 
-    def of_output(self, output: Any, targets: Any) -> Any:
-        """Return the mean loss of an output."""
-        return self._loss(output, targets)
+    def of_output(self, output: Any, batch: Any) -> Returned | None:
+        """Return the mean loss of an output, and the weight if it is known."""
+        _, targets = self.parts(batch)
+        found = returned(self._loss(output, targets))
+        if found is None or not self.known:
+            return found
+        return found[0], self.weight(batch)
+
+    def counts_nothing(self, batch: Any) -> bool:
+        """Return whether it is known that nothing in a batch counts."""
+        return self.known and not self.weight(batch)
 
     def parts(self, batch: Any) -> tuple[Any, Any]:
         """Return the inputs and the targets of a batch.
@@ -124,7 +135,7 @@ class OutputLoss:
         return int(((found == targets) & counted).sum()), int(counted.sum())
 
     def weight(self, batch: Any) -> float:
-        """Return the number that the loss divides by, or else that of the samples."""
+        """Return the number that a known loss divides by."""
         _, targets = self.parts(batch)
         if self._by_class and isinstance(targets, torch.Tensor):
             if not _are_classes(targets):  # shares of classes
@@ -161,37 +172,52 @@ class ModelLoss:
         _require_mean(loss)
         self._loss = loss
 
-    def __call__(self, model: Any, batch: Any) -> tuple[Any, float] | None:
-        """Return the mean loss and the weight of a batch; None if nothing counts.
-
-        Raises
-        ------
-        TypeError
-            If the loss returns a tuple of another length.
-        ValueError
-            If the weight is no number of at least 0.
-        """
-        returned = self._loss(model, batch)
-        if not isinstance(returned, tuple):
-            return real_scalar(returned), float(rows(batch))
-        if len(returned) != 2:
-            msg = (
-                f"loss returned a tuple of {len(returned)}; return the mean loss, or "
-                "(mean loss, weight)"
-            )
-            raise TypeError(msg)
-        weight = _number(returned[1])
-        if not (0 <= weight < math.inf):
-            msg = (
-                f"loss returned {returned[1]!r} as the weight; return how much the "
-                "batch counts, such as its number of samples"
-            )
-            raise ValueError(msg)
-        return (real_scalar(returned[0]), weight) if weight else None
+    def __call__(self, model: Any, batch: Any) -> Returned | None:
+        """Return the mean loss and the weight of a batch; None if nothing counts."""
+        return returned(self._loss(model, batch))
 
     def run(self, model: Any, batch: Any) -> Any:
         """Evaluate for the sake of what happens on the way."""
         return self._loss(model, batch)
+
+
+def returned(value: Any) -> Returned | None:
+    """Return the mean and the weight that a loss returned; None if nothing counts.
+
+    It returns a number, or a mapping with ``"loss"`` and perhaps ``"weight"``, as the
+    output of a model of ``transformers`` is one.
+
+    Raises
+    ------
+    TypeError
+        If the loss is a tuple, or a mapping without a loss.
+    ValueError
+        If the weight is no number of at least 0.
+    """
+    if isinstance(value, tuple):
+        msg = (
+            f"loss returned a tuple of {len(value)}; return the mean alone or, to say "
+            f"what a batch counts, {MAPPING}"
+        )
+        raise TypeError(msg)
+    if not isinstance(value, Mapping):
+        return real_scalar(value), None
+    if value.get("loss") is None:
+        msg = (
+            f"loss returned a {type(value).__name__} without 'loss'; {MAPPING}, and "
+            "give a model that computes its own loss its labels"
+        )
+        raise TypeError(msg)
+    if value.get("weight") is None:
+        return real_scalar(value["loss"]), None
+    weight = _number(value["weight"])
+    if not (0 <= weight < math.inf):
+        msg = (
+            f"loss returned {value['weight']!r} as the weight; return how much the "
+            "batch counts, such as its number of samples"
+        )
+        raise ValueError(msg)
+    return (real_scalar(value["loss"]), weight) if weight else None
 
 
 def real_scalar(loss: Any) -> Any:

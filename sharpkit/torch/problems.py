@@ -78,7 +78,7 @@ class Problem:
         """
         if self._samples is None:
             with self._evaluation.running():
-                self._samples = sum(map(rows, self._evaluation.batches))
+                self._samples = sum(map(rows, self._evaluation.batches.bare()))
         return self._samples
 
     @property

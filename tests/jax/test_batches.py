@@ -100,7 +100,8 @@ def test_a_weight_beside_the_loss_counts_in_place_of_the_rows(x64, split):
 
     def masked(outputs, targets):
         y, kept = targets
-        return ((outputs - y) ** 2 * kept).sum() / kept.sum(), kept.sum()
+        mean = ((outputs - y) ** 2 * kept).sum() / kept.sum()
+        return {"loss": mean, "weight": kept.sum()}
 
     def unsplit(params, batch):
         return masked(model(params, batch[0]), batch[1])
@@ -123,7 +124,7 @@ def test_a_weight_beside_the_loss_counts_in_place_of_the_rows(x64, split):
         assert_allclose(product, expected, rtol=0, atol=1e-14)
     # the rows would have given another mean
     assert abs(problem(w)[0] - np.mean(np.square(model(PARAMS, X) - Y)[rows])) < 1e-14
-    by_rows = [masked(model(PARAMS, x), (y, m))[0] for x, (y, m) in cut(mask)]
+    by_rows = [masked(model(PARAMS, x), (y, m))["loss"] for x, (y, m) in cut(mask)]
     assert abs(problem(w)[0] - np.average(by_rows, weights=[4, 4, 4])) > 1e-3
 
 
@@ -134,7 +135,7 @@ def cut(mask):
 def test_a_weight_may_stand_in_for_missing_rows(x64):
     def weighted(params, batch):
         x, y, _ = batch
-        return squares(model(params, x), y), len(x)
+        return {"loss": squares(model(params, x), y), "weight": len(x)}
 
     extra = np.zeros(5)
     batches = [(x, y, extra) for x, y in pieces(4)]
@@ -191,7 +192,8 @@ def test_compiled_once_for_every_shape(x64):
     w = problem.weights
     assert traced == [(5,)]  # the check of the first batch
     problem(w)
-    assert traced == [(5,), (5,), (2,)]
+    # Each shape is traced once to read what the mean divides by.
+    assert traced == [(5,), (5,), (5,), (2,), (2,)]
     problem.hvp(w, V)
     problem.gauss_newton(w, V)
     first = len(traced)

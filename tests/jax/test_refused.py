@@ -41,11 +41,15 @@ def test_data_that_cannot_be_used(x64, data, kind, message):
         sharpkit.jax.problem(loss, PARAMS, data)
 
 
+def named(mean, weight):
+    return {"loss": mean, "weight": weight}
+
+
 def test_batches_without_rows_cannot_be_cut(x64):
     data = [(X, Y[:-1])]
     with pytest.raises(ValueError, match=r"micro_batch=4, but .* batch 0 of data have"):
         sharpkit.jax.problem(
-            lambda p, b: (p["out"].sum(), 1), PARAMS, data, micro_batch=4
+            lambda p, b: named(p["out"].sum(), 1), PARAMS, data, micro_batch=4
         )
 
 
@@ -67,13 +71,13 @@ def test_data_that_changes_between_passes(x64):
 
 def test_a_weight_that_depends_on_params_or_is_not_positive(x64):
     def wrong(params, batch):
-        return loss(params, batch), jnp.abs(params["out"]).sum()
+        return named(loss(params, batch), jnp.abs(params["out"]).sum())
 
     problem = sharpkit.jax.problem(wrong, PARAMS, (X, Y))
     problem(problem.weights)
     with pytest.raises(ValueError, match="must not depend on params"):
         problem(1.01 * problem.weights)
-    problem = sharpkit.jax.problem(lambda p, b: (loss(p, b), 0), PARAMS, (X, Y))
+    problem = sharpkit.jax.problem(lambda p, b: named(loss(p, b), 0), PARAMS, (X, Y))
     with pytest.raises(ValueError, match=r"add up to 0\.0; they must be positive"):
         problem(problem.weights)
 
@@ -84,9 +88,12 @@ BAD_LOSSES = [
     (lambda p, b: p["out"].sum() * 1j, TypeError, "dtype complex128 as the loss"),
     (lambda p, b: jnp.argmax(p["out"]), TypeError, "dtype int64 as the loss"),
     (lambda p, b: None, TypeError, "loss returned NoneType as the loss"),
-    (lambda p, b: (p["out"].sum(), {}), TypeError, "loss returned dict as the weight"),
-    (lambda p, b: (p["out"].sum(), b[1]), ValueError, "as the weight; return one"),
-    (lambda p, b: (p["out"].sum(), 1, 2), TypeError, "returned a tuple of 3; ret"),
+    (lambda p, b: named(p["out"].sum(), {}), TypeError, "loss returned dict as the "
+     "weight"),
+    (lambda p, b: named(p["out"].sum(), b[1]), ValueError, "as the weight; return one"),
+    (lambda p, b: (p["out"].sum(), 1), TypeError, "returned a tuple of 2; return the "
+     'mean alone or, to say what a batch counts, return {"loss": mean, "weight"'),
+    (lambda p, b: {"nll": p["out"].sum()}, TypeError, "a dict without 'loss'; return"),
 ]  # fmt: skip
 
 

@@ -176,7 +176,7 @@ def test_a_linear_loss_has_no_curvature_but_an_error():
     assert 0 < found.run.product_error < 1e-14
 
 
-@pytest.mark.parametrize("epsilon", [1e-6, 1e-8])
+@pytest.mark.parametrize("epsilon", [1e-6, 1e-5])
 def test_a_rise_that_rounding_makes(epsilon):
     def lifted(w):
         value, gradient = loss(w)
@@ -184,8 +184,6 @@ def test_a_rise_that_rounding_makes(epsilon):
 
     with pytest.warns(SharpkitWarning, match="fewer digits .autocast, bfloat16, TF32"):
         found = sharpkit.sharpness(W + 0.01, lifted, epsilon=epsilon)
-        if found.status is Status.FLAT:  # not one rounding of rise
-            pytest.skip("the loss did not move")
     assert found.status is Status.BELOW_NOISE
 
 
@@ -290,7 +288,7 @@ def test_a_loss_whose_rise_overflows_is_not_finite():
 
 def test_masked_arrays_are_refused():
     masked = np.ma.array(W, mask=W > 0)
-    with pytest.raises(TypeError, match="weights is a masked array.*compressed"):
+    with pytest.raises(TypeError, match=r"weights is a masked array.*compressed"):
         sharpkit.sharpness(masked, loss)
     with pytest.raises(TypeError, match="loss_fn returned a masked array"):
         sharpkit.sharpness(W, lambda w: (1.0, np.ma.array(w, mask=w > 0)))

@@ -155,7 +155,7 @@ def test_other_objects_pass_as_they_are(watch):
 
     def loss(model, batch):
         seen.append(batch)
-        return own.loss(model(batch.x), batch.y), len(batch.x)
+        return {"loss": own.loss(model(batch.x), batch.y), "weight": len(batch.x)}
 
     batch = Own()
     p = problem(watch(own.model), loss, [batch], loss_takes="model")
@@ -226,8 +226,6 @@ BAD_BATCHES = [
     ([(X, X, Y)], TypeError, "a batch is a tuple of 3; give pairs"),
     ([{"x": X, "y": Y}], TypeError, "a batch is a dict; give pairs"),
     (Passes([]), ValueError, "data gave no batch; give at least one at every pass"),
-    ([("a", "b")], TypeError, "a batch is of type tuple and has no tensor to"),
-    ([(X, torch.tensor(1))], TypeError, "has a tensor of no dimension to count its"),
 ]
 
 
@@ -239,6 +237,19 @@ def test_batches_that_cannot_be_used(watch, data, error, match):
     p = problem(watch(nn.Linear(4, 3)), loss, data)
     with pytest.raises(error, match=match):
         p(p.weights)
+
+
+@pytest.mark.parametrize(
+    ("batch", "match"),
+    [
+        (("a", "b"), "a batch is of type tuple and has no tensor to count"),
+        ((X, torch.tensor(1)), "has a tensor of no dimension to count its samples"),
+    ],
+)
+def test_batches_without_samples(watch, batch, match):
+    p = problem(watch(nn.Linear(4, 3)), lambda output, _: output.mean(), [batch])
+    with pytest.raises(TypeError, match=match):
+        _ = p.samples
 
 
 def test_a_generator_in_disguise_is_noticed(watch):
@@ -278,4 +289,6 @@ def test_a_list_of_two_tensors_is_two_batches_for_a_loss_of_the_model(watch):
     p = problem(model, loss, [one, other], loss_takes="model")
     expected = model(data).square().mean().detach()
     assert p(p.weights)[0] == pytest.approx(float(expected), rel=1e-12)
+    seen.clear()
+    p(p.weights)
     assert seen == [len(one), len(other)]

@@ -112,8 +112,9 @@ def test_weights_from_the_loss(watch):
         inputs, targets = batch
         rows = inputs[:, 0] > 0
         if not rows.any():
-            return torch.tensor(torch.nan), torch.zeros(())
-        return own.loss(model(inputs[rows]), targets[rows]), rows.sum()
+            return {"loss": torch.tensor(torch.nan), "weight": torch.zeros(())}
+        mean = own.loss(model(inputs[rows]), targets[rows])
+        return {"loss": mean, "weight": rows.sum()}
 
     rows = own.inputs[:, 0] > 0
     whole = own.loss(own.model(own.inputs[rows]), own.targets[rows])
@@ -205,6 +206,10 @@ def test_losses_that_cannot_be_used(watch, loss, _, error, match, takes):
         problem(model, loss, (drawn(9, 4), drawn(9, 3)), loss_takes=takes)
 
 
+def named(weight):
+    return lambda model, batch: {"loss": model(batch[0]).mean(), "weight": weight}
+
+
 RETURNED = [
     (lambda m, b: 1.0, TypeError, "a value of type float; return one real torch num"),
     (lambda m, b: m(b[0]).mean().item(), TypeError, "a value of type float; return"),
@@ -212,10 +217,11 @@ RETURNED = [
     (lambda m, b: m(b[0]) * 1j, TypeError, r"type torch\.complex128; return one real"),
     (lambda m, b: m(b[0]), ValueError, r"shape \(9, 3\); return one number, averaged"),
     (lambda m, b: m(b[0]).mean().detach(), ValueError, "not depend on the chosen par"),
-    (lambda m, b: (m(b[0]).mean(), 1, 2), TypeError, r"a tuple of 3; return the mean"),
-    (lambda m, b: (m(b[0]).mean(), -1), ValueError, "returned -1 as the weight; retu"),
-    (lambda m, b: (m(b[0]).mean(), "9"), ValueError, "returned '9' as the weight"),
-    (lambda m, b: (m(b[0]).mean(), torch.nan), ValueError, "returned nan as the wei"),
+    (lambda m, b: (m(b[0]).mean(), 1), TypeError, r"a tuple of 2; return the mean a"),
+    (lambda m, b: {"nll": m(b[0]).mean()}, TypeError, r"a dict without 'loss'; return"),
+    (named(-1), ValueError, "returned -1 as the weight; return how much the batch"),
+    (named("9"), ValueError, "returned '9' as the weight"),
+    (named(torch.nan), ValueError, "returned nan as the weight"),
 ]
 
 
