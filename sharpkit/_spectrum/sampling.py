@@ -17,6 +17,7 @@ FIRST_LOOK = 20  # products; fewer say too little about their own spread
 LOOKS_PER_DOUBLING = 2  # of the number of products
 LEVEL = 0.95  # the probability that an interval holds the value
 ROUNDINGS = 4.0  # so many roundings of ||A||_F may be in a trace
+ALIKE = 0.5  # of what is lost in parallel directions, squared, may be error
 PARALLEL = 1e-5  # below this squared sine of an angle, 1 / sine^2 is mostly rounding
 
 
@@ -121,3 +122,17 @@ def directions(r: Matrix, rounding: float) -> Directions:
     np.fill_diagonal(clear, val=False)
     inverse = np.where(clear, 1 / np.where(clear, sines, 1.0), 0.0)
     return Directions(s, (s * r).sum(axis=0), cosines, inverse)
+
+
+def alike(cosines: Matrix) -> Matrix:
+    """Return what share of two probes' squared losses counts as one error of both.
+
+    Leaving out either of two probes may lose nearly the same direction of the basis.
+    Whatever the other probes say then errs alike, and their spread shows none of it.
+
+    Parameters
+    ----------
+    cosines : (p, p) float64
+        The cosines of the angles between the directions that are lost.
+    """
+    return ALIKE * cosines**4

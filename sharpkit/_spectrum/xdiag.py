@@ -14,6 +14,7 @@ from sharpkit._spectrum.estimate import DiagonalEstimate, SpectrumStatus
 from sharpkit._spectrum.operators import Operator
 from sharpkit._spectrum.sampling import (
     Directions,
+    alike,
     directions,
     looks_asymmetric,
 )
@@ -57,7 +58,9 @@ def estimate(
     neither i nor j, ``Cov(d_i, d_j) = E[(d_i - d_i^(j)) (d_j - d_j^(i))]`` exactly:
     given all other probes, ``d_i^(j)`` and ``d_j^(i)`` are independent, and whatever
     w_i, the mean of ``d_j - d_j^(i)`` over w_j is zero. The mean of these products over
-    all pairs, where it is positive, is therefore added to ``var(d_i) / p``.
+    all pairs, where it is positive, is therefore added to ``var(d_i) / p``. The
+    variance is at least half of what the probes' directions hold where these are
+    nearly parallel, as in XTrace.
 
     Memory: ``products + 2`` vectors, and a dozen blocks of 2 MiB.
 
@@ -239,7 +242,10 @@ class _Slabs:
                 variance = (away * away).sum(axis=0) / (p * (p - 1))
                 shared = self._shared(lost, u, v, f, e) / (p * (p - 1))
                 xp = array_module(u)
+                lost_here = u * v
+                least = self._mixed(alike(lost.cosines), lost_here) * lost_here
                 variance += xp.maximum(shared, 0.0)
+                variance = xp.maximum(variance, least.sum(axis=0) / p**2)
             else:
                 variance = mean * 0 + math.inf
             self._write(part, (q * z).sum(axis=0) + mean, variance, z)

@@ -11,6 +11,7 @@ from sharpkit._spectrum.basis import Basis, finite_norm
 from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
 from sharpkit._spectrum.sampling import (
+    alike,
     directions,
     error_of_products,
     looks,
@@ -71,9 +72,13 @@ def estimate(
     on w_j alone, so that they are independent; and whatever w_i, the mean of
     ``tr_j - tr_j^(i)`` over w_j is zero. The mean of these products over all pairs is
     therefore added to ``var(tr_i) / p``, which makes an unbiased variance of the value;
-    where that mean is mostly noise, at least ``var(tr_i) / p`` is (see `_shared`). It
-    costs small matrices only. The one case known where 95 % intervals still hold less,
-    some 90 %, is as many probes as there are large eigenvalues above a gap.
+    where that mean is mostly noise, at least ``var(tr_i) / p`` is (see `_shared`).
+    Where there are as many probes as large eigenvalues above a gap, leaving out any
+    probe may lose nearly the same direction s, and all tr_i then err alike, by up to
+    the trace along it: the variance is taken for at least half of the mean over all
+    pairs of ``cos^4(s_i, s_j) h_i h_j``, ``h_i`` being the trace along ``s_i`` beyond
+    the mean eigenvalue that the probe sees in the rest. All that costs small matrices
+    only.
 
     Memory: ``products / 2 + 1`` vectors. The probes are not kept but drawn again.
 
@@ -195,12 +200,12 @@ class _Sketch:
         """Return the mean over the probes, and its standard error."""
         p = self.basis.count
         r, h, w = (m[:p, :p] for m in (self.r, self.h, self.w))
-        samples, shared = _samples(
+        samples, shared, least = _samples(
             r, (h + h.T) / 2, w, self.squares[:p], self.space.size, self.basis.rounding
         )
         self.value = float(samples.mean())
         error = self._error(float(np.linalg.norm(r)) / math.sqrt(p))
-        variance = float(samples.var(ddof=1)) / p + shared
+        variance = max(float(samples.var(ddof=1)) / p + shared, least)
         return self.value, math.hypot(math.sqrt(variance), error)
 
     def _error(self, norm: float) -> float:
@@ -228,8 +233,8 @@ class _Sketch:
 
 def _samples(
     r: Matrix, h: Matrix, w: Matrix, squares: Vector, n: int, rounding: float
-) -> tuple[Vector, float]:
-    """Return the estimate of each probe, and the covariance between two of them.
+) -> tuple[Vector, float, float]:
+    """Return each probe's estimate, the covariance of two, and the least variance.
 
     ``r, h, w`` are R, H = Q^T A Q (symmetric) and Q^T Omega. Leaving out the i-th
     probe takes the direction ``s_i`` from Q, leaving out two takes two; what a probe
@@ -244,7 +249,9 @@ def _samples(
     a, hii = sw.diagonal(), shs.diagonal()
 
     quadratic = whole + 2 * a * (own - shw.diagonal()) + a * a * hii
-    samples = trace - hii + (n - p + 1) / (outside + a * a) * quadratic
+    seen = quadratic / (outside + a * a)  # the mean eigenvalue, says the probe
+    samples = trace - hii + (n - p + 1) * seen
+    excess = hii - seen
 
     # Row i, column j: the i-th probe, in the basis that knows neither i nor j. There
     # it has lost x s_i + z s_j.
@@ -262,7 +269,8 @@ def _samples(
     left = np.where(inverse > 0, outside[:, None] + ai * x + b * z, 1.0)
     without = trace - lost + (n - p + 2) / left * quadratic
     change = np.where(inverse > 0, samples[:, None] - without, 0.0)
-    return samples, _shared(samples, change * change.T)
+    least = float((alike(cosines) * np.outer(excess, excess)).mean())
+    return samples, _shared(samples, change * change.T), least
 
 
 def _shared(samples: Vector, products: Matrix) -> float:

@@ -35,7 +35,26 @@ def naive(A, p, seed):
             shared += change * (d[j] - one(A, Y, W, j, {i, j}))
     variance = d.var(axis=0, ddof=1) / p
     shared = np.maximum(shared * 2 / (p * (p - 1)), 0)
-    return d.mean(axis=0), np.sqrt(variance + shared)
+    # What each probe alone has found: directions, and the diagonal's part along them.
+    whole = projector(Y)
+    alone = [whole - projector(np.delete(Y, i, axis=1)) for i in range(p)]
+    s = np.array([np.linalg.svd(each)[0][:, 0] for each in alone]).T
+    part = s * (A @ s)
+    least = np.einsum("ti,ij,tj->t", part, (s.T @ s) ** 4, part) / (2 * p**2)
+    return d.mean(axis=0), np.sqrt(np.maximum(variance + shared, least))
+
+
+def test_as_many_probes_as_large_eigenvalues():
+    """Some runs lose one direction in all leave-one-out estimates, which then agree."""
+    values = np.concatenate([np.full(10, 10.0), np.full(N - 10, 1e-6)])
+    q = np.linalg.qr(np.random.default_rng(0).standard_normal((N, N)))[0]
+    A = (q * values) @ q.T
+    away = []
+    for seed in range(200):
+        found = estimate(Dense(A), 20, seed=seed)
+        away.append(np.abs(found.values - A.diagonal()) / found.stderr)
+    assert np.max(away) < 15  # 41 where nothing is done about it
+    assert (np.array(away) < 2.26).mean() > 0.95  # t, 9 degrees
 
 
 @pytest.mark.parametrize("kind", ["wishart", "hessian", "decaying", "wigner"])
@@ -114,7 +133,8 @@ def test_two_probes_that_agree_may_both_be_wrong():
     found = estimate(Dense(np.diag(diagonal)), 4)
     error = np.abs(found.values - diagonal)
     assert error.max() > 0.01
-    np.testing.assert_allclose(found.stderr, error, rtol=1e-9)
+    assert (found.stderr >= error * (1 - 1e-9)).all()
+    assert np.median(found.stderr / error) == pytest.approx(1)
 
 
 def test_an_asymmetric_operator_is_told():
