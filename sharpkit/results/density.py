@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,9 +13,13 @@ from numpy.typing import NDArray
 
 from sharpkit._inputs.types import Matrix
 from sharpkit._spectrum import quadrature
+from sharpkit._spectrum.distribution import Distribution, distribution
 from sharpkit._spectrum.estimate import SpectrumStatus
-from sharpkit._spectrum.quadrature import Band, Distribution, Estimate
+from sharpkit._spectrum.quadrature import Band, Estimate, Parts
+from sharpkit._spectrum.rules import Rule, others
 from sharpkit.results.common import Headline, Run
+
+ROUNDINGS = 16  # so many roundings of the largest one may be in any eigenvalue
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,12 +92,14 @@ class DensityResult(Headline):
     def cdf(self, x: Any) -> Distribution:
         """Return the share of eigenvalues up to each x, with its 95 % band.
 
-        The band is of the random probes; ``resolution`` bounds what the finite number
-        of steps adds.
+        The band is of the random probes and of the finite number of steps;
+        ``resolution`` bounds what the latter may be wrong by at most.
         """
         places = np.atleast_1d(np.asarray(x, np.float64))
-        return quadrature.distribution(
-            self.nodes, self.weights, self.n, places, self._closed
+        rounding = ROUNDINGS * float(np.finfo(self.run.dtype).eps)
+        error = rounding * float(np.abs(self.nodes).max()) + self.run.product_error
+        return distribution(
+            self.nodes, self.weights, self.n, places, self._closed, error
         )
 
     @property
@@ -103,9 +110,20 @@ class DensityResult(Headline):
         repeated = self.nodes[:, -1] == self.nodes[:, -2]
         return np.asarray(repeated & (self.weights[:, -1] == 0))
 
+    @cached_property
+    def _others(self) -> list[Rule]:
+        """Other rules of the same runs."""
+        return others(self.nodes, self.weights, self._closed)
+
     def mean(self, f: Callable[[Matrix], Any]) -> Estimate:
-        """Return ``tr f(A) / n`` with its standard error; f takes arrays."""
-        return quadrature.mean(self.nodes, self.weights, self.n, f)
+        """Return ``tr f(A) / n`` with its standard error; f takes arrays.
+
+        The error is of the random probes and of the finite number of steps. It is
+        mostly of the steps where f changes at once between two nodes: more products for
+        each probe make it smaller.
+        """
+        rules = self._others
+        return quadrature.mean(self.nodes, self.weights, self.n, f, rules).total
 
     def moment(self, j: int) -> Estimate:
         """Return ``tr A^j / n`` with its standard error."""
@@ -139,15 +157,25 @@ class DensityResult(Headline):
         By size, not by number: of the many eigenvalues near 0 rounding decides the
         sign. For their number ask `cdf` below 0.
         """
+        return self._negative.total
+
+    @property
+    def _negative(self) -> Parts:
         return quadrature.ratio(
-            self.nodes, self.weights, self.n, lambda x: np.maximum(-x, 0), np.abs
+            self.nodes,
+            self.weights,
+            self.n,
+            lambda x: np.maximum(-x, 0),
+            np.abs,
+            self._others,
         )
 
     def outliers(self, width: float | None = None) -> Matrix:
         """Return the places of eigenvalues that stand apart from the rest.
 
-        Places where every probe has nodes that weigh less than three eigenvalues,
-        further than ``2 width`` from all others; None: `width`.
+        Places where every probe has nodes that weigh no more than a single eigenvalue
+        may (one in a thousand does), further than ``2 width`` from all others; None:
+        `width`.
         """
         width = self.width if width is None else width
         return quadrature.outliers(self.nodes, self.weights, self.n, width)
@@ -155,7 +183,9 @@ class DensityResult(Headline):
     def __repr__(self) -> str:
         probes, steps = self.nodes.shape
         first, second = self.moment(1), self.moment(2)
-        negative = self.negative_share()
+        negative = self._negative
+        unclear = negative.steps > negative.probes
+        advice = ", mostly for lack of steps: raise max_products" if unclear else ""
         kept = "" if self.reorthogonalized else ", not re-orthogonalised"
         return "\n".join(
             [
@@ -165,7 +195,7 @@ class DensityResult(Headline):
                 f"mean {first.value:.4g} ± {first.stderr:.1g}, mean square "
                 f"{second.value:.4g} ± {second.stderr:.1g}",
                 f"  negative curvature {100 * negative.value:.3g} ± "
-                f"{100 * negative.stderr:.1g} % of all, by size",
+                f"{100 * negative.total.stderr:.1g} % of all, by size{advice}",
                 f"  {self.run}",
                 f"  {self.status.value}",
             ]
