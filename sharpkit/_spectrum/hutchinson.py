@@ -12,7 +12,13 @@ from sharpkit._inputs.types import Array, Report
 from sharpkit._spectrum.basis import finite_norm
 from sharpkit._spectrum.estimate import DiagonalEstimate, SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
-from sharpkit._spectrum.sampling import error_of_products, looks
+from sharpkit._spectrum.sampling import (
+    FIRST_LOOK,
+    SignProbes,
+    error_of_products,
+    looks,
+)
+from sharpkit._spectrum.xtrace import whole
 from sharpkit._vectors.streams import Stream
 
 LEAST_PRODUCTS = 2  # a single one tells nothing of its error
@@ -33,7 +39,10 @@ def trace(
     error, the rest of it is all error: the variance of a sample is twice the sum of the
     squares off the diagonal. Where few eigenvalues dominate the samples are skewed, and
     95 % intervals from few of them cover less: 93 % with 20, 94 % with 60 in the tests'
-    hardest cases, and 90 % where they stop early.
+    hardest cases, and 90 % where they stop early. With fewer than ten the variance is
+    at least the one that their entries show (see `SignProbes`; of an operator that is
+    not symmetric that may be too large). Fewer than 20 products take the trace in a
+    basis of the whole space, exactly, where they suffice for that.
 
     Parameters
     ----------
@@ -53,7 +62,7 @@ def trace(
 
     Notes
     -----
-    Memory: two vectors.
+    Memory: four vectors, and ten more where n is less than 20.
 
     References
     ----------
@@ -62,7 +71,10 @@ def trace(
     the influence matrix for Laplacian smoothing splines*.
     """
     space = operator.space
+    if space.size <= products < FIRST_LOOK:
+        return whole(operator, seed, report)
     probe, product = space.empty(2)
+    probes = SignProbes(space, seed)
 
     samples: list[float] = []
     squares: list[float] = []
@@ -70,15 +82,16 @@ def trace(
     status = SpectrumStatus.COMPLETE if rtol is None else SpectrumStatus.BUDGET
     for count in looks(products):
         while len(samples) < count:
-            space.fill_signs(probe, seed, Stream.PROBES + len(samples))
+            probes.draw(probe)
             operator.apply(probe, product)
             squares.append(finite_norm(space, product) ** 2)
             samples.append(space.dot(probe, product))
+            probes.see(product)
             report(operator.products, float(np.mean(samples)))
         value, norm = float(np.mean(samples)), math.sqrt(float(np.mean(squares)))
         rounding = float(np.finfo(space.dtype).eps)
         error = error_of_products(operator.error, space.size, norm, rounding)
-        stderr = math.hypot(float(np.std(samples, ddof=1)) / math.sqrt(count), error)
+        stderr = math.hypot(probes.stderr(np.array(samples)), error)
         history.append((operator.products, value, stderr))
         if rtol is not None and stderr <= rtol * abs(value):
             status = SpectrumStatus.CONVERGED

@@ -10,10 +10,13 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import stdtrit
 
-from sharpkit._inputs.types import Matrix, Vector
+from sharpkit._inputs.types import Array, Matrix, Vector
 from sharpkit._spectrum.operators import is_asymmetric
+from sharpkit._vectors.space import Space
+from sharpkit._vectors.streams import Stream
 
 FIRST_LOOK = 20  # products; fewer say too little about their own spread
+FEW = 10  # samples, whose own spread says too little of their error
 LOOKS_PER_DOUBLING = 2  # of the number of products
 LEVEL = 0.95  # the probability that an interval holds the value
 ROUNDINGS = 4.0  # so many roundings of ||A||_F may be in a trace
@@ -76,6 +79,67 @@ def looks_asymmetric(h: Matrix, error: float) -> bool:
     """
     gap, size = float(np.linalg.norm(h - h.T)), float(np.linalg.norm(h))
     return is_asymmetric(gap, size, len(h), error)
+
+
+class SignProbes:
+    """Random sign vectors, and how far the forms ``w.Bw`` of the first few spread.
+
+    A few samples tell little of their own spread; with signs, in few dimensions, they
+    may even be the same. Their entries ``w * Bw`` tell more: the variance of a sample
+    is twice the sum of the squares of B off the diagonal, and that sum is the sum of
+    the entries' variances. Beside that, no two of the few probes are the same but for
+    the sign, which leaves the mean unbiased: the second would say nothing new.
+
+    Parameters
+    ----------
+    space
+        The space of the vectors.
+    seed
+        The seed of the probes.
+    first
+        The number of the first probe's stream among those of probes.
+    """
+
+    def __init__(self, space: Space, seed: int, first: int = 0) -> None:
+        self._space, self._seed, self._index = space, seed, first
+        self._small: list[Array] = []  # the probes so far, in few dimensions
+        self._mean, self._signs = space.zeros(), space.empty()
+        self._squares, self._count = 0.0, 0
+
+    def draw(self, out: Array) -> None:
+        """Fill ``out`` with the next probe."""
+        space = self._space
+        known = True
+        while known:
+            space.fill_signs(out, self._seed, Stream.PROBES + self._index)
+            self._index += 1
+            same = (abs(space.dot(out, each)) for each in self._small)
+            known = any(agreed > space.size - 1 for agreed in same)
+        if space.size < FIRST_LOOK and len(self._small) < FEW:
+            self._small.append(out.copy())
+
+    def see(self, product: Array) -> None:
+        """Take in B times the last probe, which is overwritten; only a few are."""
+        if self._count >= FEW:
+            return
+        stream = Stream.PROBES + self._index - 1
+        self._space.fill_signs(self._signs, self._seed, stream)
+        product *= self._signs
+        self._space.add(self._mean, product, -1.0)
+        self._count += 1
+        share = 1 / self._count  # Welford 1962
+        self._squares += (1 - share) * self._space.dot(product, product)
+        self._space.add(product, self._mean, share)
+
+    def stderr(self, samples: Vector) -> float:
+        """Return the standard error of the mean of all samples so far.
+
+        It is ``std / sqrt(m)``, with fewer than ten at least what their entries say.
+        """
+        spread = float(np.var(samples, ddof=1))
+        if len(samples) < FEW:
+            spread = max(spread, 2 * self._squares / (self._count - 1))
+        return math.sqrt(spread / len(samples))
 
 
 class Directions(NamedTuple):

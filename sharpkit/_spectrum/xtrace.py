@@ -90,7 +90,7 @@ def estimate(
     """
     space = operator.space
     if products >= space.size:
-        return _whole(operator, seed, report)
+        return whole(operator, seed, report)
     sketch = _Sketch(operator, products // 2, seed, report)
     history: list[tuple[int, float, float]] = []
     status = SpectrumStatus.COMPLETE if rtol is None else SpectrumStatus.BUDGET
@@ -110,7 +110,7 @@ def estimate(
     return TraceEstimate(value, stderr, degrees, status, tuple(history))
 
 
-def _whole(operator: Operator, seed: int, report: Report) -> TraceEstimate:
+def whole(operator: Operator, seed: int, report: Report) -> TraceEstimate:
     """Take the trace in a random basis of the whole space: n products, exact."""
     space = operator.space
     sketch = _Sketch(operator, space.size, seed, report)

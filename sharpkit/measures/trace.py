@@ -57,8 +57,8 @@ def trace(
     method : {"xtrace", "hutch++", "hutchinson"}
         The estimator. ``"xtrace"``: by far the best where few eigenvalues dominate;
         ``max_products / 2 + 1`` vectors of memory. ``"hutch++"``: a simpler relative;
-        ``max_products / 3 + 2`` vectors. ``"hutchinson"``: the plain mean over sign
-        vectors; 2 vectors, and fewer products than the others for a rough value where
+        ``max_products / 3 + 4`` vectors. ``"hutchinson"``: the plain mean over sign
+        vectors; 4 vectors, and fewer products than the others for a rough value where
         no eigenvalues dominate.
     rtol
         The relative error that is enough: the estimate ends as soon as the standard

@@ -48,8 +48,9 @@ def cover(results, truth):
     )
 
 
-# 95 % within 3 points, but for eight skewed samples: Student's t knows no skew.
-LOOSE = {("hutch++", "hessian", 20): 0.87}
+# 95 % within 3 points, but for the eight samples of Hutch++ with 20 products: their
+# error is the larger of two estimates, which holds more where they are not skewed.
+MOST = {("hutch++", 20): 1.0}
 
 
 @pytest.mark.parametrize("products", [20, 60])
@@ -57,7 +58,7 @@ LOOSE = {("hutch++", "hessian", 20): 0.87}
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_trace(kind, method, products):
     A = KINDS[kind]
-    least = LOOSE.get((method, kind, products), 0.92)
+    most = MOST.get((method, products), 0.98)
     found = [
         trace(
             np.zeros(N), hvp=product(A), max_products=products, method=method, seed=seed
@@ -65,7 +66,7 @@ def test_the_trace(kind, method, products):
         for seed in SEEDS
     ]
     assert unbiased([result.value for result in found], np.trace(A))
-    assert least <= cover(found, np.trace(A)) <= 0.98
+    assert 0.92 <= cover(found, np.trace(A)) <= most
 
 
 @pytest.mark.parametrize("method", ["xtrace", "hutch++", "hutchinson"])
