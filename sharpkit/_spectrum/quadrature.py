@@ -103,11 +103,14 @@ def mean(
         Other rules for the same probes (see `rules`).
     """
     values = np.asarray(f(nodes), np.float64)
+    # A power of two, which changes no digit, leaves the squares in range.
+    scale = float(np.exp2(np.frexp(np.abs(values).max())[1]))
+    values = values / scale
     first, second = (_mean_over(weights, each) for each in (values, values**2))
     variance = 2 / (n + 2) * max(second - first**2, 0.0) / len(nodes)
-    found = [_mean_over(a, np.asarray(f(t), np.float64)) for t, a in others]
+    found = [_mean_over(a, np.asarray(f(t), np.float64) / scale) for t, a in others]
     steps = max((abs(each - first) for each in found), default=0.0)
-    return Parts(first, float(np.sqrt(variance)), steps)
+    return Parts(scale * first, scale * float(np.sqrt(variance)), scale * steps)
 
 
 def ratio(

@@ -36,11 +36,12 @@ def others(nodes: Matrix, weights: Matrix, closed: NDArray[np.bool_]) -> list[Ru
     for probe in np.flatnonzero(~closed):
         used = weights[probe] > 0
         t = nodes[probe][used]
-        diagonal, beside = _jacobi(t, weights[probe][used])
+        scale = np.exp2(np.frexp(np.abs(t).max())[1])  # squares stay in range
+        diagonal, beside = _jacobi(t / scale, weights[probe][used])
         for rule, (x, a) in zip(rules, _rules(diagonal, beside), strict=True):
             rule[0][probe], rule[1][probe] = t[-1], 0.0
             # Of functions nothing is asked where no eigenvalue has been seen.
-            rule[0][probe, : len(x)] = np.clip(x, t[0], t[-1])
+            rule[0][probe, : len(x)] = np.clip(scale * x, t[0], t[-1])
             rule[1][probe, : len(x)] = a * weights[probe].sum()
     return rules
 

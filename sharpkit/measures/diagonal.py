@@ -10,6 +10,7 @@ from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum import hutchinson, xdiag
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.sampling import quantile
+from sharpkit._spectrum.scaled import Scaled
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._texts import documented
 from sharpkit.results.trace import DiagonalResult
@@ -104,7 +105,10 @@ def diagonal(
         progress, budget, title="diagonal", unit="products", value="trace {:.4g}"
     ) as report:
         operator = point.operator(seed, report)
-        found = estimate(operator, budget, seed=seed, report=report)
+        scaled = Scaled(operator)
+        report = scaled.reported(report)
+        found = estimate(scaled, budget, seed=seed, report=report)
+    found = scaled.diagonal(found)
     if found.status is SpectrumStatus.ASYMMETRIC:
         warn_asymmetric(operator)
     return DiagonalResult(

@@ -12,6 +12,7 @@ from sharpkit._inputs.checks import at_least, checked_seed, one_of
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum.estimate import SpectrumStatus
+from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.thick_restart import ROUNDINGS, Search, Which
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._texts import documented
@@ -127,8 +128,9 @@ def eigenvalues(
         value="{:.0f} of " + f"{k} converged",
     ) as report:
         operator = point.operator(seed, report)
+        scaled = Scaled(operator)
         search = Search(
-            operator,
+            scaled,
             k=k,
             which=which,
             tol=tol,
@@ -141,9 +143,13 @@ def eigenvalues(
         found = search.run()
     if found.status is SpectrumStatus.ASYMMETRIC:
         warn_asymmetric(operator)
+    found = found._replace(
+        values=scaled.restored(found.values),
+        residuals=scaled.restored(found.residuals),
+    )
     return EigenResult(
         **found._asdict(),
-        size=search.size,
+        size=scaled.restored(search.size),
         which=which,
         tol=tol,
         verified=verify and found.status is SpectrumStatus.CONVERGED,

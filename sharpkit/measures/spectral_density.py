@@ -8,6 +8,7 @@ from sharpkit._inputs.checks import at_least, checked_seed
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum.estimate import SpectrumStatus
+from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.stochastic_quadrature import quadrature
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._texts import documented
@@ -110,8 +111,9 @@ def spectral_density(
         value="probe {:.0f} of " + str(probes),
     ) as report:
         operator = point.operator(seed, report)
+        scaled = Scaled(operator)
         found = quadrature(
-            operator,
+            scaled,
             steps=steps,
             probes=probes,
             reorthogonalize=reorthogonalize,
@@ -121,7 +123,7 @@ def spectral_density(
     if found.asymmetric:
         warn_asymmetric(operator)
     return DensityResult(
-        nodes=found.nodes,
+        nodes=scaled.restored(found.nodes),
         weights=found.weights,
         reorthogonalized=reorthogonalize,
         status=SpectrumStatus.ASYMMETRIC

@@ -12,6 +12,7 @@ from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum import hutchinson, hutchpp, xtrace
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.sampling import quantile
+from sharpkit._spectrum.scaled import Scaled
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._texts import documented
 from sharpkit.results.trace import TraceResult
@@ -111,7 +112,10 @@ def trace(
         progress, budget, title="trace", unit="products", value="{:.4g} so far"
     ) as report:
         operator = point.operator(seed, report)
-        found = estimate(operator, budget, seed=seed, rtol=rtol, report=report)
+        scaled = Scaled(operator)
+        report = scaled.reported(report)
+        found = estimate(scaled, budget, seed=seed, rtol=rtol, report=report)
+    found = scaled.trace(found)
     if found.status is SpectrumStatus.ASYMMETRIC:
         warn_asymmetric(operator)
     width = quantile(found.degrees) * found.stderr

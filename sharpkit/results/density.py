@@ -126,8 +126,12 @@ class DensityResult(Headline):
         return quadrature.mean(self.nodes, self.weights, self.n, f, rules).total
 
     def moment(self, j: int) -> Estimate:
-        """Return ``tr A^j / n`` with its standard error."""
-        return self.mean(lambda x: x**j)
+        """Return ``tr A^j / n`` with its standard error; inf beyond float64's range."""
+        scale = float(np.exp2(np.frexp(np.abs(self.nodes).max())[1]))
+        found = self.mean(lambda x: (x / scale) ** j)
+        with np.errstate(over="ignore", under="ignore"):
+            back = np.float64(scale) ** j
+            return Estimate(float(back * found.value), float(back * found.stderr))
 
     def effective_dimension(self, alpha: float) -> Estimate:
         """Return ``sum_i lambda_i / (lambda_i + alpha)`` over positive eigenvalues.
