@@ -9,6 +9,7 @@ import numpy as np
 
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.types import Array, Report
+from sharpkit._spectrum import xdiag
 from sharpkit._spectrum.basis import finite_norm
 from sharpkit._spectrum.estimate import DiagonalEstimate, SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
@@ -22,6 +23,9 @@ from sharpkit._spectrum.xtrace import whole
 from sharpkit._vectors.streams import Stream
 
 LEAST_PRODUCTS = 2  # a single one tells nothing of its error
+# Of two or three signs, by which an entry of the diagonal may depend on a single other
+# one, all are the same too often: the entry then seems to be without error.
+LEAST_OF_DIAGONAL = 4
 SLAB = 1 << 18  # so many entries have their float64 sums updated at a time
 
 
@@ -106,7 +110,8 @@ def diagonal(
     r"""Estimate the diagonal by the mean of ``w_i * A w_i`` over random sign vectors.
 
     Entry by entry; unbiased, with the standard error ``std / sqrt(m)``. The variance of
-    a sample is the sum of the squares of the row off the diagonal.
+    a sample is the sum of the squares of the row off the diagonal. Fewer than 20
+    products that suffice for a basis of the whole space give the diagonal exactly.
 
     Parameters
     ----------
@@ -132,6 +137,8 @@ def diagonal(
     Numerical Mathematics 57 (2007), with ``w * w = 1``.
     """
     space = operator.space
+    if space.size <= products < FIRST_LOOK:
+        return xdiag.estimate(operator, products, seed=seed, report=report)
     probe, product = space.empty(2)
     mean, squares = space.kernels.empty((2, space.n), np.float64)
     mean.fill(0)

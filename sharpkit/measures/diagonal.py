@@ -19,7 +19,7 @@ Method = Literal["xdiag", "hutchinson"]
 
 METHODS = {
     "xdiag": (xdiag.estimate, xdiag.LEAST_PRODUCTS),
-    "hutchinson": (hutchinson.diagonal, hutchinson.LEAST_PRODUCTS),
+    "hutchinson": (hutchinson.diagonal, hutchinson.LEAST_OF_DIAGONAL),
 }
 
 
@@ -50,7 +50,7 @@ def diagonal(
     hvp
         $hvp
     max_products
-        The products that may be done: at least 4, or 2 with ``method="hutchinson"``.
+        The products that may be done, at least 4.
     method : {"xdiag", "hutchinson"}
         The estimator. ``"xdiag"``: exact on what the products have found, and sampled
         only for the rest; ``max_products + 2`` vectors of memory. ``"hutchinson"``: the

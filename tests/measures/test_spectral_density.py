@@ -167,7 +167,7 @@ def test_quadratures_are_exact_for_polynomials(kept):
         np.zeros(50), hvp=hvp, max_products=5, probes=1, reorthogonalize=kept
     )
     for j in range(10):
-        truth = float(seen[0] ** 2 @ values**j)
+        truth = float(seen[-5] ** 2 @ values**j)
         assert found.moment(j).value == pytest.approx(truth, rel=1e-10)
 
 
@@ -216,7 +216,8 @@ def test_the_resolution_bounds_the_quadrature():
 
     found = spectral_density(np.zeros(300), hvp=hvp, max_products=20, probes=1)
     x = np.linspace(-2, 2, 41)
-    own = np.array([seen[0][values <= each] @ seen[0][values <= each] for each in x])
+    first = seen[-20]  # of the run; products before it only look at the operator
+    own = np.array([first[values <= each] @ first[values <= each] for each in x])
     below = found.cdf(x)
     assert (np.abs(below.value - own) <= below.resolution + 1e-12).all()
     assert below.resolution.max() < 0.3
