@@ -22,7 +22,6 @@ from sharpkit._diagnosis.product import (
 )
 from sharpkit._inputs.types import Array
 from sharpkit._spectrum.basis import finite_norm
-from sharpkit._spectrum.scaled import factor_of
 from sharpkit._vectors.space import Space
 
 STEP = 1e-3  # the usual size of the boxes that sharpness is taken in
@@ -248,17 +247,13 @@ def roughness(space: Space, product: Product, v: Array) -> float:
         The vector to begin with.
     """
     p, tripled = product(v), space.empty()
-    factor = factor_of(space, p) or 1.0  # of squares that float64 has
-    space.scale(p, 1 / factor)
     size = finite_norm(space, p)
     if size == 0:
         return 0.0
     space.scale(p, 1 / size)
     space.copy(p, tripled, 3.0)
     once, thrice = product(p), product(tripled)
-    for each in (once, thrice):
-        space.scale(each, 1 / factor)
     rounding = FAITHFUL * float(np.finfo(space.dtype).eps) * finite_norm(space, once)
     space.add(once, thrice, -3.0)
     error = finite_norm(space, thrice) / 3
-    return factor * error if error > rounding else 0.0
+    return error if error > rounding else 0.0

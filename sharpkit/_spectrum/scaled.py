@@ -7,7 +7,6 @@ results are the same bits wherever nothing was lost.
 
 from __future__ import annotations
 
-import math
 from typing import TypeVar
 
 import numpy as np
@@ -15,10 +14,6 @@ import numpy as np
 from sharpkit._inputs.types import Array, Report
 from sharpkit._spectrum.estimate import DiagonalEstimate, TraceEstimate
 from sharpkit._spectrum.operators import Operator
-from sharpkit._vectors.space import Space
-
-USUAL = 100  # exponents of two that fourth powers and sums of millions leave in range
-MOST = 1000  # so that 1 / factor is a number, too
 
 Number = TypeVar("Number", float, Array)
 
@@ -107,22 +102,7 @@ class Scaled:
         return found._replace(values=values, stderr=stderr)
 
     def _choose(self, out: Array) -> None:
-        factor = factor_of(self.space, out)
+        factor = self.space.power_of(out)
         if factor is not None:
             self.factor, self._chosen = factor, True
             self.error = self.original.error / factor
-
-
-def factor_of(space: Space, product: Array) -> float | None:
-    """Return the power of two to divide products by; None where this one is 0.
-
-    It is 1 where entries are not beyond some 1e±30, or not finite.
-    """
-    local = np.array([float(abs(product).max()) if product.size else 0.0])
-    largest = float(space.comm.max(local)[0])
-    if largest == 0:
-        return None
-    exponent = math.frexp(largest)[1]
-    if space.dtype != np.float64 or abs(exponent) <= USUAL:
-        return 1.0  # what is not float64 is squared in float64
-    return float(2.0 ** max(min(exponent, MOST), -MOST))

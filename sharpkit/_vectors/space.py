@@ -16,6 +16,10 @@ import numpy as np
 from sharpkit._inputs.types import Array, Matrix
 from sharpkit._vectors.comm import Comm, Serial
 
+TINY = 2.0**-960  # squares below are rounded to fewer digits, or are 0
+USUAL = 100  # exponents of two that fourth powers and large sums leave in range
+MOST = 1000  # of exponents, so that 1 / 2^exponent is a number, too
+
 
 @dataclass
 class Count:
@@ -116,9 +120,32 @@ class Space:
         return float(self.gram(a[None], b[None])[0, 0])
 
     def norm(self, v: Array) -> float:
-        """Return the Euclidean norm of a vector over all ranks."""
+        """Return the Euclidean norm of a vector over all ranks, of any size."""
         row = v[None]
-        return math.sqrt(self.gram(row, row)[0, 0])
+        with np.errstate(over="ignore"):
+            square = self.gram(row, row)[0, 0]
+        power = 1.0 if TINY <= square < math.inf else self.power_of(v) or 1.0
+        if power == 1:
+            return math.sqrt(square)
+        row = self.empty(1)
+        self.copy(v, row[0], 1 / power)
+        return power * math.sqrt(self.gram(row, row)[0, 0])
+
+    def power_of(self, v: Array) -> float | None:
+        """Return a power of two that brings a vector near 1; None where it is 0.
+
+        It is 1 unless entries are beyond some 1e±30, and where they are not finite:
+        fourth powers, and sums over millions of them, are then in range. Other dtypes
+        than float64 are in range anyhow, because they are summed up in float64.
+        """
+        local = np.array([float(abs(v).max()) if v.size else 0.0])
+        largest = float(self.comm.max(local)[0])
+        exponent = math.frexp(largest)[1]
+        if largest == 0:
+            return None
+        if self.dtype != np.float64 or abs(exponent) <= USUAL:
+            return 1.0
+        return float(2.0 ** max(min(exponent, MOST), -MOST))
 
     def combine(self, c: Any, b: Array, out: Array, beta: float = 0.0) -> None:
         """``out = beta out + c @ b`` for a small (k, kb) host matrix ``c``."""

@@ -23,6 +23,26 @@ def test_vectors_have_the_length_and_the_dtype(kernels, dtype):
     assert not space.zeros().any()
 
 
+@pytest.mark.parametrize("scale", [2.0**-1000, 2.0**-600, 1.0, 2.0**600, 2.0**1000])
+def test_norms_of_any_size(kernels, scale):
+    space, v = Space(kernels, 5, np.float64), np.array([1.0, -2, 3, 0, 4])
+    assert space.norm(scale * v) == scale * space.norm(v)
+    assert space.norm(0 * v) == 0
+    assert np.isnan(space.norm(np.nan * v))
+    assert space.norm(np.inf * np.ones(5)) == np.inf
+
+
+def test_norms_of_any_size_in_pieces():
+    v = 1e200 * np.arange(10.0)
+
+    def piece(comm, mine):
+        space = Space(cpu, len(v[mine]), np.float64, comm)
+        return space.norm(v[mine].copy())
+
+    for found in run_ranks([4, 1, 5], piece):
+        assert found == pytest.approx(1e200 * np.linalg.norm(np.arange(10.0)))
+
+
 def test_calls_bytes_and_seconds_are_counted(dtype):
     space = Space(cpu, 10, dtype)
     one = 10 * dtype.itemsize
