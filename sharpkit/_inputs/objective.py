@@ -101,7 +101,7 @@ class Objective:
         self._loss_fn = loss_fn
         self.dtype = weights.dtype
         self._gradient = ReturnedVector("loss_fn", "gradient", weights)
-        self._stride = -(-weights.size // LOOKED_AT)
+        self._stride = max(-(-weights.size // LOOKED_AT), 1)
         self.calls, self.seconds = 0, 0.0
         self.has_gradient: bool | None = None
 

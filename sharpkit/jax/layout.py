@@ -72,6 +72,7 @@ class Layout:
         self._names, leaves = Names([path for path, _ in found]), [v for _, v in found]
         self._static = [None if is_array(leaf) else leaf for leaf in leaves]
         self._chosen = self._choose(params, leaves, choice)
+        self._picked = choice is not None
         arrays = {i for i, leaf in enumerate(leaves) if is_array(leaf)}
         self._constant = sorted(arrays - set(self._chosen))
         self.dtype = _dtype({self._names[i]: leaves[i] for i in self._chosen})
@@ -134,9 +135,9 @@ class Layout:
         known = {self._names[i]: i for i in shapes}
         needed = [n for n, i in known.items() if i not in held or is_float(held[i])]
         named = renamed(named, {name: [name] for name in known}, list(self.slices))
-        if len(needed) > len(self.slices) and not named.keys() & (
-            known.keys() - self.slices.keys()
-        ):  # what is measured, alone: the rest keeps its values
+        others = known.keys() - self.slices.keys()
+        if self._picked and not named.keys() & others:
+            # What was chosen is there alone, as of adapters: the rest is our own.
             needed = list(self.slices)
         _require_names(named, needed, known)
         leaves: list[Any] = [held.get(i) for i in range(len(self._static))]
