@@ -122,9 +122,9 @@ class SignProbes:
         """Take in B times the last probe, which is overwritten; only a few are."""
         if self._count >= FEW:
             return
-        stream = Stream.PROBES + self._index - 1
-        self._space.fill_signs(self._signs, self._seed, stream)
-        product *= self._signs
+        signs, last = self._signs, self._index - 1
+        self._space.fill_signs(signs, self._seed, Stream.PROBES + last)
+        product *= signs
         self._space.add(self._mean, product, -1.0)
         self._count += 1
         share = 1 / self._count  # Welford 1962
