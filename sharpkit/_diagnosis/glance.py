@@ -31,6 +31,7 @@ FACTOR = 10.0  # between two such steps
 CLEAR = 0.1  # differences whose second differences are larger shares tell nothing
 CURVED = 10.0  # times the square of that share the third derivative may explain
 CLOSE = 5e-3  # so much of a product may always be the differences' error
+ASTRAY = 0.1  # a gradient is suspected that leaves such a share of a change unexplained
 MISSED = 4.0  # a first look may overestimate noise by this factor, by chance
 FAITHFUL = 64.0  # so many roundings of a product are nothing to be reported
 
@@ -45,11 +46,17 @@ class Glance(NamedTuple):
     noise : float
         The standard deviation of one loss by what its slopes leave unexplained, which
         kinks are part of; 0 where they explain all.
+    rounding : float
+        One rounding of the losses, where that is coarser than their dtype's; else 0.
+    astray : bool
+        Whether the slopes leave so much of it unexplained that they may not be its own.
     step : Rung or None
         The differences it was seen in, as long as they are needed.
     """
 
     noise: float
+    rounding: float
+    astray: bool
     step: Rung | None
 
 
@@ -94,11 +101,14 @@ def glance(
     (left, right), (before, here, after) = found.losses, found.slopes
     odd = abs(right - left - (before + 4 * here + after) / 3)
     even = abs(right - 2 * centre.loss + left - (after - before) / 2)
-    noise = grain((left, centre.loss, right), space.dtype) if odd or even else 0.0
-    if odd > abs(before - 2 * here + after) / 6:
+    coarse = grain((left, centre.loss, right), space.dtype) if odd or even else 0.0
+    noise = coarse
+    rule, bend = abs(before - 2 * here + after) / 6, abs(after - before)
+    astray = odd > max(ASTRAY * max(abs(right - left), 2 * abs(here)), rule, bend)
+    if odd > rule:
         # One value's noise is in the first with variance 2, in the second with 6.
         noise = max(noise, math.sqrt((odd**2 / 2 + even**2 / 6) / 2))
-    return Glance(noise if math.isfinite(noise) else 0.0, found)
+    return Glance(noise if math.isfinite(noise) else 0.0, coarse, astray, found)
 
 
 def grain(losses: tuple[float, ...], dtype: Any) -> float:
@@ -165,7 +175,7 @@ def doubt(
     product: Product,
     v: Array,
     seen: Rung | None = None,
-) -> Doubt | None:
+) -> tuple[Verdict, Doubt]:
     """Hold a product against differences of the gradient, more closely if need be.
 
     A step of the usual size settles it for a smooth loss. Otherwise, in float64, one so
@@ -189,32 +199,37 @@ def doubt(
 
     Returns
     -------
-    Doubt or None
-        How far they are apart, if that is further than noise and kinks explain.
+    Verdict
+        Whether they agree, differ by more than noise and kinks explain, or cannot be
+        told apart for these.
+    Doubt
+        How far apart they are.
     """
     hv, scale = (
         product(v),
         1 + math.sqrt(space.dot(centre.weights, centre.weights) / space.size),
     )
     first = seen or rung(space, centre, evaluate, v, STEP)
-    verdict, _ = _judged(space, first, hv)
+    verdict, found = _judged(space, first, hv)
     if verdict == "agree":
-        return None
+        return verdict, found
     if space.dtype == np.float64:
         short = rung(space, centre, evaluate, v, SHORT * scale)
         closely, sure = _judged(space, short, hv)
         if closely == "agree":
-            return None
+            return closely, sure
         if closely == "differ":
             again = rung(space, centre, evaluate, v, FACTOR * SHORT * scale)
             if distance(space, short.first, again.first) <= CLEAR * sure.error * (
                 space.norm(again.first)
             ):
-                return sure
+                return closely, sure
     if verdict == "unclear":
-        return None
+        return verdict, found
     near = consistency(space, centre, evaluate, product, v)
-    return Doubt(near.error, near.tolerance) if near and near.wrong else None
+    if near is None or not near.wrong:
+        return "unclear", found
+    return verdict, Doubt(near.error, near.tolerance)
 
 
 def _judged(space: Space, seen: Rung, hv: Array) -> tuple[Verdict, Doubt]:

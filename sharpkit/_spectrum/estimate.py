@@ -25,7 +25,7 @@ class SpectrumStatus(enum.Enum):
     COMPLETE = "complete: all products asked for were done; see the error"
     EXACT = (
         "exact: the operator's range was spanned before the products ran out; only "
-        "rounding is left"
+        "rounding, and the error of products, is left"
     )
     PRODUCT_ERROR = (
         "product error: the products themselves are less exact than the tolerance; "

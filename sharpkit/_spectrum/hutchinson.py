@@ -93,8 +93,7 @@ def trace(
             probes.see(product)
             report(operator.products, float(np.mean(samples)))
         value, norm = float(np.mean(samples)), math.sqrt(float(np.mean(squares)))
-        rounding = float(np.finfo(space.dtype).eps)
-        error = error_of_products(operator.error, space.size, norm, rounding)
+        error = error_of_products(operator, norm)
         stderr = math.hypot(probes.stderr(np.array(samples)), error)
         history.append((operator.products, value, stderr))
         if rtol is not None and stderr <= rtol * abs(value):

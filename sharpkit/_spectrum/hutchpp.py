@@ -79,7 +79,7 @@ def estimate(
     norm, missed = _sketch(operator, basis, seed, vectors, report)
     h = _compression(operator, basis, vectors[1], report)
     trace, size = float(np.trace(h)), space.size
-    error = error_of_products(operator.error, size, norm, basis.rounding)
+    error = error_of_products(operator, norm)
     if basis.count == third < size:
         rest = _Rest(operator, basis, seed, vectors, report, trace)
         found = _sampled(rest, products, rtol, error)

@@ -20,6 +20,8 @@ from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
 LADDER = 4.0  # steps that are tried one after the other differ by this factor
+ROUGH = 0.1  # if a larger share of the product is error, a better direction is tried
+TURNS = 4  # ... which so many products turn to the largest eigenvalues
 RUNGS = 8  # so many steps are tried at most, longer and longer or shorter and shorter
 # An operator whose products differ so much from symmetric ones, beyond what their
 # error explains, is not a Hessian.
@@ -38,6 +40,8 @@ class Operator(Protocol):
     error : float
         An estimate of ``||computed - A v||`` for unit v; 0 where nothing is known but
         rounding.
+    drift : float
+        The part of it along v, which is alike for all v.
     source : str
         How products are obtained, in words.
     """
@@ -45,6 +49,7 @@ class Operator(Protocol):
     space: Space
     products: int
     error: float
+    drift: float
     source: str
 
     @property
@@ -91,6 +96,7 @@ class Given:
     """
 
     source = "hvp"
+    drift = 0.0
 
     def __init__(
         self,
@@ -195,6 +201,7 @@ class Differences:
             raise ValueError(msg)
         size = space.norm(gradient)
         self._x, self.products, self._moved = space.empty(), 0, False
+        self.drift = 0.0
         self._step, self.error = self._chosen(seed)
         rounding = float(np.finfo(space.dtype).eps)
         if not self._moved:  # what its own rounding hides
@@ -263,12 +270,18 @@ class Differences:
         rounding = float(np.finfo(self.space.dtype).eps)
         size = self.space.norm(self._weights)
         start = rounding ** (1 / 3) * (1 + size) / LADDER
-        u = self._direction(seed, start)
-        shorter, longer = (self._walk(u, start, by) for by in (1 / LADDER, LADDER))
-        # A longer step must be clearly better: far out a loss may be flat.
-        error, step = shorter if shorter[0] <= 2 * longer[0] else longer
+        u = self.space.empty()
+        self.space.fill_normal(u, seed, Stream.STEP)
+        self._multiply(u, start)
+        error, step = self._best(u, start)
+        if np.isfinite(error) and error > ROUGH * self._multiply(u, step / LADDER):
+            # Kinks hide the curvature of a direction in which there is little.
+            for _ in range(TURNS):
+                self._multiply(u, step / LADDER)
+            error, step = self._best(u, start)
         if not self._moved:
             return start * LADDER**RUNGS, 0.0
+        self.drift = self._drift_of(u, step)
         if not np.isfinite(error):
             msg = (
                 "the gradients that loss_fn returns near the given weights are not "
@@ -277,17 +290,32 @@ class Differences:
             raise ValueError(msg)
         return step, error
 
-    def _direction(self, seed: int, step: float) -> Array:
-        """Return a unit vector in which large eigenvalues count."""
-        u, product = self.space.empty(), self.space.empty()
-        self.space.fill_normal(u, seed, Stream.STEP)
+    def _multiply(self, u: Array, step: float) -> float:
+        """Turn u, made a unit vector, to where large eigenvalues count.
+
+        Returns the norm of the product that it is turned to; without one u stays.
+        """
+        product = self.space.empty()
         self._difference(u, step, product)
         self._preparing()
         size = self.space.norm(product)
-        chosen = product if np.isfinite(size) and size > 0 else u
-        out = self.space.empty()
-        self.space.copy(chosen, out, 1 / self.space.norm(chosen))
-        return out
+        turned = product if np.isfinite(size) and size > 0 else u.copy()
+        self.space.copy(turned, u, 1 / self.space.norm(turned))
+        return size / self.space.norm(u)
+
+    def _drift_of(self, u: Array, step: float) -> float:
+        """Return the error along u itself, by that of a shorter step."""
+        here, there = self.space.empty(), self.space.empty()
+        self._difference(u, step, here)
+        self._difference(u, step / LADDER, there)
+        drift = abs(self.space.dot(u, here) - self.space.dot(u, there))
+        return drift if np.isfinite(drift) else 0.0
+
+    def _best(self, u: Array, start: float) -> tuple[float, float]:
+        """Return error and step of the best rung of all."""
+        shorter, longer = (self._walk(u, start, by) for by in (1 / LADDER, LADDER))
+        # A longer step must be clearly better: far out a loss may be flat.
+        return shorter if shorter[0] <= 2 * longer[0] else longer
 
     def _walk(self, u: Array, step: float, factor: float) -> tuple[float, float]:
         """Return error and step of the best rung when walking one way on the ladder.

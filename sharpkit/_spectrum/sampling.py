@@ -11,7 +11,7 @@ from scipy.linalg import solve_triangular
 from scipy.special import stdtrit
 
 from sharpkit._inputs.types import Array, Matrix, Vector
-from sharpkit._spectrum.operators import is_asymmetric
+from sharpkit._spectrum.operators import Operator, is_asymmetric
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
@@ -50,26 +50,25 @@ def quantile(degrees: float) -> float:
     return float(stdtrit(degrees, (1 + LEVEL) / 2))
 
 
-def error_of_products(error: float, size: int, norm: float, rounding: float) -> float:
+def error_of_products(operator: Operator, norm: float) -> float:
     r"""Return what inexact products do to a trace.
 
-    ``sqrt(n error^2 + (4 eps ||A||_F)^2)``: the error of a product is taken for
-    a vector that points anywhere: it then changes ``v.Av`` of a probe,
-    ``||v||^2 = n``, by about ``error sqrt(n)``. No average over the probes is taken,
-    because their errors may be alike.
+    ``sqrt(n error^2 + (n drift)^2 + (4 eps ||A||_F)^2)``: the error of a product is
+    taken for a vector that points anywhere, but for its drift: it then changes ``v.Av``
+    of a probe, ``||v||^2 = n``, by about ``error sqrt(n)``. No average over the probes
+    is taken, because their errors may be alike.
 
     Parameters
     ----------
-    error
-        The error of a product with a unit vector, beside rounding.
-    size
-        The number of dimensions n.
+    operator
+        The operator, with the error and the drift of a product with a unit vector.
     norm
         An estimate of ``||A||_F``: the root mean square of ``||A v||`` over probes.
-    rounding
-        The machine epsilon of the vectors.
     """
-    return math.hypot(math.sqrt(size) * error, ROUNDINGS * rounding * norm)
+    n, rounding = operator.space.size, float(np.finfo(operator.space.dtype).eps)
+    return math.hypot(
+        math.sqrt(n) * operator.error, n * operator.drift, ROUNDINGS * rounding * norm
+    )
 
 
 def looks_asymmetric(h: Matrix, error: float) -> bool:

@@ -32,7 +32,7 @@ class Scaled:
     def __init__(self, operator: Operator) -> None:
         self.original, self.space = operator, operator.space
         self.products, self.source = operator.products, operator.source
-        self.error, self.factor = operator.error, 1.0
+        self.error, self.drift, self.factor = operator.error, operator.drift, 1.0
         self._chosen = False
 
     @property
@@ -106,3 +106,4 @@ class Scaled:
         if factor is not None:
             self.factor, self._chosen = factor, True
             self.error = self.original.error / factor
+            self.drift = self.original.drift / factor

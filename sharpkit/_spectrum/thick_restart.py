@@ -176,6 +176,8 @@ class Search:
         """Whether the best k pairs are as good as is wanted, or as they can be."""
         values, residuals = (part[self._best(ritz)] for part in self._all(ritz))
         error = self._operator.error
+        if self._lanczos.columns < TRIAL and not self._lanczos.closed:
+            error = 0.0  # the first few say nothing, however blurred the rest will be
         limit = np.maximum(
             SAFETY * self._tol * np.abs(values) - error,
             max(BLURRED * error, self._floor),

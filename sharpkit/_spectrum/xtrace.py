@@ -209,8 +209,7 @@ class _Sketch:
         return self.value, math.hypot(math.sqrt(variance), error)
 
     def _error(self, norm: float) -> float:
-        size, rounding = self.space.size, self.basis.rounding
-        return error_of_products(self.operator.error, size, norm, rounding)
+        return error_of_products(self.operator, norm)
 
     def _apply(self, v: Array, out: Array) -> None:
         self.operator.apply(v, out)

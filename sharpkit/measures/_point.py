@@ -86,6 +86,7 @@ class Point:
         self._glance: Glance | None = None
         self._noise: float | None = None
         self.misled = False
+        self._widened: Any = None  # makes a problem in which little is hidden
         self._compared = compared  # whether the product is to be that of the loss
         self._trusted: Trusted | None = None
 
@@ -149,6 +150,8 @@ class Point:
             compared=hvp is None or hvp != getattr(whole, "gauss_newton", None),
         )
         point._made = began
+        if hvp is None:
+            point._widened = getattr(whole or loss_fn, "widened", None)
         return point
 
     @property
@@ -279,10 +282,17 @@ class Point:
             )
             rounding = float(np.finfo(self.weights.dtype).eps)
             self.misled = warn_of(found, loss, rounding)
-            self._noise = found.noise
+            # The rounding is uniform, and seldom seen where few losses differ.
+            coarse = seen.rounding / math.sqrt(12) if seen else 0.0
+            self._noise = max(found.noise, coarse)
             if noise > rounding * abs(loss):  # the calls differ, by sqrt(2) sigma
                 self._noise = max(self._noise, noise / math.sqrt(2))
         return self._noise or noise
+
+    @property
+    def astray(self) -> bool:
+        """Whether a first look has found a gradient that may be of another loss."""
+        return self._glance is not None and self._glance.astray
 
     def trusted(self) -> Trusted:
         """Return the exact product, or None in its place if it cannot be trusted.
@@ -298,7 +308,13 @@ class Point:
             if hvp is not None:
                 loss_fn = self.loss_fn if self._compared else None
                 self._trusted = tried(
-                    self.space, self.weights, hvp, loss_fn, self._aside(), self._glance
+                    self.space,
+                    self.weights,
+                    hvp,
+                    loss_fn,
+                    self._aside(),
+                    self._glance,
+                    self._widened and (lambda: Point.of(self._widened()).trusted()),
                 )
             self._glance = self._glance and self._glance._replace(step=None)
         return self._trusted

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from sharpkit._diagnosis.glance import Closer, Glance, doubt, roughness
+from sharpkit._diagnosis.glance import Closer, Doubt, Glance, doubt, roughness
 from sharpkit._diagnosis.line import Centre
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.types import Array, Hvp, LossFn
-from sharpkit._inputs.warn import warn
+from sharpkit._inputs.warn import SharpkitWarning, warn
 from sharpkit._spectrum.operators import Given
 from sharpkit._vectors.space import Space
 
@@ -43,6 +44,7 @@ def tried(
     loss_fn: LossFn | None,
     v: Array,
     seen: Glance | None,
+    closer: Callable[[], Trusted] | None,
 ) -> Trusted:
     """Return a product, or None in its place if it cannot be trusted.
 
@@ -61,34 +63,60 @@ def tried(
         A direction whose entries are about 1.
     seen
         What a first look along v has told, if there was one.
+    closer
+        A trial where kinks and rounding hide less, if there is one.
 
     Warns
     -----
     SharpkitWarning
         If it is not the derivative of the gradient.
     """
-    operator, found = Given(space, weights, hvp), None
+    operator = Given(space, weights, hvp)
 
     def product(u: Array) -> Array:
         out = space.empty()
         operator.apply(u, out)
         return out
 
-    error = roughness(space, product, v)
-    calls, seconds = operator.calls, operator.seconds
-    if loss_fn is not None:
-        objective = Objective(loss_fn, weights)
-        loss, gradient = objective(weights.copy())
-        if gradient is not None and np.isfinite(space.norm(gradient)):
-            centre = Centre(weights, loss, gradient.copy())
-            step = seen.step if seen else None
-            found = doubt(space, centre, objective, product, v, step)
-        calls, seconds = (
-            operator.calls + objective.calls,
-            objective.seconds + (operator.seconds),
-        )
-    if found is None:
-        return Trusted(hvp, error, calls, seconds)
+    trusted = Trusted(hvp, roughness(space, product, v))
+    if loss_fn is None:
+        return trusted._replace(calls=operator.calls, seconds=operator.seconds)
+    objective = Objective(loss_fn, weights)
+    loss, gradient = objective(weights.copy())
+    if gradient is not None and np.isfinite(space.norm(gradient)):
+        centre = Centre(weights, loss, gradient.copy())
+        step = seen.step if seen else None
+        verdict, found = doubt(space, centre, objective, product, v, step)
+        if verdict == "unclear" and closer is not None:
+            trusted = trusted._replace(hvp=hvp if _closer(closer) else None)
+        if verdict == "differ":
+            trusted = Trusted(None)
+            _warn_of(found)
+    return trusted._replace(
+        calls=operator.calls + objective.calls,
+        seconds=operator.seconds + objective.seconds,
+    )
+
+
+def _closer(trial: Callable[[], Trusted]) -> bool:
+    """Return whether a closer trial has no doubt, or cannot be made: so is the user's.
+
+    Models need not work in float64, nor on so few samples.
+
+    Raises
+    ------
+    SharpkitWarning
+        Where warnings are errors.
+    """
+    try:
+        return trial().hvp is not None
+    except SharpkitWarning:
+        raise
+    except Exception:
+        return True
+
+
+def _warn_of(found: Doubt) -> None:
     warn(
         "hvp is not the derivative of the gradient: they differ by "
         f"{found.error:.1%} of the product, of which noise and kinks explain "
@@ -96,7 +124,6 @@ def tried(
         "that takes saved results for constants (a fused loss, a custom "
         "autograd.Function or custom_jvp) has no complete second derivative"
     )
-    return Trusted(None, 0.0, calls, seconds)
 
 
 def warn_of(found: Closer, loss: float, rounding: float) -> bool:

@@ -148,6 +148,7 @@ def sharpness(
         best, reached, stopped = chosen.maximise(box, seed=seed)
     rise = best.loss - loss
     doubtful = noise > NOTABLE * rise and (rise > 0 or noise > centre_noise)
+    doubtful |= point.astray
     if (doubtful or not objective.has_gradient) and not box.non_finite:
         noise = point.noise_closely(objective, centre_noise)
     value, gap = float(per_cent(rise)), _relative_gap(box, best)

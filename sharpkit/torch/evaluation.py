@@ -77,7 +77,7 @@ class Evaluation:
     ) -> None:
         self.model, self.objective, self.batches = model, objective, batches
         self.layout, self.values, self.batch_norm = layout, values, batch_norm
-        self._loss, self._randomness = loss, randomness
+        self.own_loss, self.randomness = loss, randomness
         self.weighing, self.elsewhere = weighing, elsewhere
         self.norms = batch_norms(model)
         self.frozen: dict[str, tuple[Any, Any]] = {}
@@ -97,11 +97,11 @@ class Evaluation:
         """Return the evaluation with other values or another batch norm."""
         return Evaluation(
             self.model,
-            self._loss,
+            self.own_loss,
             objective=self.objective,
             batches=self.batches,
             layout=self.layout,
-            randomness=self._randomness,
+            randomness=self.randomness,
             weighing=self.weighing,
             elsewhere=self.elsewhere,
             values=values,
@@ -111,7 +111,7 @@ class Evaluation:
     def redrawn(self) -> Evaluation:
         """Return the same evaluation, starting from another random state."""
         other = copy.copy(self)
-        other._randomness = self._randomness.redrawn()
+        other.randomness = self.randomness.redrawn()
         return other
 
     @contextmanager
@@ -126,11 +126,11 @@ class Evaluation:
     @contextmanager
     def _prepared(self) -> Iterator[None]:
         modules = list(self.model.modules())
-        if isinstance(self._loss, nn.Module):
-            modules += self._loss.modules()
+        if isinstance(self.own_loss, nn.Module):
+            modules += self.own_loss.modules()
         with (
             as_found(modules),
-            self._randomness.rewound(),
+            self.randomness.rewound(),
             differentiating(self.layout.device),
         ):
             for module in modules:
@@ -298,7 +298,7 @@ class Evaluation:
         """Evaluate parts of a batch inside; return whether they tell of the whole."""
         norms = self.norms.values()
         modes = [norm.training for norm in norms]
-        with self._randomness.rewound():
+        with self.randomness.rewound():
             for norm in norms:
                 norm.training = False
             yield all(norm.running_mean is not None for norm in norms)

@@ -14,6 +14,7 @@ from sharpkit.torch.losses import OutputLoss
 from sharpkit.torch.products import Products, checked_total
 from sharpkit.torch.state import ALONE
 from sharpkit.torch.statistics import freeze
+from sharpkit.torch.widening import widened
 
 
 class Problem:
@@ -242,6 +243,13 @@ class Problem:
         other = Problem(self._evaluation.redrawn())
         other._expected = self._expected
         return other
+
+    def widened(self) -> Problem:
+        """Return the problem of some samples of the first batch, in float64.
+
+        There kinks and rounding hide nothing of a product that lacks a part.
+        """
+        return Problem(widened(self._evaluation), follows=False)
 
     def warn_if_stale(self, w: torch.Tensor) -> None:
         """Warn if ``w`` is what the model held once, and it holds something else now.

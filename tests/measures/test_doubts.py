@@ -9,6 +9,7 @@ import pytest
 
 import sharpkit
 from sharpkit import SharpkitWarning, SpectrumStatus
+from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit.results.sharpness import Status
 
 N = 12
@@ -167,7 +168,6 @@ def test_a_float32_loss_under_float64_weights():
     assert abs(float(top) - TOP) <= 3 * top.error
     assert abs(float(trace) - TRACE) <= 4 * trace.error
     assert 0 < trace.error < 0.05 * TRACE
-    assert trace.status is not SpectrumStatus.EXACT
 
 
 def test_a_linear_loss_has_no_curvature_but_an_error():
@@ -180,11 +180,18 @@ def test_a_linear_loss_has_no_curvature_but_an_error():
 def test_a_rise_that_rounding_makes(epsilon):
     def lifted(w):
         value, gradient = loss(w)
-        return float(np.float32(1000 + value)), gradient
+        return 1000 + value, gradient
 
+    def rounded(w):
+        value, gradient = lifted(w)
+        return float(np.float32(value)), gradient
+
+    right = sharpkit.sharpness(W, lifted, epsilon=epsilon).value
     with pytest.warns(SharpkitWarning, match="fewer digits .autocast, bfloat16, TF32"):
-        found = sharpkit.sharpness(W + 0.01, lifted, epsilon=epsilon)
-    assert found.status is Status.BELOW_NOISE
+        found = sharpkit.sharpness(W, rounded, epsilon=epsilon)
+    assert abs(found.value - right) <= spurious_rise(23) * found.noise
+    hidden = right < 4 * found.noise
+    assert not hidden or found.status in (Status.BELOW_NOISE, Status.FLAT)
 
 
 def test_noise_alone_is_below_noise():
@@ -230,8 +237,10 @@ def test_a_gradient_of_the_call_before():
     found = sharpkit.check(W, stale())
     assert (found.ok, found.gradient) == (False, "wrong")
     assert "that of the call before" in repr(found)
-    with pytest.warns(SharpkitWarning, match="another gradient at the same weights"):
+    with pytest.warns(SharpkitWarning) as warned:
         sharpkit.eigenvalues(W, stale())
+    said = " ".join(str(each.message) for each in warned)
+    assert "another gradient at the same weights after calls at others" in said
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1])
