@@ -86,6 +86,7 @@ class Point:
         self._glance: Glance | None = None
         self._noise: float | None = None
         self.misled = False
+        self._redrawn: Any = None  # makes a problem of another random state
         self._widened: Any = None  # makes a problem in which little is hidden
         self._compared = compared  # whether the product is to be that of the loss
         self._trusted: Trusted | None = None
@@ -152,6 +153,7 @@ class Point:
         point._made = began
         if hvp is None:
             point._widened = getattr(whole or loss_fn, "widened", None)
+        point._redrawn = getattr(whole or loss_fn, "redrawn", None)
         return point
 
     @property
@@ -179,6 +181,12 @@ class Point:
             )
             raise ValueError(msg)
         return self.loss_fn
+
+    def redrawn(self) -> Objective | None:
+        """Return the loss from another random state, where one can be set."""
+        if self._redrawn is None:
+            return None
+        return Objective(native_loss(self._redrawn(), self.kind), self.weights)
 
     def objective(self) -> Objective:
         """Return the loss behind checks and a count of its own."""

@@ -14,6 +14,7 @@ from sharpkit._diagnosis.answers import gradient_answer, noise_answer, product_a
 from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._diagnosis.trial import Trial
 from sharpkit._inputs.checks import at_least, checked_seed
+from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._inputs.warn import SharpkitWarning
@@ -119,12 +120,23 @@ def check(
             lambda calls: report(calls, 0.0),
         )
         answers = _answers(trial, point.hvp, directions)
+        answers["drawn_difference"] = _drawn_difference(trial, point.redrawn())
     products, source = answers.pop("products"), answers["product_source"]
     return CheckResult(
         **answers,
         evaluations=trial.calls,
         run=point.run(trial, began, source=source, seed=seed, products=products),
     )
+
+
+def _drawn_difference(trial: Trial, redrawn: Objective | None) -> float:
+    """Return what another random state changes of the loss, NaN if none can be set."""
+    if redrawn is None:
+        return math.nan
+    loss, _ = redrawn(trial.weights.copy())
+    trial.other_calls += redrawn.calls
+    trial.other_seconds += redrawn.seconds
+    return abs(loss - trial.centre.loss)
 
 
 def _answers(trial: Trial, hvp: Hvp | None, directions: int) -> dict[str, Any]:

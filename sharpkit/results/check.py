@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+import numpy as np
+
+from sharpkit._inputs.objective import ROUNDINGS
 from sharpkit.results.common import Recorded, Run, finite
 
 Gradient = Literal["right", "wrong", "undecided", "no gradient"]
@@ -49,6 +52,9 @@ class CheckResult(Recorded):
     loss_difference, gradient_difference : float
         The largest differences between calls at the weights: of the loss, and of the
         gradient as a share of its norm; NaN without a gradient.
+    drawn_difference : float
+        The difference of the loss from another random state, where one can be set: it
+        tells of dropout or sampling that each evaluation repeats; otherwise NaN.
     noise : float
         The standard deviation of the noise of one evaluation of the loss.
     noise_found : bool
@@ -91,6 +97,7 @@ class CheckResult(Recorded):
     deterministic: bool
     loss_difference: float
     gradient_difference: float
+    drawn_difference: float
     noise: float
     noise_found: bool
     smallest_sharpness: float
@@ -112,7 +119,14 @@ class CheckResult(Recorded):
     @property
     def ok(self) -> bool:
         """Whether nothing was found wrong; what is undecided is not wrong."""
-        return self.deterministic and "wrong" not in (self.gradient, self.product)
+        sound = self.deterministic and not self._draws
+        return sound and "wrong" not in (self.gradient, self.product)
+
+    @property
+    def _draws(self) -> bool:
+        """Whether another random state gives another loss."""
+        rounding = ROUNDINGS * float(np.finfo(self.dtype).eps)
+        return self.drawn_difference > rounding * (1 + abs(self.loss))
 
     def __repr__(self) -> str:
         own = max(self.seconds - self.callback_seconds, 0.0)
@@ -142,6 +156,12 @@ class CheckResult(Recorded):
         return {**record, "ok": self.ok, "costs": dict(self.costs)}
 
     def _determinism(self) -> str:
+        if self.deterministic and self._draws:
+            return (
+                "only from one random state: another changes the loss by "
+                f"{self.drawn_difference:.2g}; switch off dropout and sampling in the "
+                "loss, or take the number for one draw"
+            )
         if not self.loss_difference and not self.gradient_difference > 0:
             return "yes, to the last bit"
         size = f"{self.loss_difference:.2g} in the loss"
