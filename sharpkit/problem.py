@@ -138,6 +138,14 @@ class Problem:
             at_least("samples", self.samples, 1)
         if self.layers is not None:
             _require_mapping("layers", self.layers, "slices, such as slice(0, 100)")
+            given_layers: Mapping[str, Any] = self.layers
+            for name, where in given_layers.items():
+                if not isinstance(where, slice):
+                    msg = (
+                        f"layers[{name!r}] is of type {type(where).__name__}; give a "
+                        "slice of the weights, such as slice(0, 100)"
+                    )
+                    raise TypeError(msg)
 
     @property
     def entries(self) -> int:

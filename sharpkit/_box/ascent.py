@@ -32,7 +32,9 @@ POLISH_SHARE = 0.1  # of the budget, kept to finish the climb from the best poin
 FEWEST_STEPS = 6  # a restart gets so many evaluations before it is judged
 PACE = 5  # a restart goes on while so many steps like its last would reach the best
 SETTLED = 2e-3  # a climb ends when one step gains less than this share of the rise
+LAST = 100  # evaluations of the climb that finishes, at most
 SMALLEST = 0.02  # ... or when it would move by less than this share of the way
+IN_VAIN = 100  # the search ends when so many restarts in a row have led no higher
 DEFLATED = 1e-5  # of a gradient's length; what is left below that is rounding
 RUNS = 32  # flipped or not, of each restart
 FLIPPED = 0.7  # probability of a run to be flipped
@@ -41,10 +43,10 @@ FLIPPED = 0.7  # probability of a run to be flipped
 def maximise(box: Box, *, seed: int) -> tuple[Point, tuple[float, ...]]:
     """Return the best point found, and the best loss of each start.
 
-    Spends all that is left of the box's budget, so there must be one. Takes over the
-    vectors of ``box.centre``. Memory: four vectors of the search space, place and
-    gradient of two points. The place of a step that is being tried is not stored: it is
-    computed again, in place, once the step has proved good.
+    Spends what is left of the box's budget, unless no restart leads higher any more.
+    Takes over the vectors of ``box.centre``. Memory: four vectors of the search space,
+    place and gradient of two points. The place of a step that is being tried is not
+    stored: it is computed again, in place, once the step has proved good.
 
     Parameters
     ----------
@@ -62,16 +64,16 @@ def maximise(box: Box, *, seed: int) -> tuple[Point, tuple[float, ...]]:
     # Where the gradient vanishes the centre leads nowhere and is no start.
     reached = [best.point.loss] if box.left < before else []
     reserve = int(POLISH_SHARE * budget)
-    tries = 0
+    tries = vain = 0
     # Without a start so far, one evaluation elsewhere is worth more than any reserve.
-    while box.left > (reserve + FEWEST_STEPS if reached else 0):
-        tries += 1
+    while box.left > (reserve + FEWEST_STEPS if reached else 0) and vain < IN_VAIN:
+        tries, vain = tries + 1, vain + 1
         _restart(box, other, best.point, seed, tries)
         _climb(box, other, box.left - reserve, target=best.point.loss)
         reached.append(other.point.loss)
         if other.point.loss > best.point.loss:
-            best, other = other, best
-    _climb(box, best, box.left, finish=True)
+            best, other, vain = other, best, 0
+    _climb(box, best, min(box.left, LAST), finish=True)
     if reached:
         reached[int(np.argmax(reached))] = best.point.loss
     return best.point, tuple(reached)

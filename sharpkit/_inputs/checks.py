@@ -92,6 +92,13 @@ def require_callable(name: str, value: Any) -> None:
         raise TypeError(msg)
 
 
+def as_float(value: numbers.Real) -> float:
+    """Return a number as a float; a whole number too large for one is infinite."""
+    with suppress(OverflowError):
+        return float(value)
+    return math.inf
+
+
 def checked_epsilon(epsilon: Any, weights: Array) -> float:
     """Return ``epsilon`` as a float if the box fits into the range of the dtype.
 
@@ -105,9 +112,7 @@ def checked_epsilon(epsilon: Any, weights: Array) -> float:
     if isinstance(epsilon, bool) or not isinstance(epsilon, numbers.Real):
         msg = f"epsilon={epsilon!r} is not a number; give one above 0, such as 1e-3"
         raise TypeError(msg)
-    number = math.inf
-    with suppress(OverflowError):  # of a whole number
-        number = float(epsilon)
+    number = as_float(epsilon)
     if not (math.isfinite(number) and number > 0):
         msg = f"epsilon={epsilon!r}; give a finite number above 0, such as 1e-3"
         raise ValueError(msg)

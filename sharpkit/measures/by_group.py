@@ -132,6 +132,23 @@ def _size(places: tuple[slice, ...]) -> int:
     return sum(place.stop - place.start for place in places)
 
 
+def _pattern(value: Any) -> str:
+    """Return a pattern of a list of groups.
+
+    Raises
+    ------
+    TypeError
+        If it is no text.
+    """
+    if not isinstance(value, str):
+        msg = (
+            f"groups has {value!r} of type {type(value).__name__}; a list is one of "
+            "patterns, such as ['blocks.*', 'head']: give a mapping to name others"
+        )
+        raise TypeError(msg)
+    return value
+
+
 def _places(groups: Groups | None, point: Point) -> dict[str, tuple[slice, ...]]:
     """Return the ranges of each group.
 
@@ -158,7 +175,11 @@ def _places(groups: Groups | None, point: Point) -> dict[str, tuple[slice, ...]]
             "patterns of names of layers, such as ['blocks.*', 'head']"
         )
         raise TypeError(msg)
-    named = groups if isinstance(groups, Mapping) else {each: each for each in groups}
+    named: dict[str, Any] = (
+        dict(groups)
+        if isinstance(groups, Mapping)
+        else {_pattern(each): each for each in groups}
+    )
     if not named:
         msg = "groups is empty; give at least one name with its slice of the weights"
         raise ValueError(msg)

@@ -8,7 +8,13 @@ from typing import Any, get_args
 
 import numpy as np
 
-from sharpkit._inputs.checks import at_least, checked_seed, one_of
+from sharpkit._inputs.checks import (
+    as_float,
+    at_least,
+    checked_seed,
+    one_of,
+    true_or_false,
+)
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum.estimate import SpectrumStatus
@@ -120,6 +126,7 @@ def eigenvalues(
     one_of("which", which, get_args(Which))
     budget = at_least("max_products", max_products, 1)
     rows, seed = basis_rows(ncv, k, point.n), checked_seed(seed)
+    verify = true_or_false("verify", verify)
     with reporter(
         progress,
         budget,
@@ -170,7 +177,7 @@ def _checked_tol(tol: Any, dtype: Any) -> float:
         msg = f"tol={tol!r} is not a number; give one such as 1e-3"
         raise TypeError(msg)
     least = ROUNDINGS * float(np.finfo(dtype).eps)
-    if not (least <= float(tol) < math.inf):
+    if not (least <= as_float(tol) < math.inf):
         msg = (
             f"tol={tol!r}; in {dtype} residuals can be known to {least:.1g} of the "
             "largest eigenvalue: give a tol above that, such as 1e-3"

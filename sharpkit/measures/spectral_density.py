@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sharpkit._inputs.checks import at_least, checked_seed
+from sharpkit._inputs.checks import at_least, checked_seed, true_or_false
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum.estimate import SpectrumStatus
@@ -102,6 +102,7 @@ def spectral_density(
     point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
     began = point.begin()
     probes, seed = at_least("probes", probes, 1), checked_seed(seed)
+    reorthogonalize = true_or_false("reorthogonalize", reorthogonalize)
     steps = at_least("max_products", max_products, probes) // probes
     with reporter(
         progress,

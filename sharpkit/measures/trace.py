@@ -6,7 +6,7 @@ import math
 import numbers
 from typing import Any, Literal, get_args
 
-from sharpkit._inputs.checks import at_least, checked_seed, one_of
+from sharpkit._inputs.checks import as_float, at_least, checked_seed, one_of
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum import hutchinson, hutchpp, xtrace
@@ -136,7 +136,7 @@ def _checked_rtol(rtol: Any) -> float | None:
     if isinstance(rtol, bool) or not isinstance(rtol, numbers.Real):
         msg = f"rtol={rtol!r} is not a number; give one such as 0.01, or None"
         raise TypeError(msg)
-    if not 0 < float(rtol) < math.inf:
+    if not 0 < as_float(rtol) < math.inf:
         msg = f"rtol={rtol!r}; give a number above 0, such as 0.01"
         raise ValueError(msg)
     return float(rtol)

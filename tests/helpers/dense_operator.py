@@ -17,7 +17,8 @@ class Dense:
         self._A, self._mine = A, mine
         rows = len(np.arange(len(A))[mine])
         self.space = Space(reference, rows, dtype, comm or Serial())
-        self.products, self.calls, self.seconds, self.error = 0, 0, 0.0, error
+        self.products, self.calls, self.seconds = 0, 0, 0.0
+        self.error, self.drift = error, 0.0
 
     def apply(self, v, out):
         self.products += 1

@@ -322,3 +322,11 @@ def test_a_loss_below_minus_one_leaves_the_sharpness_undefined():
     checked = repr(sharpkit.check(problem))
     assert "nan" not in checked
     assert "divides by 1 + loss, is undefined" in checked
+
+
+def test_a_budget_far_beyond_convergence_is_not_spent():
+    found = sharpkit.sharpness(W, loss, max_evaluations=50_000)
+    assert found.evaluations < 5000
+    assert found.status is Status.CONVERGED
+    assert sharpkit.eigenvalues(W, loss, max_products=50_000).products < 100
+    assert sharpkit.trace(W, loss, max_products=50_000).products <= N
