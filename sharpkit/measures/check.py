@@ -121,6 +121,8 @@ def check(
         )
         answers = _answers(trial, point.hvp, directions)
         answers["drawn_difference"] = _drawn_difference(trial, point.redrawn())
+        if answers["product"] == "undecided" and point.trusted().hvp is None:
+            answers["product"] = "wrong"
     products, source = answers.pop("products"), answers["product_source"]
     return CheckResult(
         **answers,
@@ -194,8 +196,12 @@ def _defaults(measure: Any) -> dict[str, Any]:
 
 @contextmanager
 def _quiet_about_noise() -> Iterator[None]:
-    """Silence the warning that the result puts into words."""
+    """Silence the warnings that the result puts into words."""
     with warnings.catch_warnings():
-        for message in ("is not deterministic", "returned another gradient"):
-            warnings.filterwarnings("ignore", f"loss_fn {message}", SharpkitWarning)
+        for message in (
+            "loss_fn is not deterministic",
+            "loss_fn returned another gradient",
+            "hvp is not the derivative",
+        ):
+            warnings.filterwarnings("ignore", message, SharpkitWarning)
         yield

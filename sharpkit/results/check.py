@@ -29,7 +29,10 @@ GRADIENTS: dict[Gradient, str] = {
 }
 PRODUCTS: dict[Product, str] = {
     "right": "",
-    "wrong": "check hvp: H(w) v, linear in v, symmetric, of the mean loss",
+    "wrong": (
+        "check hvp: H(w) v, linear in v, symmetric, of the mean loss, and all of it: a "
+        "backward pass with saved results for constants leaves a part out"
+    ),
     "undecided": (
         "noise or kinks of the loss (ReLU) hide whether hvp is the derivative of the "
         "gradient: use float64"

@@ -80,7 +80,9 @@ def test_a_fused_loss(dtype, activation):
     model = net(activation)
     right = sharpkit.eigenvalues(problem(model, F.cross_entropy, data(), dtype=dtype))
     assert right.source == "hvp"
+    assert sharpkit.check(problem(model, F.cross_entropy, data(), dtype=dtype)).ok
     fused = problem(model, Fused.apply, data(), dtype=dtype)
+    assert sharpkit.check(fused).product == "wrong"
     found = doubted(sharpkit.eigenvalues, fused)
     if dtype == torch.float64:  # kinks in float32 leave differences little to tell
         assert float(found) == pytest.approx(float(right), rel=1e-3)
@@ -136,3 +138,19 @@ def test_a_model_that_is_none_in_float64_keeps_the_benefit_of_the_doubt():
     usual = sharpkit.eigenvalues(problem(model.inner, F.cross_entropy, data()))
     assert found.source == "hvp"
     assert np.array_equal(found.values, usual.values)
+
+
+def test_dropout_in_the_loss_is_one_draw():
+    x, y = data()
+
+    def loss(model, batch):
+        inputs = F.dropout(batch[0], 0.3, training=True)
+        return F.cross_entropy(model(inputs), batch[1])
+
+    found = sharpkit.check(problem(net(nn.Tanh()), loss, [(x, y)], loss_takes="model"))
+    assert found.deterministic
+    assert not found.ok
+    assert found.drawn_difference > 1e-4
+    assert "only from one random state: another changes the loss by" in repr(found)
+    plain = sharpkit.check(problem(net(nn.Tanh()), F.cross_entropy, (x, y)))
+    assert (plain.ok, plain.drawn_difference) == (True, 0)
