@@ -12,14 +12,13 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from sharpkit._inputs.objective import Objective
+from sharpkit._inputs.objective import LARGEST, Objective
 from sharpkit._inputs.types import Array
 from sharpkit._vectors.space import Space
 
 # Float-only callbacks are differentiated numerically in search spaces up to this size:
 # one gradient costs two calls per dimension.
 NUMERICAL_LIMIT = 1000
-LARGEST = 1e300  # a loss beyond that is as good as infinite: its rise could not be told
 
 
 class SearchSpace(Protocol):
@@ -176,7 +175,8 @@ class Box:
     def evaluate(self, z: Array, d: Array, t: float, out: Array | None = None) -> Found:
         """Evaluate at ``clip(z + t d)``, which is written to ``out`` if given.
 
-        A loss that is not finite is returned as -inf (no maximum) and remembered; a
+        A loss that is not finite, or so large that its square is not, is returned as
+        -inf (no maximum) and remembered; a
         gradient that is not finite comes back as zero, so that no solver follows it.
         """
         out = self._place if out is None else out

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sharpkit._diagnosis.line import Centre, Line
-from sharpkit._inputs.objective import ROUNDINGS, Objective
+from sharpkit._inputs.objective import ROUNDINGS, Objective, require_moderate
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
@@ -63,6 +63,7 @@ class Trial:
         self._lapses: list[float] = []
         self.other_calls, self.other_seconds = 0, 0.0  # outside of `evaluate`
         loss, gradient, _ = self._objective.centre(weights)
+        require_moderate(loss)
         self.centre = Centre(weights, loss, gradient)
         self._repeat()
 

@@ -15,6 +15,8 @@ from sharpkit._inputs.warn import warn
 # Two calls at one point may differ by so many roundings of 1 + |loss| before the loss
 # counts as not deterministic: threaded sums in another order stay well below.
 ROUNDINGS = 64
+# Squares of what is larger are beyond float64, in differences of losses for instance.
+LARGEST = 1e150
 LOOKED_AT = 4096  # so many entries of an argument are looked at after every call
 
 
@@ -187,6 +189,22 @@ class Objective:
                 "its seed, and choose the batch-norm statistics"
             )
         return loss, gradient, max(difference, rounding)
+
+
+def require_moderate(loss: float) -> None:
+    """Raise unless the square of a loss is a number of float64.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    if abs(loss) > LARGEST:
+        msg = (
+            f"loss_fn returned {loss} at the given weights, whose square is beyond the "
+            "range of float64; divide the loss by a large number, such as 1e100"
+        )
+        raise ValueError(msg)
 
 
 def _require_unchanged(x: Array, before: Array, stride: int) -> None:

@@ -11,7 +11,7 @@ from sharpkit._box.solvers import Auto, Solver, solver_from
 from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace_from
 from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._inputs.checks import at_least, checked_epsilon, checked_seed
-from sharpkit._inputs.objective import Objective
+from sharpkit._inputs.objective import Objective, require_moderate
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit.measures._point import Point
@@ -187,6 +187,7 @@ def _centre(
     """
     dimensions = point.n if drawn is None else drawn.columns
     loss, gradient, noise = objective.centre(point.weights)
+    require_moderate(loss)
     if loss <= -1:
         msg = (
             f"loss_fn returned {loss} at the given weights; sharpness divides by "

@@ -330,3 +330,21 @@ def test_a_budget_far_beyond_convergence_is_not_spent():
     assert found.status is Status.CONVERGED
     assert sharpkit.eigenvalues(W, loss, max_products=50_000).products < 100
     assert sharpkit.trace(W, loss, max_products=50_000).products <= N
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e-30, 1e30, 1e170, 1e290])
+def test_losses_of_extreme_scale(scale):
+    def scaled(w):
+        value, gradient = loss(w)
+        return scale * value, scale * gradient
+
+    if scale > 1e150:
+        with pytest.raises(ValueError, match="divide the loss by a large number"):
+            sharpkit.sharpness(W, scaled)
+        with pytest.raises(ValueError, match="divide the loss by a large number"):
+            sharpkit.check(W, scaled)
+        return
+    found = sharpkit.sharpness(W, scaled)
+    rise = sharpkit.sharpness(W, loss)
+    right = (found.max_loss - found.loss) / (scale * (rise.max_loss - rise.loss))
+    assert right == pytest.approx(1) or found.status is Status.BUDGET
