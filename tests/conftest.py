@@ -18,6 +18,9 @@ import pytest
 # `problems`, `thread_comm` and others; importlib mode adds no path.
 sys.path.insert(0, str(Path(__file__).parent / "helpers"))
 
+import fake_cupy
+from cuda_device import device_or_stand_in
+
 from sharpkit._vectors import parallel
 from sharpkit._vectors.backends import MODULES
 
@@ -87,6 +90,20 @@ def kernels(backend):
 @pytest.fixture(params=[np.float32, np.float64], ids=["f4", "f8"])
 def dtype(request):
     return np.dtype(request.param)
+
+
+@pytest.fixture(scope="module")
+def cupy():
+    """CuPy on a device if there is one, else the stand-in: what is computed there."""
+    with device_or_stand_in() as module:
+        yield module
+
+
+@pytest.fixture
+def stand_in():
+    """The stand-in in any case, which counts the copies between host and device."""
+    with fake_cupy.installed() as module:
+        yield module
 
 
 @pytest.fixture

@@ -23,12 +23,6 @@ EQUAL = {"rtol": 1e-10, "atol": 1e-10}
 
 
 @pytest.fixture
-def cupy():
-    with fake_cupy.installed() as module:
-        yield module
-
-
-@pytest.fixture
 def mlp():
     return MLP((9, 12, 11, 4))
 
@@ -114,13 +108,13 @@ def test_training_on_a_device_stops_at_the_same_loss(cupy, mlp, samples):
     np.testing.assert_allclose(there.losses, here.losses, **EQUAL)
 
 
-def test_updates_do_not_wait_for_the_device(cupy, mlp, samples):
+def test_updates_do_not_wait_for_the_device(stand_in, mlp, samples):
     """What an epoch copies does not depend on how many updates it makes."""
     seen = []
     for batch_size in (70, 7):
         for epochs in (1, 3):
             fake_cupy.copies.clear()
-            trained(mlp, samples, cupy, batch_size=batch_size, max_epochs=epochs)
+            trained(mlp, samples, stand_in, batch_size=batch_size, max_epochs=epochs)
             seen.append(dict(fake_cupy.copies))
     assert seen[:2] == seen[2:]
     each = seen[1]["to_host"] - seen[0]["to_host"]

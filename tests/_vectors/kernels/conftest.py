@@ -1,15 +1,13 @@
 """The backends' kernels, called with arrays on the host."""
 
 import importlib
-import os
 from contextlib import nullcontext
 
-import fake_cupy
 import numpy as np
 import pytest
+from cuda_device import device_or_stand_in
 from kernel_checks import copied, on_host
 
-from sharpkit._vectors.backends import backends
 from sharpkit._vectors.kernels import reference
 
 # Numbers of size k, which stay on the host: kernel, position of the argument.
@@ -49,15 +47,8 @@ class OnHost:
 
 @pytest.fixture(params=["reference", "cpu", "cuda"], scope="module")
 def backend(request):
-    """Return a backend's kernels: CUDA on a device if there is one, else on the CPU.
-
-    SHARPKIT_REQUIRE=cuda demands the device.
-    """
-    device = backends()["cuda"] == "available"
-    if "cuda" in os.environ.get("SHARPKIT_REQUIRE", "").split(",") and not device:
-        pytest.fail(backends()["cuda"])
-    stand_in = request.param == "cuda" and not device
-    with fake_cupy.installed() if stand_in else nullcontext():
+    """Return a backend's kernels: CUDA on a device if there is one, else on the CPU."""
+    with device_or_stand_in() if request.param == "cuda" else nullcontext():
         yield importlib.import_module(f"sharpkit._vectors.kernels.{request.param}")
 
 
