@@ -12,7 +12,7 @@ BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-.PHONY: demo dev quick test test-slow test-all bench docs lint sdist wheel clean
+.PHONY: demo dev quick test test-slow test-all bench device docs lint sdist wheel clean
 
 demo: $(VENV)/installed-lab
 	$(BIN)/sharpkit demo
@@ -33,6 +33,10 @@ test-all: test test-slow
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python bench/run.py
+
+# All that a CUDA device must show, on a machine that has one.
+device: $(VENV)/installed-cuda,jax,test,torch
+	$(BIN)/python bench/device.py
 
 # The examples in the README, the docstrings and examples/ print what they say.
 docs: $(VENV)/installed-test

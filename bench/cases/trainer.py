@@ -174,7 +174,14 @@ def sharpkit_step(network: MLP, start: Array, x: Array, y: Array) -> tuple[Step,
 
 
 def torch_step(
-    torch: ModuleType, network: MLP, start: Array, x: Array, y: Array, *, fused: bool
+    torch: ModuleType,
+    network: MLP,
+    start: Array,
+    x: Array,
+    y: Array,
+    *,
+    fused: bool,
+    device: str = "cpu",
 ) -> tuple[Step, Callable[[], Array]]:
     """Return a step of PyTorch, and a function that gives its weights as one vector."""
     parts: list[Any] = []
@@ -187,9 +194,9 @@ def torch_step(
             parts[-1].bias.zero_()
         if layer.gamma is not None:
             parts += [torch.nn.BatchNorm1d(outputs), torch.nn.ReLU()]
-    model = torch.nn.Sequential(*parts)
+    model = torch.nn.Sequential(*parts).to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=RATE, fused=fused or None)
-    rows, labels = torch.from_numpy(x), torch.from_numpy(y)
+    rows, labels = (torch.from_numpy(each).to(device) for each in (x, y))
     cross_entropy = torch.nn.functional.cross_entropy
 
     def step() -> float:
@@ -201,7 +208,7 @@ def torch_step(
 
     def flat() -> Array:
         vectors = (
-            (p.T if p.ndim == 2 else p).detach().numpy().ravel()
+            (p.T if p.ndim == 2 else p).detach().cpu().numpy().ravel()
             for p in model.parameters()
         )
         return np.concatenate(list(vectors))
@@ -209,18 +216,20 @@ def torch_step(
     return step, flat
 
 
-def check(network: MLP, ours: Taken, theirs: Taken) -> None:
+def check(network: MLP, ours: Taken, theirs: Taken, *, rtol: float = 1e-6) -> None:
     """Raise unless both took the same first step: losses around it, and weights.
+
+    ``rtol`` is how near the losses before it must be.
 
     Adam's first step is the rate in the sign of the gradient. The biases before a batch
     norm have none but rounding, so their signs are arbitrary and they are left out;
     nor is the sign of the few other gradients that happen to vanish compared.
     """
-    for here, there, what, rtol in (
-        (ours.before, theirs.before, "before", 1e-6),
+    for here, there, what, close in (
+        (ours.before, theirs.before, "before", rtol),
         (ours.after, theirs.after, "after", 1e-4),
     ):
-        if not np.isclose(here, there, rtol=rtol):
+        if not np.isclose(here, there, rtol=close):
             msg = f"the losses {what} one step differ: {here}, PyTorch {there}"
             raise CaseError(msg)
     off = np.abs(ours.weights - theirs.weights)

@@ -282,3 +282,14 @@ def test_cupy_has_every_name():
     )
     assert done.stdout == "[]\n[]\n[]\n", done.stdout + done.stderr
     assert len(names.FUNCTIONS) > 40
+
+
+def test_a_kernel_of_one_operation(cupy):
+    triad = cupy.ElementwiseKernel(
+        "T a, T b, T factor", "T out", "out = a + factor * b"
+    )
+    a, out = cupy.asarray(np.arange(3.0)), cupy.empty(3)
+    assert triad(a, a, np.float64(2), out) is out
+    np.testing.assert_array_equal(out.get(), [0, 3, 6])
+    with pytest.raises(TypeError, match="Unsupported type"):
+        triad(a, np.arange(3.0), np.float64(2), out)

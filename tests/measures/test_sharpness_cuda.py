@@ -88,9 +88,8 @@ def test_a_loss_alone_on_the_device(cupy):
 def test_nothing_is_copied_to_the_host_but_numbers(stand_in):
     w, loss_fn = stand_in.asarray(weights(np.float32)), Coupled(stand_in, np.float32)
     sharpness(w, loss_fn, solver="lbfgsb")
-    assert (
-        fake_cupy.copies["to_host"] < 1000
-    )  # gram matrices and the like, not per weight
+    # Gram matrices and the like, not per weight.
+    assert fake_cupy.copies["to_host"] < 1000
 
 
 def test_bad_weights_on_the_device(cupy):

@@ -66,6 +66,5 @@ def test_the_device_finds_the_diagonal_that_the_host_finds(cupy, dtype, method):
 def test_nothing_is_copied_to_the_host_but_numbers(stand_in):
     w, hvp = stand_in.asarray(np.zeros(N)), operator(stand_in, np.float64)
     diagonal(w, hvp=hvp, max_products=24)
-    assert (
-        fake_cupy.copies["to_host"] < 200
-    )  # gram matrices and the like, not per weight
+    # Gram matrices and the like, not per weight.
+    assert fake_cupy.copies["to_host"] < 200

@@ -68,6 +68,7 @@ def _fill():
     fake.empty = ndarray
     fake.linalg = SimpleNamespace(norm=function(np.linalg.norm))
     fake.cuda, fake.RawModule = device.namespace(), device.RawModule
+    fake.ElementwiseKernel = device.ElementwiseKernel
     fake.__version__ = "14"
 
 

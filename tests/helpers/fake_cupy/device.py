@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from fake_cupy.arrays import ndarray
+from fake_cupy.arrays import _operand, ndarray
 
 
 class RawModule:
@@ -47,6 +47,21 @@ def _kernel_argument(x):
     raise TypeError(msg)
 
 
+class ElementwiseKernel:
+    """An operation of the kind ``out = a + factor * b``, which NumPy understands."""
+
+    def __init__(self, in_params, out_params, operation, name="kernel"):
+        self.names = [each.split()[-1] for each in in_params.split(",")]
+        self.out, self.operation = out_params.split()[-1], operation
+
+    def __call__(self, *args):
+        *given, out = args
+        values = dict(zip(self.names, map(_operand, given), strict=True))
+        exec(self.operation, {}, values)
+        out._host[...] = values[self.out]
+        return out
+
+
 class CUDARuntimeError(RuntimeError):
     """What CuPy raises for a failing call of the CUDA runtime."""
 
@@ -55,7 +70,12 @@ class Device:
     """The one device."""
 
     compute_capability = "90"
-    attributes: ClassVar = {"MultiProcessorCount": 2, "MaxThreadsPerBlock": 1024}
+    attributes: ClassVar = {
+        "MultiProcessorCount": 2,
+        "MaxThreadsPerBlock": 1024,
+        "MemoryClockRate": 1000,
+        "GlobalMemoryBusWidth": 64,
+    }
 
     def __init__(self, device=0):
         self.id = device
