@@ -107,16 +107,25 @@ def test_progress_is_told_while_the_step_of_differences_is_chosen(measure):
 
 @pytest.mark.parametrize("measure", [eigenvalues, trace, diagonal, spectral_density])
 def test_a_product_of_the_loss_is_used_unless_another_is_given(measure):
+    own, other = [], []
+
     class Problem:
         def __call__(self, w):
-            raise AssertionError("called")
+            return 2.5 * float(w @ w), 5 * w
 
         def hvp(self, w, v):
+            own.append(1)
             return 5 * v
 
-    for given, factor in (({}, 5), ({"hvp": lambda w, v: 7 * v}, 7)):
-        found = measure(W, Problem(), **given)
+    def given(w, v):
+        other.append(1)
+        return 5 * v
+
+    for options, used in (({}, own), ({"hvp": given}, other)):
+        found = measure(W, Problem(), **options)
         assert found.run.source == "hvp"
         assert found.to_dict() != {}
+        assert len(used) > found.products
         if measure is eigenvalues:
-            assert float(found) == pytest.approx(factor)
+            assert float(found) == pytest.approx(5)
+    assert len(own) == len(other)
