@@ -101,20 +101,25 @@ class SignProbes:
 
     def __init__(self, space: Space, seed: int, first: int = 0) -> None:
         self._space, self._seed, self._index = space, seed, first
-        self._small: list[Array] = []  # the probes so far, in few dimensions
+        # So many of the first are to differ: of all signs there may be fewer than few.
+        few = space.size < FIRST_LOOK
+        self._apart = min(FEW, 2 ** (space.size - 1)) if few else 0
+        self._small: list[Array] = []  # those drawn so far
         self._mean, self._signs = space.zeros(), space.empty()
         self._squares, self._count = 0.0, 0
 
     def draw(self, out: Array) -> None:
         """Fill ``out`` with the next probe."""
         space = self._space
+        if len(self._small) == self._apart:  # from here on they are independent
+            self._small, self._apart = [], 0
         known = True
         while known:
             space.fill_signs(out, self._seed, Stream.PROBES + self._index)
             self._index += 1
             same = (abs(space.dot(out, each)) for each in self._small)
             known = any(agreed > space.size - 1 for agreed in same)
-        if space.size < FIRST_LOOK and len(self._small) < FEW:
+        if self._apart:
             self._small.append(out.copy())
 
     def see(self, product: Array) -> None:

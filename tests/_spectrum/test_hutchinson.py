@@ -58,6 +58,18 @@ def test_few_samples_in_few_dimensions(n, products):
         assert (np.array(away) < width).mean() >= 0.95
 
 
+@pytest.mark.parametrize("n", range(1, 9))
+def test_more_samples_than_there_are_signs(n):
+    """In n dimensions ``2^(n - 1)`` sign vectors differ by more than the sign."""
+    missed = 0
+    for seed in range(100):
+        A = matrix("wigner", seed, n)
+        found = hutchinson.trace(Dense(A), 40, seed=seed, rtol=None, report=quiet)
+        width = quantile(39) * found.stderr
+        missed += abs(found.value - np.trace(A)) > width + 1e-12
+    assert missed <= 12  # 5 are to be expected, at most 12 in 999 of 1000 trials
+
+
 def test_few_products_that_suffice_for_a_basis():
     A = matrix("wigner", 0, 7)
     operator = Dense(A)

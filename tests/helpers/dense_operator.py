@@ -11,7 +11,7 @@ from sharpkit._vectors.streams import Stream
 class Dense:
     """``A v`` for vectors of which each rank holds a piece."""
 
-    source = "a matrix"
+    source, drift = "a matrix", 0.0
 
     def __init__(self, A, *, dtype=np.float64, comm=None, mine=slice(None), error=0.0):
         self._A, self._mine = A, mine
