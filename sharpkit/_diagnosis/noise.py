@@ -57,6 +57,7 @@ class Noise(NamedTuple):
     slope: float
 
 
+@np.errstate(over="ignore", invalid="ignore")  # losses may be 1e200, or infinite
 def noise_of(values: Sequence[float], change: float = LARGEST_CHANGE) -> Table:
     r"""Return the noise in values of a smooth function at equally spaced points.
 
@@ -156,6 +157,7 @@ def _descent(line: Line) -> Iterator[_Rung]:
         answer, rung = _rung(line, step)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _rung(
     line: Line, step: float, change: float = LARGEST_CHANGE
 ) -> tuple[Answer, _Rung]:

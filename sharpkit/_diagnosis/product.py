@@ -124,6 +124,7 @@ def consistency(
     hv = product(v)
     scale = 1 + math.sqrt(space.dot(centre.weights, centre.weights) / space.size)
     step, rungs, settled = LONGEST * scale, list[Rung](), 0
+    unmoved: list[float] = []  # what rounding w - h v does to D v
     rounding, known = float(np.finfo(space.dtype).eps), 0.0
     if centre.gradient is not None:
         known = math.sqrt(rounding) * space.norm(centre.gradient)
@@ -137,11 +138,13 @@ def consistency(
                 if stays and here.second < known:
                     break
             rungs.append(here)
+            unmoved.append(rounding * scale / step * space.norm(here.first))
         step /= FACTOR
     if not rungs:
         return None
-    best = min(range(len(rungs)), key=lambda i: rungs[i].bound)
-    first, bound = rungs[best].first, MARGIN * rungs[best].bound
+    bounds = _bounds(space, rungs, unmoved)
+    best = min(range(len(rungs)), key=lambda i: bounds[i])
+    first, bound = rungs[best].first, MARGIN * bounds[best]
     size, error = min(space.norm(hv), space.norm(first)), distance(space, first, hv)
     if not size > 0:
         told = error == 0 or error > bound
@@ -155,6 +158,20 @@ def consistency(
     end = max(best, 2)
     kinks = len(uneven) >= end and all(uneven[end - 2 : end])
     return Consistency(error / size, bound / size, kinks)
+
+
+def _bounds(space: Space, rungs: list[Rung], unmoved: list[float]) -> list[float]:
+    """Return how wrong the differences of each rung may be.
+
+    Second differences vanish where the gradient is linear, which rounding the places
+    then bounds, and where it is odd, which is seen by the next shorter step.
+    """
+    found = [one.bound for one in rungs]
+    for i, (one, less) in enumerate(zip(rungs, unmoved, strict=True)):
+        if FACTOR * one.bound < less:
+            after = rungs[min(i + 1, len(rungs) - 1)].first
+            found[i] = max(NOISE * less, distance(space, one.first, after))
+    return found
 
 
 class Rung(NamedTuple):

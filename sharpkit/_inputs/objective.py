@@ -227,8 +227,10 @@ def _as_loss(value: Any) -> float:
         raise TypeError(msg)
     if is_array(value):
         value = to_host(value)
-    if isinstance(value, (str, bytes, complex, np.complexfloating)) or (
-        np.ndim(value) and np.size(value) != 1
+    if (
+        isinstance(value, (str, bytes, bool, np.bool_, complex, np.complexfloating))
+        or is_masked(value)
+        or (np.ndim(value) and np.size(value) != 1)
     ):
         msg = (
             f"loss_fn returned {kind_of(value)} as the loss; return one real number, "
@@ -237,7 +239,8 @@ def _as_loss(value: Any) -> float:
         raise TypeError(msg)
     try:
         return float(np.asarray(value).item())
-    except (TypeError, ValueError, RuntimeError) as error:  # torch has the last one
+    # RuntimeError is torch's, OverflowError that of whole numbers.
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
         msg = (
             f"loss_fn returned {kind_of(value)} as the loss; return one real number, "
             "or a tuple (loss, gradient)"

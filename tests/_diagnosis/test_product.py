@@ -95,6 +95,29 @@ def test_wrong_products_are_seen(act, dtype, wrong):
             assert found == "wrong"
 
 
+@pytest.mark.parametrize("quartic", [0.0, 1.0])
+@pytest.mark.parametrize("n", [2, 3, 40])
+def test_right_products_whose_second_differences_vanish(n, quartic):
+    """Of a linear gradient, and of an odd one at its zero, they say nothing."""
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        a, w = 10 ** rng.uniform(-2, 4, n), rng.standard_normal(n)
+        m = w if quartic else w - 1e-3 * rng.standard_normal(n)
+
+        def loss(x, a=a, m=m):
+            d = x - m
+            g = a * (d + quartic * d**3)
+            return 1 + float(np.sum(a * (d**2 / 2 + quartic * d**4 / 4))), g
+
+        def hvp(x, v, a=a, m=m):
+            return a * (1 + 3 * quartic * (x - m) ** 2) * v
+
+        assert answer(loss, hvp, w, seed).product == "right"
+        if quartic:
+            wrong = answer(loss, lambda w, v, hvp=hvp: 1.001 * hvp(w, v), w, seed)
+            assert wrong.product == "wrong"
+
+
 def test_the_asymmetry_is_that_of_the_matrix():
     rng = np.random.default_rng(0)
     n = 60

@@ -76,6 +76,10 @@ class Ragged:
 BAD = [
     (lambda w: None, TypeError, "returned None of type NoneType as the loss; return"),
     (lambda w: "1.0", TypeError, r"returned '1\.0' of type str as the loss; return"),
+    (lambda w: True, TypeError, "returned True of type bool as the loss; return one"),
+    (lambda w: w[0] > 0, TypeError, "of type bool as the loss; return one real"),
+    (lambda w: np.ma.masked, TypeError, "a masked array of shape .* as the loss"),
+    (lambda w: 10**400, TypeError, "returned 10{90,} as the loss; return one real"),
     (lambda w: 1j, TypeError, "returned 1j of type complex as the loss; return one"),
     (lambda w: np.complex128(1), TypeError, "of type complex128 as the loss; return"),
     (lambda w: np.array(1j), TypeError, "dtype complex128 as the loss; return one"),

@@ -41,6 +41,17 @@ def test_all_is_well(dtype, backend):
     assert result.seconds >= result.callback_seconds > 0
 
 
+@pytest.mark.parametrize("huge", [1e200, -1e308, np.inf, np.nan])
+@pytest.mark.parametrize("far", [1e-9, 1e-4, 1e-2])
+def test_losses_that_are_huge_nearby(huge, far):
+    def loss(w):
+        return (huge if abs(w - 1).max() > far else float(w @ w) / 2), w.copy()
+
+    result = check(np.ones(5), loss)
+    assert result.gradient != "wrong" or np.isfinite(huge)
+    assert "nan" not in repr(result)
+
+
 def test_calls_are_counted_and_few():
     for loss_fn in (NETWORK, without_product(NETWORK), without_gradient(NETWORK)):
         calls = []
