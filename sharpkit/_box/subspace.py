@@ -222,7 +222,8 @@ class RandomSubspace:
 
     def pull(self, gradient: Array) -> Array:
         """Return ``A^T g``, (p,) float64, for a gradient in the weights."""
-        return np.asarray(self._mix.T @ self._columns.dot(gradient))
+        with np.errstate(invalid="ignore", over="ignore"):  # it may not be finite
+            return np.asarray(self._mix.T @ self._columns.dot(gradient))
 
     def displacement(self, z: Array) -> Array:
         """Return the change of the weights that ``z`` stands for; it may be z."""

@@ -107,7 +107,7 @@ def glance(
     astray = odd > max(ASTRAY * max(abs(right - left), 2 * abs(here)), rule, bend)
     if odd > rule:
         # One value's noise is in the first with variance 2, in the second with 6.
-        noise = max(noise, math.sqrt((odd**2 / 2 + even**2 / 6) / 2))
+        noise = max(noise, math.hypot(odd / 2, even / math.sqrt(12)))
     return Glance(noise if math.isfinite(noise) else 0.0, coarse, astray, found)
 
 

@@ -164,9 +164,9 @@ def _bounds(space: Space, rungs: list[Rung], unmoved: list[float]) -> list[float
     """Return how wrong the differences of each rung may be.
 
     Second differences vanish where the gradient is linear, which rounding the places
-    then bounds, and where it is odd, which is seen by the next shorter step.
+    bounds then, and where it is odd, which the next shorter step shows.
     """
-    found = [one.bound for one in rungs]
+    found = [max(one.bound, less) for one, less in zip(rungs, unmoved, strict=True)]
     for i, (one, less) in enumerate(zip(rungs, unmoved, strict=True)):
         if FACTOR * one.bound < less:
             after = rungs[min(i + 1, len(rungs) - 1)].first

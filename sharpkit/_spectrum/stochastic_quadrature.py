@@ -17,6 +17,9 @@ from sharpkit._spectrum.lanczos import Lanczos
 from sharpkit._spectrum.operators import Operator, is_asymmetric
 from sharpkit._vectors.streams import Stream
 
+# Nodes beyond the number of dimensions repeat the last one; so many are kept at most.
+PADDED = 1000
+
 
 class Quadrature(NamedTuple):
     """The nodes and weights of the quadratures of some probes.
@@ -66,6 +69,7 @@ def quadrature(
     process = (
         _Kept(operator, steps, seed) if reorthogonalize else _Short(operator, seed)
     )
+    steps = min(steps, max(operator.space.size + 1, PADDED))
     nodes, weights = np.zeros((probes, steps)), np.zeros((probes, steps))
     asymmetric = False
     for probe in range(probes):

@@ -23,6 +23,19 @@ def signs(w, seed=0):
     return np.random.default_rng(seed).choice([-1.0, 1.0], w.size).astype(w.dtype)
 
 
+def test_losses_whose_squares_overflow():
+    w = np.ones(3)
+    centre = Centre(w, 1.0, w)
+    found = glance(
+        space_of(w),
+        centre,
+        lambda x: (1e200 if x[0] > 1 else float(x @ x), x),
+        signs(w),
+        1e-3,
+    )
+    assert found.noise > 1e199
+
+
 class Tanh:
     """A small network of one layer, smooth or with kinks, and its exact product."""
 

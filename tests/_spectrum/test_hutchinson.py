@@ -70,6 +70,18 @@ def test_more_samples_than_there_are_signs(n):
     assert missed <= 12  # 5 are to be expected, at most 12 in 999 of 1000 trials
 
 
+@pytest.mark.parametrize("estimate", [trace, diagonal])
+def test_a_product_whose_square_overflows_is_refused(estimate):
+    class Once(Dense):
+        def apply(self, v, out):
+            super().apply(v, out)
+            if self.products == 3:
+                out[-1] = 1e200
+
+    with pytest.raises(ValueError, match=r"has the norm 1e\+200, and others are far"):
+        estimate(Once(np.eye(30)), 25)
+
+
 def test_few_products_that_suffice_for_a_basis():
     A = matrix("wigner", 0, 7)
     operator = Dense(A)

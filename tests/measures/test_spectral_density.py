@@ -292,6 +292,15 @@ def test_a_product_that_is_not_finite():
             )
 
 
+def test_more_products_than_there_are_numbers():
+    values = np.arange(5.0)
+    found = spectral_density(
+        np.zeros(5), hvp=lambda w, v: values * v, max_products=2**63
+    )
+    assert found.moment(1).value == pytest.approx(2.0, abs=0.01 + found.error * 12)
+    assert found.nodes.shape == (4, 1000)
+
+
 def test_bad_questions():
     found = measured(spectrum("uniform"), 0)
     with pytest.raises(ValueError, match=r"width=0\.0; give a number above 0, such as"):
