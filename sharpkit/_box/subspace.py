@@ -55,7 +55,7 @@ class Subspace:
         one_of("scale", self.scale, get_args(Scale))
         if self.columns > MOST_COLUMNS:
             msg = (
-                f"{self.columns} random directions need a {self.columns} x "
+                f"columns={self.columns} random directions need a {self.columns} x "
                 f"{self.columns} matrix of {self.columns**2 / 2**27:.0f} GiB; give at "
                 f"most {MOST_COLUMNS}"
             )

@@ -112,6 +112,7 @@ def _refined(line: Line, length: float, every: int) -> list[list[Place]]:
     return sides
 
 
+@np.errstate(over="ignore", invalid="ignore")  # losses and slopes may be infinite
 def _side(line: Line, places: list[Place], noise: Noise, step: float) -> _Side:
     """Return what is left of the loss once the integral is taken off."""
     slopes = np.array([place.slope for place in places])

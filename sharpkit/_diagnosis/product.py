@@ -151,7 +151,9 @@ def consistency(
         shares = math.inf if error else 0.0, 0.0 if told else math.inf
         return Consistency(*shares, kinks=False)
     uneven = [
-        ROUGH <= one.second / other.second < SMOOTH if other.second else False
+        # At a minimum mere rounding falls with the step, too.
+        other.bound > ROUNDINGS * rounding * space.norm(other.first)
+        and ROUGH <= one.second / other.second < SMOOTH
         for one, other in pairwise(rungs)
     ]
     # One such fall is where rounding begins; two in a row that end at the step are not.

@@ -168,7 +168,8 @@ def _places(groups: Groups | None, point: Point) -> dict[str, tuple[slice, ...]]
                 "to slices of the weights"
             )
             raise ValueError(msg)
-    if isinstance(groups, (str, slice)) or not isinstance(groups, Iterable):
+    single = isinstance(groups, (str, slice)) or getattr(groups, "shape", None) == ()
+    if single or not isinstance(groups, Iterable):
         msg = (
             f"groups={groups!r} is of type {type(groups).__name__}; give a mapping of "
             "names to slices of the weights, such as problem.layers, or a list of "

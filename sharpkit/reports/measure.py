@@ -162,7 +162,7 @@ def checked_measures(measures: Iterable[str]) -> tuple[str, ...]:
     if isinstance(given, str):
         msg = f"measures={given!r} is text; give a tuple: ({given!r},)"
         raise TypeError(msg)
-    if not isinstance(given, Iterable):
+    if not isinstance(given, Iterable) or getattr(given, "shape", None) == ():
         msg = f"measures={given!r}; give a tuple of names, such as {MEASURES[:2]}"
         raise TypeError(msg)
     wanted = tuple(given)

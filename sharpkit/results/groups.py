@@ -51,7 +51,7 @@ class GroupResults(Mapping[str, R], Drawn, Generic[R]):
         return {name: (float(result), result.error) for name, result in self.items()}
 
     def __repr__(self) -> str:
-        width = max(map(len, self.results))
+        width = max(len(str(name)) for name in self.results)
         shown = {
             name: (f"{value:.4g}", f"± {error:.1g}")
             for name, (value, error) in self.numbers().items()
@@ -62,7 +62,7 @@ class GroupResults(Mapping[str, R], Drawn, Generic[R]):
         lines = [f"{self.headline} of {groups} of weights, the others fixed"]
         for name, (value, error) in shown.items():
             lines.append(
-                f"  {name:{width}}  {self.sizes[name]:>{digits},} weights  "
+                f"  {name!s:{width}}  {self.sizes[name]:>{digits},} weights  "
                 f"{value:>{columns[0]}} {error:{columns[1]}}  "
                 f"{self[name].status.name.lower()}"
             )

@@ -95,6 +95,20 @@ def test_wrong_products_are_seen(act, dtype, wrong):
             assert found == "wrong"
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_roundings_at_a_minimum_are_no_kinks(dtype):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        a = rng.uniform(0.1, 0.5, 8).astype(dtype)
+        m = rng.standard_normal(8).astype(dtype)
+
+        def loss(w, a=a, m=m):
+            return 100 + float(a @ (w - m) ** 2) / 2, a * (w - m)
+
+        assert answer(loss, lambda w, v: v, m, seed).product == "wrong"
+        assert answer(loss, lambda w, v, a=a: a * v, m, seed).product == "right"
+
+
 @pytest.mark.parametrize("quartic", [0.0, 1.0])
 @pytest.mark.parametrize("n", [2, 3, 40])
 def test_right_products_whose_second_differences_vanish(n, quartic):
