@@ -114,6 +114,7 @@ def test_progress_counts_groups(problem):
     ("groups", "error", "message"),
     [
         (slice(0, 2), TypeError, "is of type slice; give a mapping"),
+        (np.array(3), TypeError, "is of type ndarray; give a mapping"),
         (None, ValueError, "groups=None, and the problem has no layers"),
         (
             ["b.*"],
@@ -197,3 +198,11 @@ def test_what_is_no_measure(problem):
 def test_a_measure_without_a_number(problem):
     with pytest.raises(TypeError, match="returns a CheckResult, which no"):
         by_group(sharpkit.check, at(np.zeros(N), problem), GROUPS)
+
+
+def test_names_may_be_anything():
+    problem = sharpkit.Problem(np.zeros(4), lambda w: (float(w @ w), 2 * w))
+    groups = {None: slice(0, 1), 7: slice(1, 4)}
+    shown = repr(sharpkit.by_group(sharpkit.trace, problem, groups))
+    assert "  None  1 weights  2 " in shown
+    assert "  7     3 weights  6 " in shown

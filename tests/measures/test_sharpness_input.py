@@ -177,7 +177,7 @@ def test_bad_options(options, error, match):
 def test_too_many_columns_for_the_memory():
     with pytest.raises(
         ValueError,
-        match=r"50000 random directions need .* matrix of 19 GiB; give at most 32768",
+        match=r"columns=50000 random directions need .* of 19 GiB; give at most 32768",
     ):
         sharpness(np.ones(100_000), never, subspace=50_000)
 
