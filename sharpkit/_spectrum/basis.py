@@ -132,3 +132,21 @@ def finite_norm(space: Space, vector: Array) -> float:
         )
         raise ValueError(msg)
     return norm
+
+
+def finite_square(space: Space, vector: Array) -> float:
+    """Return the squared norm of a vector that products have made.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite.
+    """
+    size = finite_norm(space, vector)
+    if not math.isfinite(size * size):
+        msg = (
+            f"a product with the operator has the norm {size:.1g}, and others are far "
+            "smaller; check the weights, and hvp or loss_fn near them"
+        )
+        raise ValueError(msg)
+    return size * size

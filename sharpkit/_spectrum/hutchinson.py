@@ -10,7 +10,7 @@ import numpy as np
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.types import Array, Report
 from sharpkit._spectrum import xdiag
-from sharpkit._spectrum.basis import finite_norm
+from sharpkit._spectrum.basis import finite_square
 from sharpkit._spectrum.estimate import DiagonalEstimate, SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
 from sharpkit._spectrum.sampling import (
@@ -20,7 +20,6 @@ from sharpkit._spectrum.sampling import (
     looks,
 )
 from sharpkit._spectrum.xtrace import whole
-from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
 
 LEAST_PRODUCTS = 2  # a single one tells nothing of its error
@@ -89,7 +88,7 @@ def trace(
         while len(samples) < count:
             probes.draw(probe)
             operator.apply(probe, product)
-            squares.append(_square(space, product))
+            squares.append(finite_square(space, product))
             samples.append(space.dot(probe, product))
             probes.see(product)
             report(operator.products, float(np.mean(samples)))
@@ -147,7 +146,7 @@ def diagonal(
     for index in range(products):
         space.fill_signs(probe, seed, Stream.PROBES + index)
         operator.apply(probe, product)
-        _square(space, product)  # raises unless finite
+        finite_square(space, product)  # raises unless finite
         total += space.dot(probe, product)
         for part in _parts(space.n):
             sample = probe[part].astype(np.float64) * product[part]
@@ -161,24 +160,6 @@ def diagonal(
     stderr[...] = squares
     degrees, status = products - 1.0, SpectrumStatus.COMPLETE
     return DiagonalEstimate(values, stderr, degrees, status)
-
-
-def _square(space: Space, product: Array) -> float:
-    """Return the squared norm of a product.
-
-    Raises
-    ------
-    ValueError
-        If it is not finite.
-    """
-    size = finite_norm(space, product)
-    if not math.isfinite(size * size):
-        msg = (
-            f"a product with the operator has the norm {size:.1g}, and others are far "
-            "smaller; check the weights, and hvp or loss_fn near them"
-        )
-        raise ValueError(msg)
-    return size * size
 
 
 def _to_errors(operator: Operator, mean: Array, squares: Array, count: int) -> None:

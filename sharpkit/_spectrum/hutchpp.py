@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from sharpkit._inputs.types import Array, Matrix, Report, Vector
-from sharpkit._spectrum.basis import Basis, finite_norm
+from sharpkit._spectrum.basis import Basis, finite_norm, finite_square
 from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.operators import Operator
 from sharpkit._spectrum.sampling import (
@@ -127,7 +127,7 @@ def _sketch(
         row = basis.block[index]
         space.fill_normal(probe, seed, Stream.PROBES + index)
         operator.apply(probe, row)
-        squares.append(finite_norm(space, row) ** 2)
+        squares.append(finite_square(space, row))
         seen.append(space.dot(probe, row))
         report(operator.products, float(np.mean(seen)))
         basis.extend()

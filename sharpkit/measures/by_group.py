@@ -240,7 +240,10 @@ def _joined(name: str, parts: list[slice]) -> tuple[slice, ...]:
 
 
 def _range(name: str, part: Any, n: int) -> slice:
-    begin, end, step = part.indices(n)
+    whole = (
+        end is None or hasattr(end, "__index__") for end in (part.start, part.stop)
+    )
+    begin, end, step = part.indices(n) if all(whole) else (0, 0, 1)
     if step != 1 or begin >= end or (part.stop is not None and part.stop > n):
         msg = (
             f"groups[{name!r}] = {part} is no range of the {n} weights; give a slice "

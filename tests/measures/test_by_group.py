@@ -127,6 +127,7 @@ def test_progress_counts_groups(problem):
         ({"a": 3}, TypeError, r"groups\['a'\] is, or holds, a value of type int"),
         ({"a": slice(0, 13)}, ValueError, "is no range of the 12 weights"),
         ({"a": slice(0, 4, 2)}, ValueError, "without a step"),
+        ({"a": slice(0.5, 4)}, ValueError, r"slice\(0.5, 4, None\) is no range of"),
         ({"a": slice(5, 5)}, ValueError, "holds at least one"),
     ],
 )
