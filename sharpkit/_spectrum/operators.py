@@ -204,8 +204,8 @@ class Differences:
         self.drift = 0.0
         self._step, self.error = self._chosen(seed)
         rounding = float(np.finfo(space.dtype).eps)
-        if not self._moved:  # what its own rounding hides
-            self.error = rounding * size / self._step
+        # What its own rounding hides, though steps of the ladder may round alike.
+        self.error = max(self.error, rounding * size / self._step)
         # At a minimum terms of the loss's own size cancel, and so do their roundings.
         terms = (1 + abs(loss)) / (1 + space.norm(weights))
         space.copy(weights, self._x)
