@@ -59,7 +59,7 @@ def test_the_truth(kind, which, dtype):
         found = eigenvalues(
             np.zeros(N, dtype), hvp=product(A), k=k, which=which, seed=seed
         )
-        if np.abs(wanted(A, which, k)).min() > 1e-2 * found.size:
+        if np.abs(wanted(A, which, k)).min() > 5e-2 * found.size:
             assert found.status is SpectrumStatus.CONVERGED
             assert found.verified
         check(A, found, which)
@@ -83,7 +83,8 @@ def test_small_matrices_of_few_integers(entries, which, seed, single):
     found = eigenvalues(
         np.zeros(n, A.dtype), hvp=product(A), k=k, which=which, seed=seed, tol=1e-4
     )
-    if np.abs(wanted(A, which, k)).min() > 1e-2 * found.size:
+    # Rounding leaves more than 1e-4 of what is much smaller than the largest.
+    if np.abs(wanted(A, which, k)).min() > (0.2 if single else 1e-2) * found.size:
         assert found.status is SpectrumStatus.CONVERGED
     assert len(found.values) == k
     check(A, found, which)
@@ -193,7 +194,8 @@ def test_products_too_wrong_for_the_tolerance():
     def noisy(w):
         return 0.5 * float(curvature @ w**2), curvature * w + 1e-7 * next(noise)
 
-    found = eigenvalues(np.ones(60), noisy, k=1, tol=1e-8)
+    with pytest.warns(SharpkitWarning, match="another gradient at the same weights"):
+        found = eigenvalues(np.ones(60), noisy, k=1, tol=1e-8)
     assert found.status is SpectrumStatus.PRODUCT_ERROR
     assert not found.converged.any()
     assert abs(found.values[0] - 2) <= found.residuals[0]

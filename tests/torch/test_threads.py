@@ -128,6 +128,7 @@ def test_a_problem_inside_a_loss(watch):
     assert torch.allclose(p(w)[1], outer(w)[1])
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, if it is loaded
 def test_a_loader_with_workers(watch):
     own = case("layer_norm_mlp")
     dataset = torch.utils.data.TensorDataset(own.inputs, own.targets)
