@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-import numpy as np
-
-from sharpkit._diagnosis.glance import STEP, Glance, glance, look_closely
-from sharpkit._diagnosis.line import Centre
 from sharpkit._inputs.arrays import array_module, is_array
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
@@ -20,8 +15,8 @@ from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.operators import Differences, Given, Operator
 from sharpkit._vectors.backends import kernels_for
 from sharpkit._vectors.space import Space
-from sharpkit._vectors.streams import Stream
-from sharpkit.measures._trusted import Trusted, tried, warn_of
+from sharpkit.measures._looks import Looks
+from sharpkit.measures._trusted import Trusted, tried
 from sharpkit.problem import ProblemLike, as_problem, is_problem
 from sharpkit.results.common import Run
 
@@ -62,8 +57,8 @@ class Point:
         The library that the weights came from; None for NumPy and CuPy.
     problem : ProblemLike or None
         The problem that was handed in, if it was one.
-    misled : bool
-        Whether the gradient has been found not to be that of the loss.
+    looks : Looks
+        What looks near the weights have told of the loss.
     """
 
     def __init__(
@@ -83,9 +78,7 @@ class Point:
         self.space = Space(kernels, weights.size, weights.dtype)
         self.kind, self.problem = kind, problem
         self._operators: dict[int, Operator] = {}
-        self._glance: Glance | None = None
-        self._noise: float | None = None
-        self.misled = False
+        self.looks = Looks(self.space, weights)
         self._redrawn: Any = None  # makes a problem of another random state
         self._widened: Any = None  # makes a problem in which little is hidden
         self._compared = compared  # whether the product is to be that of the loss
@@ -227,81 +220,6 @@ class Point:
             preparing=lambda: report(0, 0.0),
         )
 
-    def noise(
-        self,
-        objective: Objective,
-        loss: float,
-        gradient: Array | None,
-        *,
-        epsilon: float,
-        keep: bool = False,
-    ) -> float:
-        """Return the noise that a first look shows, which kinks are part of.
-
-        It takes two evaluations, once for all measures, and is 0 without a gradient.
-
-        Parameters
-        ----------
-        objective
-            The loss.
-        loss, gradient
-            The loss and the gradient at the weights.
-        epsilon
-            The size of the box in which the look is taken, unless that is large.
-        keep
-            Whether the differences are kept, a vector, for the trial of a product.
-        """
-        if gradient is None:
-            return 0.0
-        if self._glance is None:
-            centre = Centre(self.weights, loss, gradient)
-            step = min(epsilon, STEP)
-            found = glance(self.space, centre, objective, self._aside(), step)
-            telling = keep and step == STEP
-            self._glance = found if telling else found._replace(step=None)
-        return self._glance.noise
-
-    def noise_closely(self, objective: Objective, noise: float) -> float:
-        """Return the noise of the loss by a second look, once for all measures.
-
-        Parameters
-        ----------
-        objective
-            The loss.
-        noise
-            The noise by two calls at the weights, or what rounding makes of the loss.
-
-        Warns
-        -----
-        SharpkitWarning
-            If the gradient is not that of the loss, or the loss is rounded far more
-            coarsely than the weights.
-        """
-        if self._noise is None:
-            loss, gradient = objective(self.weights.copy())
-            gradient = None if gradient is None else gradient.copy()
-            centre, seen = Centre(self.weights, loss, gradient), self._glance
-            found = look_closely(
-                self.space,
-                centre,
-                objective,
-                self._aside(),
-                seen.noise if seen else 0.0,
-            )
-            rounding = float(np.finfo(self.weights.dtype).eps)
-            self.misled = warn_of(found, loss, rounding)
-            # The rounding is uniform, and seldom seen where few losses differ.
-            coarse = seen.rounding / math.sqrt(12) if seen else 0.0
-            self._noise = max(found.noise, coarse)
-            if noise > rounding * abs(loss):  # the calls differ, by sqrt(2) sigma
-                self._noise = max(self._noise, noise / math.sqrt(2))
-        return self._noise or noise
-
-    @property
-    def astray(self) -> bool:
-        """Whether a first look has found a gradient that may be of another loss."""
-        return self._glance is not None and self._glance.astray
-
     def trusted(self) -> Trusted:
         """Return the exact product, or None in its place if it cannot be trusted.
 
@@ -315,23 +233,12 @@ class Point:
             self._trusted = Trusted(None)
             if hvp is not None:
                 loss_fn = self.loss_fn if self._compared else None
-                self._trusted = tried(
-                    self.space,
-                    self.weights,
-                    hvp,
-                    loss_fn,
-                    self._aside(),
-                    self._glance,
-                    self._widened and (lambda: Point.of(self._widened()).trusted()),
+                closer = self._widened and (
+                    lambda: Point.of(self._widened()).trusted().hvp is not None
                 )
-            self._glance = self._glance and self._glance._replace(step=None)
+                self._trusted = tried(self.looks, hvp, loss_fn, closer)
+            self.looks.forget()
         return self._trusted
-
-    def _aside(self) -> Array:
-        """Return the direction of the first look."""
-        v = self.space.empty()
-        self.space.fill_signs(v, 0, Stream.GLANCE)
-        return v
 
     def begin(self) -> float:
         """Return when a measurement began: the first began with the intake."""

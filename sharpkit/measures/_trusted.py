@@ -7,15 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharpkit._diagnosis.glance import Closer, Doubt, Glance, doubt, roughness
+from sharpkit._diagnosis.glance import Doubt, doubt, roughness
 from sharpkit._diagnosis.line import Centre
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import SharpkitWarning, warn
 from sharpkit._spectrum.operators import Given
-from sharpkit._vectors.space import Space
-
-COARSE = 64.0  # so many roundings of 1 + |loss| are more than a dtype's own
+from sharpkit.measures._looks import Looks
 
 
 class Trusted(NamedTuple):
@@ -38,39 +36,32 @@ class Trusted(NamedTuple):
 
 
 def tried(
-    space: Space,
-    weights: Array,
+    looks: Looks,
     hvp: Hvp,
     loss_fn: LossFn | None,
-    v: Array,
-    seen: Glance | None,
-    closer: Callable[[], Trusted] | None,
+    closer: Callable[[], bool] | None,
 ) -> Trusted:
     """Return a product, or None in its place if it cannot be trusted.
 
     Parameters
     ----------
-    space
-        The space of the weights.
-    weights : (n,)
-        The weights.
+    looks
+        What is known of the loss near the weights.
     hvp
         The product.
     loss_fn
         The loss, whose gradient the product must be the derivative of; None if there is
         nothing to hold it against.
-    v : (n,)
-        A direction whose entries are about 1.
-    seen
-        What a first look along v has told, if there was one.
     closer
-        A trial where kinks and rounding hide less, if there is one.
+        A trial where kinks and rounding hide less, if there is one, which tells whether
+        the product can be trusted.
 
     Warns
     -----
     SharpkitWarning
         If it is not the derivative of the gradient.
     """
+    space, weights, v = looks.space, looks.weights, looks.direction()
     operator = Given(space, weights, hvp)
 
     def product(u: Array) -> Array:
@@ -85,8 +76,7 @@ def tried(
     loss, gradient = objective(weights.copy())
     if gradient is not None and np.isfinite(space.norm(gradient)):
         centre = Centre(weights, loss, gradient.copy())
-        step = seen.step if seen else None
-        verdict, found = doubt(space, centre, objective, product, v, step)
+        verdict, found = doubt(space, centre, objective, product, v, looks.step)
         if verdict == "unclear" and closer is not None:
             trusted = trusted._replace(hvp=hvp if _closer(closer) else None)
         if verdict == "differ":
@@ -98,7 +88,7 @@ def tried(
     )
 
 
-def _closer(trial: Callable[[], Trusted]) -> bool:
+def _closer(trial: Callable[[], bool]) -> bool:
     """Return whether a closer trial has no doubt, or cannot be made: so is the user's.
 
     Models need not work in float64, nor on so few samples.
@@ -109,7 +99,7 @@ def _closer(trial: Callable[[], Trusted]) -> bool:
         Where warnings are errors.
     """
     try:
-        return trial().hvp is not None
+        return trial()
     except SharpkitWarning:
         raise
     except Exception:
@@ -124,39 +114,3 @@ def _warn_of(found: Doubt) -> None:
         "that takes saved results for constants (a fused loss, a custom "
         "autograd.Function or custom_jvp) has no complete second derivative"
     )
-
-
-def warn_of(found: Closer, loss: float, rounding: float) -> bool:
-    """Warn of what a second look has found; return whether the gradient is wrong.
-
-    Parameters
-    ----------
-    found
-        What it has found.
-    loss
-        The loss at the weights.
-    rounding
-        The machine epsilon of the weights' dtype.
-
-    Warns
-    -----
-    SharpkitWarning
-        If the gradient is not that of the loss, or the loss is rounded far more
-        coarsely than the weights.
-    """
-    gap = found.gradient
-    wrong = gap is not None and gap.error > gap.tolerance
-    if gap is not None and wrong:
-        warn(
-            f"the gradient is not that of the loss: they differ by {gap.error:.1%}, "
-            f"of which noise and kinks explain {gap.tolerance:.1%}; sharpkit.check "
-            "tells more"
-        )
-    if found.noise > COARSE * rounding * (1 + abs(loss)):
-        warn(
-            f"the loss has a noise of {found.noise:.1g} near the weights, far more "
-            "than their dtype's rounding: it is not deterministic, or computed in "
-            "fewer digits (autocast, bfloat16, TF32, sums in float32); switch that "
-            "off, or take what is below the noise for nothing"
-        )
-    return wrong

@@ -121,7 +121,9 @@ def sharpness(
         budget = at_least("max_evaluations", max_evaluations, CENTRE_EVALUATIONS + 1)
     drawn, objective = subspace_from(subspace, point.n), point.objective()
     loss, gradient, centre_noise = _centre(objective, point, drawn)
-    noise = max(centre_noise, point.noise(objective, loss, gradient, epsilon=epsilon))
+    noise = max(
+        centre_noise, point.looks.noise(objective, loss, gradient, epsilon=epsilon)
+    )
     # Only now, with arguments and callback checked, what takes time: drawing A.
     where = _search_space(point, drawn, epsilon, seed)
 
@@ -148,9 +150,9 @@ def sharpness(
         best, reached, stopped = chosen.maximise(box, seed=seed)
     rise = best.loss - loss
     doubtful = noise > NOTABLE * rise and (rise > 0 or noise > centre_noise)
-    doubtful |= point.astray
+    doubtful |= point.looks.astray
     if (doubtful or not objective.has_gradient) and not box.non_finite:
-        noise = point.noise_closely(objective, centre_noise)
+        noise = point.looks.closely(objective, centre_noise)
     value, gap = float(per_cent(rise)), _relative_gap(box, best)
     return SharpnessResult(
         value=value,
@@ -165,7 +167,7 @@ def sharpness(
         gap=gap,
         noise=float(per_cent(noise)),
         status=Status.WRONG_GRADIENT
-        if point.misled
+        if point.looks.misled
         else _status(box, rise, noise, gap, stopped),
         epsilon=epsilon,
         subspace=drawn,

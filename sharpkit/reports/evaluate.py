@@ -52,7 +52,9 @@ def fitted(
     objective, began = point.objective(), point.begin()
     loss, gradient, noise = objective.centre(point.weights)
     if epsilon is not None:
-        found = point.noise(objective, loss, gradient, epsilon=epsilon, keep=products)
+        found = point.looks.noise(
+            objective, loss, gradient, epsilon=epsilon, keep=products
+        )
         noise = max(noise, found)
     del gradient
     share, samples = accuracy(point, point.weights), None
