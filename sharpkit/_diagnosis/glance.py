@@ -205,17 +205,15 @@ def doubt(
     Doubt
         How far apart they are.
     """
-    hv, scale = (
-        product(v),
-        1 + math.sqrt(space.dot(centre.weights, centre.weights) / space.size),
-    )
+    hv = product(v)
+    scale = 1 + space.norm(centre.weights) / math.sqrt(space.size)
     first = seen or rung(space, centre, evaluate, v, STEP)
-    verdict, found = _judged(space, first, hv)
+    verdict, found = judged(space, first, hv)
     if verdict == "agree":
         return verdict, found
     if space.dtype == np.float64:
         short = rung(space, centre, evaluate, v, SHORT * scale)
-        closely, sure = _judged(space, short, hv)
+        closely, sure = judged(space, short, hv)
         if closely == "agree":
             return closely, sure
         if closely == "differ":
@@ -232,8 +230,18 @@ def doubt(
     return verdict, Doubt(near.error, near.tolerance)
 
 
-def _judged(space: Space, seen: Rung, hv: Array) -> tuple[Verdict, Doubt]:
-    """Return whether differences agree with a product, and how far apart they are."""
+def judged(space: Space, seen: Rung, hv: Array) -> tuple[Verdict, Doubt]:
+    """Return whether differences agree with a product, and how far apart they are.
+
+    Parameters
+    ----------
+    space
+        The space of the weights.
+    seen
+        The differences.
+    hv : (n,)
+        The product with the same vector.
+    """
     size = max(space.norm(hv), space.norm(seen.first))
     if size == 0:
         return "agree", Doubt(0.0, 0.0)
@@ -245,7 +253,7 @@ def _judged(space: Space, seen: Rung, hv: Array) -> tuple[Verdict, Doubt]:
     return ("agree" if error <= explained else "differ"), found
 
 
-def roughness(space: Space, product: Product, v: Array) -> float:
+def roughness(space: Space, product: Product, hv: Array) -> float:
     """Return how far the product with a unit vector is from a linear one.
 
     ``||H(3 p) - 3 H p|| / 3`` for p = H v of norm 1, in which large eigenvalues count:
@@ -258,14 +266,14 @@ def roughness(space: Space, product: Product, v: Array) -> float:
         The space of the weights.
     product
         The product, ``v -> H v``.
-    v : (n,)
-        The vector to begin with.
+    hv : (n,)
+        The product with some vector.
     """
-    p, tripled = product(v), space.empty()
-    size = finite_norm(space, p)
+    p, tripled = space.empty(), space.empty()
+    size = finite_norm(space, hv)
     if size == 0:
         return 0.0
-    space.scale(p, 1 / size)
+    space.copy(hv, p, 1 / size)
     space.copy(p, tripled, 3.0)
     once, thrice = product(p), product(tripled)
     rounding = FAITHFUL * float(np.finfo(space.dtype).eps) * finite_norm(space, once)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharpkit._diagnosis.glance import Doubt, doubt, roughness
+from sharpkit._diagnosis.glance import Doubt, doubt, judged, roughness
 from sharpkit._diagnosis.line import Centre
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.types import Array, Hvp, LossFn
@@ -69,9 +69,12 @@ def tried(
         operator.apply(u, out)
         return out
 
-    trusted = Trusted(hvp, roughness(space, product, v))
-    if loss_fn is None:
+    hv = product(v)
+    trusted = Trusted(hvp, roughness(space, product, hv))
+    seen = looks.step is not None and judged(space, looks.step, hv)[0] == "agree"
+    if loss_fn is None or seen:
         return trusted._replace(calls=operator.calls, seconds=operator.seconds)
+    del hv
     objective = Objective(loss_fn, weights)
     loss, gradient = objective(weights.copy())
     if gradient is not None and np.isfinite(space.norm(gradient)):
