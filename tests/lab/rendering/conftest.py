@@ -243,9 +243,10 @@ def shared(opened):
 @pytest.fixture
 def page(shared):
     """The page as it was first shown."""
+    # First: there are no buttons in print, where a test may have left it.
+    shared.emulate_media(media="screen", color_scheme="light")
     for button in shared.query_selector_all("button[aria-pressed=false]"):
         button.click()
     for button in shared.query_selector_all("button[data-zoom=reset]"):
         button.click()
-    shared.emulate_media(media="screen", color_scheme="light")
     return shared
