@@ -144,6 +144,7 @@ def test_another_random_state_without_randomness(watch):
 
 @pytest.mark.parametrize("own_generator", [True, False])
 def test_a_loader_shuffles_otherwise(watch, own_generator):
+    torch.manual_seed(0)  # another state may drop the same samples by chance
     own = case("regression")
     dataset = torch.utils.data.TensorDataset(own.inputs, own.targets)
     generator = torch.Generator().manual_seed(3) if own_generator else None
