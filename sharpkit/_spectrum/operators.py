@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from sharpkit._inputs.objective import ROUNDINGS, Objective, ReturnedVector
+from sharpkit._inputs.seal import Seal
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import warn
 from sharpkit._vectors.space import Space
@@ -78,8 +79,6 @@ class Operator(Protocol):
 class Given:
     """The user's product ``hvp(w, v)``, checked at every call.
 
-    Memory: one vector, a copy of the weights for ``hvp``.
-
     Parameters
     ----------
     space
@@ -107,7 +106,7 @@ class Given:
         spent: tuple[int, float] = (0, 0.0),
     ) -> None:
         self.space, self._weights, self._hvp = space, weights, hvp
-        self._x, self.error = weights.copy(), error
+        self._seal, self.error = Seal(weights), error
         self._returned = ReturnedVector("hvp", "product", weights)
         self.products, (self._before, self.seconds) = 0, spent
 
@@ -124,20 +123,15 @@ class Given:
         ValueError
             If ``hvp`` wrote into w or v.
         """
-        self.space.copy(v, out)  # what v was, until the product is there
+        seal = Seal(v)
         began = time.perf_counter()
         try:
-            value = self._hvp(self._x, v)
+            value = self._hvp(self._weights, v)
         finally:
             self.seconds += time.perf_counter() - began
         self.products += 1
-        for name, now, before in (("v", v, out), ("w", self._x, self._weights)):
-            if not bool((now == before).all()):
-                msg = (
-                    f"hvp wrote into {name}, one of its arguments; work on a copy: "
-                    f"{name} = {name}.copy()"
-                )
-                raise ValueError(msg)
+        seal.require_intact("hvp", "v")
+        self._seal.require_intact("hvp", "w")
         self.space.copy(self._returned.checked(value), out)
 
     def error_along(self, v: Array) -> float:

@@ -10,6 +10,7 @@ from sharpkit._inputs.arrays import array_module, is_array
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
 from sharpkit._inputs.objective import Objective, ReturnedVector
+from sharpkit._inputs.seal import Seal
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.operators import Differences, Given, Operator
@@ -345,7 +346,9 @@ class _Rest:
 
         def call(x: Array) -> Any:
             self._put(x, self._whole)
+            seal = Seal(self._whole)  # the rest stays from call to call
             returned = loss_fn(self._whole)
+            seal.require_intact("loss_fn", "w")
             if not (isinstance(returned, tuple) and len(returned) == 2):
                 return returned
             return returned[0], self.taken(gradients.checked(returned[1]))
@@ -360,7 +363,11 @@ class _Rest:
         def call(x: Array, v: Array) -> Array:
             self._put(x, self._whole)
             self._put(v, whole)
-            return self.taken(products.checked(hvp(self._whole, whole)))
+            seals = {"w": Seal(self._whole), "v": Seal(whole)}
+            returned = hvp(self._whole, whole)
+            for name, seal in seals.items():
+                seal.require_intact("hvp", name)
+            return self.taken(products.checked(returned))
 
         return call
 

@@ -134,7 +134,7 @@ BAD = [
     (
         lambda w, v: np.multiply(v, 2, out=v),
         ValueError,
-        "hvp wrote into v",
+        "hvp wrote into its argument v",
     ),
 ]
 
