@@ -13,13 +13,7 @@ import numpy as np
 from sharpkit._diagnosis.gradient import LONGEST, Agreement, agreement
 from sharpkit._diagnosis.line import Centre, Evaluate, Line
 from sharpkit._diagnosis.noise import noise_along
-from sharpkit._diagnosis.product import (
-    Product,
-    Rung,
-    consistency,
-    distance,
-    rung,
-)
+from sharpkit._diagnosis.product import Product, Rung, consistency, distance, rung
 from sharpkit._inputs.types import Array
 from sharpkit._spectrum.basis import finite_norm
 from sharpkit._vectors.space import Space
@@ -174,6 +168,7 @@ def doubt(
     evaluate: Evaluate,
     product: Product,
     v: Array,
+    hv: Array,
     seen: Rung | None = None,
 ) -> tuple[Verdict, Doubt]:
     """Hold a product against differences of the gradient, more closely if need be.
@@ -192,8 +187,8 @@ def doubt(
         The loss, ``w -> (loss, gradient)``.
     product
         The product, ``v -> H v``.
-    v : (n,)
-        A direction whose entries are about 1.
+    v, hv : (n,)
+        A direction whose entries are about 1, and the product with it.
     seen
         The differences along v that `glance` has seen; None takes them anew.
 
@@ -205,7 +200,6 @@ def doubt(
     Doubt
         How far apart they are.
     """
-    hv = product(v)
     scale = 1 + space.norm(centre.weights) / math.sqrt(space.size)
     first = seen or rung(space, centre, evaluate, v, STEP)
     verdict, found = judged(space, first, hv)

@@ -9,7 +9,12 @@ from collections.abc import Callable
 import numpy as np
 
 from sharpkit._diagnosis.line import Centre, Line
-from sharpkit._inputs.objective import ROUNDINGS, Objective, require_moderate
+from sharpkit._inputs.objective import (
+    ROUNDINGS,
+    Objective,
+    gradient_rounding,
+    require_moderate,
+)
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit._vectors.space import Space
 from sharpkit._vectors.streams import Stream
@@ -94,14 +99,13 @@ class Trial:
         self.gradient_difference, self.stale = math.nan, False
         if gradient is not None:
             size = self.space.norm(gradient)
-            # At a minimum a gradient is what is left of terms that cancel, and so is
-            # its rounding: terms that would change the loss by its own size when the
-            # weights change by theirs.
-            terms = (1 + abs(loss)) / (1 + self.space.norm(self.weights))
+            allowed = gradient_rounding(
+                size, loss, self.space.norm(self.weights), self.space.dtype
+            )
             *before, last = gaps
-            self.deterministic &= max(before) <= roundings * max(size, terms)
+            self.deterministic &= max(before) <= allowed
             self.gradient_difference = max(gaps) / size if size else max(gaps)
-            self.stale = self.deterministic and last > roundings * max(size, terms)
+            self.stale = self.deterministic and last > allowed
 
     def _elsewhere(self) -> None:
         away = self.space.empty()

@@ -188,6 +188,28 @@ class Objective:
         return loss, gradient, max(difference, rounding)
 
 
+def gradient_rounding(
+    gradient: float, loss: float, weights: float, dtype: Any
+) -> float:
+    """Return by how much two gradients at the same weights may differ for rounding.
+
+    At a minimum a gradient is what is left of terms that cancel, and so is its
+    rounding: terms that would change the loss by its own size when the weights change
+    by theirs.
+
+    Parameters
+    ----------
+    gradient, weights
+        The norms of the gradient and of the weights.
+    loss
+        The loss there.
+    dtype
+        The weights' dtype.
+    """
+    terms = (1 + abs(loss)) / (1 + weights)
+    return ROUNDINGS * float(np.finfo(dtype).eps) * max(gradient, terms)
+
+
 def require_moderate(loss: float) -> None:
     """Raise unless the square of a loss is a number of float64.
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sharpkit._inputs.objective import ROUNDINGS, Objective, ReturnedVector
+from sharpkit._inputs.objective import Objective, ReturnedVector, gradient_rounding
 from sharpkit._inputs.seal import Seal
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import warn
@@ -197,15 +197,14 @@ class Differences:
         self._x, self.products, self._moved = space.empty(), 0, False
         self.drift = 0.0
         self._step, self.error = self._chosen(seed)
-        rounding = float(np.finfo(space.dtype).eps)
         # What its own rounding hides, though steps of the ladder may round alike.
-        self.error = max(self.error, rounding * size / self._step)
-        # At a minimum terms of the loss's own size cancel, and so do their roundings.
-        terms = (1 + abs(loss)) / (1 + space.norm(weights))
+        hidden = float(np.finfo(space.dtype).eps) * size / self._step
+        self.error = max(self.error, hidden)
         space.copy(weights, self._x)
         _, again = self._objective(self._x)
         assert again is not None
-        if self._distance(again, gradient) > ROUNDINGS * rounding * max(size, terms):
+        allowed = gradient_rounding(size, loss, space.norm(weights), space.dtype)
+        if self._distance(again, gradient) > allowed:
             warn(
                 "loss_fn returned another gradient at the same weights after calls at "
                 "others: return that of this very call, not of the one before or a sum "
@@ -285,17 +284,18 @@ class Differences:
         return step, error
 
     def _multiply(self, u: Array, step: float) -> float:
-        """Turn u, made a unit vector, to where large eigenvalues count.
+        """Turn u to its product, of norm 1, in which large eigenvalues count.
 
-        Returns the norm of the product that it is turned to; without one u stays.
+        Where there is none u is only made a unit vector. Returns the product's norm.
         """
         product = self.space.empty()
         self._difference(u, step, product)
         self._preparing()
         size = self.space.norm(product)
-        turned = product if np.isfinite(size) and size > 0 else u.copy()
-        self.space.copy(turned, u, 1 / self.space.norm(turned))
-        return size / self.space.norm(u)
+        if np.isfinite(size) and size > 0:
+            self.space.copy(product, u)
+        self.space.scale(u, 1 / self.space.norm(u))
+        return size
 
     def _drift_of(self, u: Array, step: float) -> float:
         """Return the error along u itself, by that of a shorter step."""

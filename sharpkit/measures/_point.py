@@ -234,9 +234,7 @@ class Point:
             self._trusted = Trusted(None)
             if hvp is not None:
                 loss_fn = self.loss_fn if self._compared else None
-                closer = self._widened and (
-                    lambda: Point.of(self._widened()).trusted().hvp is not None
-                )
+                closer = self._widened and (lambda: Point.of(self._widened()).trusted())
                 self._trusted = tried(self.looks, hvp, loss_fn, closer)
             self.looks.forget()
         return self._trusted

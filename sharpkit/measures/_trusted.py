@@ -39,7 +39,7 @@ def tried(
     looks: Looks,
     hvp: Hvp,
     loss_fn: LossFn | None,
-    closer: Callable[[], bool] | None,
+    closer: Callable[[], Trusted] | None,
 ) -> Trusted:
     """Return a product, or None in its place if it cannot be trusted.
 
@@ -53,8 +53,7 @@ def tried(
         The loss, whose gradient the product must be the derivative of; None if there is
         nothing to hold it against.
     closer
-        A trial where kinks and rounding hide less, if there is one, which tells whether
-        the product can be trusted.
+        A trial where kinks and rounding hide less, if there is one.
 
     Warns
     -----
@@ -74,25 +73,26 @@ def tried(
     seen = looks.step is not None and judged(space, looks.step, hv)[0] == "agree"
     if loss_fn is None or seen:
         return trusted._replace(calls=operator.calls, seconds=operator.seconds)
-    del hv
     objective = Objective(loss_fn, weights)
     loss, gradient = objective(weights.copy())
+    calls, seconds = 0, 0.0
     if gradient is not None and np.isfinite(space.norm(gradient)):
         centre = Centre(weights, loss, gradient.copy())
-        verdict, found = doubt(space, centre, objective, product, v, looks.step)
+        verdict, found = doubt(space, centre, objective, product, v, hv, looks.step)
         if verdict == "unclear" and closer is not None:
-            trusted = trusted._replace(hvp=hvp if _closer(closer) else None)
+            kept, _, calls, seconds = _closer(closer, hvp)
+            trusted = trusted._replace(hvp=kept and hvp)
         if verdict == "differ":
             trusted = Trusted(None)
             _warn_of(found)
     return trusted._replace(
-        calls=operator.calls + objective.calls,
-        seconds=operator.seconds + objective.seconds,
+        calls=operator.calls + objective.calls + calls,
+        seconds=operator.seconds + objective.seconds + seconds,
     )
 
 
-def _closer(trial: Callable[[], bool]) -> bool:
-    """Return whether a closer trial has no doubt, or cannot be made: so is the user's.
+def _closer(trial: Callable[[], Trusted], hvp: Hvp) -> Trusted:
+    """Return what a closer trial says; if none can be made the product keeps its own.
 
     Models need not work in float64, nor on so few samples.
 
@@ -106,7 +106,7 @@ def _closer(trial: Callable[[], bool]) -> bool:
     except SharpkitWarning:
         raise
     except Exception:
-        return True
+        return Trusted(hvp)
 
 
 def _warn_of(found: Doubt) -> None:

@@ -121,7 +121,7 @@ def check(
         )
         answers = _answers(trial, point.hvp, directions)
         answers["drawn_difference"] = _drawn_difference(trial, point.redrawn())
-        if answers["product"] == "undecided" and point.trusted().hvp is None:
+        if answers["product"] == "undecided" and not _trusted(trial, point):
             answers["product"] = "wrong"
     products, source = answers.pop("products"), answers["product_source"]
     return CheckResult(
@@ -129,6 +129,14 @@ def check(
         evaluations=trial.calls,
         run=point.run(trial, began, source=source, seed=seed, products=products),
     )
+
+
+def _trusted(trial: Trial, point: Point) -> bool:
+    """Return whether the measures would take the exact product."""
+    found = point.trusted()
+    trial.other_calls += found.calls
+    trial.other_seconds += found.seconds
+    return found.hvp is not None
 
 
 def _drawn_difference(trial: Trial, redrawn: Objective | None) -> float:

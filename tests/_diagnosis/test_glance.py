@@ -80,7 +80,9 @@ class Tanh:
 def test_right_products_are_not_doubted(dtype, kinks, seed):
     net = Tanh(dtype, kinks)
     v = signs(net.w, seed)
-    verdict, _ = doubt(space_of(net.w), net.centre(), net, net.product, v)
+    verdict, _ = doubt(
+        space_of(net.w), net.centre(), net, net.product, v, net.product(v)
+    )
     assert verdict == "agree" or (kinks and dtype == np.float32)
 
 
@@ -100,7 +102,7 @@ def test_products_that_lack_a_part_are_doubted(dtype, kinks, share, seed):
 
     exact = net.product(v)
     missing = np.linalg.norm(exact - product(v)) / np.linalg.norm(exact)
-    verdict, found = doubt(space, net.centre(), net, product, v)
+    verdict, found = doubt(space, net.centre(), net, product, v, product(v))
     assert verdict == "differ"
     # It is a share of the smaller one of both, or of the larger one.
     assert 0.9 * missing < found.error < 2 * missing
@@ -117,7 +119,9 @@ def test_a_look_is_taken_twice_unless_something_is_seen():
     space, v = space_of(net.w), signs(net.w)
     seen = glance(space, net.centre(), counted, v, 1e-3)
     assert len(calls) == 2
-    verdict, _ = doubt(space, net.centre(), counted, net.product, v, seen.step)
+    verdict, _ = doubt(
+        space, net.centre(), counted, net.product, v, net.product(v), seen.step
+    )
     assert verdict == "agree"
     assert len(calls) == 2
 
@@ -135,7 +139,9 @@ def test_a_gradient_that_is_frozen_by_rounding_does_not_damn_a_product():
     centre = Centre(exact.w, *loss(exact.w))
     for seed in range(5):
         v = signs(exact.w, seed)
-        verdict, _ = doubt(space_of(exact.w), centre, loss, exact.product, v)
+        verdict, _ = doubt(
+            space_of(exact.w), centre, loss, exact.product, v, exact.product(v)
+        )
         assert verdict != "differ"
 
 
