@@ -45,7 +45,7 @@ class Glance(NamedTuple):
     astray : bool
         Whether the slopes leave so much of it unexplained that they may not be its own.
     step : Rung or None
-        The differences it was seen in, as long as they are needed.
+        The differences it was seen in, where they are kept.
     """
 
     noise: float
@@ -68,7 +68,13 @@ class Doubt(NamedTuple):
 
 
 def glance(
-    space: Space, centre: Centre, evaluate: Evaluate, v: Array, step: float
+    space: Space,
+    centre: Centre,
+    evaluate: Evaluate,
+    v: Array,
+    step: float,
+    *,
+    keep: bool,
 ) -> Glance:
     r"""Look at both sides of the weights, a step along v, whose entries are about 1.
 
@@ -89,20 +95,30 @@ def glance(
         The direction.
     step
         The step.
+    keep
+        Whether the differences of the gradient are kept, to hold a product against.
     """
+    kept = None
     with np.errstate(all="ignore"):  # the loss may be infinite there
-        found = rung(space, centre, evaluate, v, step)
-    (left, right), (before, here, after) = found.losses, found.slopes
-    odd = abs(right - left - (before + 4 * here + after) / 3)
-    even = abs(right - 2 * centre.loss + left - (after - before) / 2)
-    coarse = grain((left, centre.loss, right), space.dtype) if odd or even else 0.0
-    noise = coarse
-    rule, bend = abs(before - 2 * here + after) / 6, abs(after - before)
-    astray = odd > max(ASTRAY * max(abs(right - left), 2 * abs(here)), rule, bend)
+        if keep:
+            kept = rung(space, centre, evaluate, v, step)
+            left, here, right = kept.places
+        else:
+            line = Line(space, centre, v, evaluate)
+            left, here, right = line.sample(step, (-1, 0, 1))
+    rise = right.loss - left.loss
+    odd = abs(rise - (left.slope + 4 * here.slope + right.slope) / 3)
+    bent = right.loss - 2 * here.loss + left.loss
+    even = abs(bent - (right.slope - left.slope) / 2)
+    losses = left.loss, here.loss, right.loss
+    noise = coarse = grain(losses, space.dtype) if odd or even else 0.0
+    rule = abs(left.slope - 2 * here.slope + right.slope) / 6
+    bend = abs(right.slope - left.slope)
+    astray = odd > max(ASTRAY * max(abs(rise), 2 * abs(here.slope)), rule, bend)
     if odd > rule:
         # One value's noise is in the first with variance 2, in the second with 6.
         noise = max(noise, math.hypot(odd / 2, even / math.sqrt(12)))
-    return Glance(noise if math.isfinite(noise) else 0.0, coarse, astray, found)
+    return Glance(noise if math.isfinite(noise) else 0.0, coarse, astray, kept)
 
 
 def grain(losses: tuple[float, ...], dtype: Any) -> float:
@@ -261,15 +277,15 @@ def roughness(space: Space, product: Product, hv: Array) -> float:
     product
         The product, ``v -> H v``.
     hv : (n,)
-        The product with some vector.
+        The product with some vector, which is overwritten.
     """
-    p, tripled = space.empty(), space.empty()
     size = finite_norm(space, hv)
     if size == 0:
         return 0.0
-    space.copy(hv, p, 1 / size)
-    space.copy(p, tripled, 3.0)
-    once, thrice = product(p), product(tripled)
+    space.scale(hv, 1 / size)
+    once = product(hv)
+    space.scale(hv, 3.0)
+    thrice = product(hv)
     rounding = FAITHFUL * float(np.finfo(space.dtype).eps) * finite_norm(space, once)
     space.add(once, thrice, -3.0)
     error = finite_norm(space, thrice) / 3

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharpkit._diagnosis.line import Centre, Evaluate
+from sharpkit._diagnosis.line import Centre, Evaluate, Place
 from sharpkit._inputs.types import Array
 from sharpkit._vectors.space import Space
 
@@ -187,17 +187,14 @@ class Rung(NamedTuple):
         The norm of the second difference.
     bound : float
         A bound on the error of D v.
-    losses : (left, right)
-        The losses on both sides.
-    slopes : (left, centre, right)
-        The slopes there, times the step.
+    places : (left, centre, right)
+        The losses, and the slopes times the step.
     """
 
     first: Array
     second: float
     bound: float
-    losses: tuple[float, float]
-    slopes: tuple[float, float, float]
+    places: tuple[Place, Place, Place]
 
 
 def rung(
@@ -225,7 +222,7 @@ def rung(
     space.copy(centre.weights, moved)
     space.add(v, moved, step)
     space.add(centre.weights, moved, -1.0)
-    losses, slopes = [], []
+    sides = []
     for sign in (1.0, -1.0):
         space.copy(centre.weights, x)
         space.add(moved, x, sign)
@@ -233,16 +230,10 @@ def rung(
         assert gradient is not None  # enforced at every call
         space.add(gradient, second)
         space.add(gradient, first, sign / (2 * step))
-        losses.append(loss)
-        slopes.append(space.dot(gradient, moved))
+        sides.append(Place(loss, space.dot(gradient, moved)))
+    here = Place(centre.loss, space.dot(centre.gradient, moved))
     size = space.norm(second)
-    return Rung(
-        first,
-        size,
-        size / (2 * step),
-        (losses[1], losses[0]),
-        (slopes[1], space.dot(centre.gradient, moved), slopes[0]),
-    )
+    return Rung(first, size, size / (2 * step), (sides[1], here, sides[0]))
 
 
 def distance(space: Space, one: Array, other: Array) -> float:

@@ -43,7 +43,7 @@ class Seal:
             If it has.
         """
         moved = self._bits[:: self._stride] != self._some
-        if not bool(moved.any()) and bool(self._total() == self._sum):
+        if not bool(moved.any() | (self._total() != self._sum)):  # one look at a device
             return
         seen = ""
         if bool(moved.any()):

@@ -88,9 +88,14 @@ class Looks:
         if self._glance is None:
             centre = Centre(self.weights, loss, gradient)
             step = min(epsilon, STEP)
-            found = glance(self.space, centre, objective, self.direction(), step)
-            telling = keep and step == STEP
-            self._glance = found if telling else found._replace(step=None)
+            self._glance = glance(
+                self.space,
+                centre,
+                objective,
+                self.direction(),
+                step,
+                keep=keep and step == STEP,
+            )
         return self._glance.noise
 
     def closely(self, objective: Objective, noise: float) -> float:

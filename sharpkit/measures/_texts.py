@@ -26,8 +26,9 @@ TEXTS = {
     "hvp": """
         The exact product with the Hessian, ``hvp(w, v) -> H v``, (n,). It takes the
         place of the problem's own, and is held once against a difference of the
-        gradient. Products with any other symmetric operator are welcome too:
-        ``problem.gauss_newton``, or with ``problem`` the weights alone.""",
+        gradient, for which there is a moment's need of up to ten vectors. Products with
+        any other symmetric operator are welcome too: ``problem.gauss_newton``, or with
+        ``problem`` the weights alone.""",
     "seed": """
         The seed of all random vectors; the same seed gives the same bits.""",
     "backend": """

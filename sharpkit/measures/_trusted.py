@@ -9,6 +9,7 @@ import numpy as np
 
 from sharpkit._diagnosis.glance import Doubt, doubt, judged, roughness
 from sharpkit._diagnosis.line import Centre
+from sharpkit._diagnosis.product import Product
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import SharpkitWarning, warn
@@ -60,34 +61,48 @@ def tried(
     SharpkitWarning
         If it is not the derivative of the gradient.
     """
-    space, weights, v = looks.space, looks.weights, looks.direction()
-    operator = Given(space, weights, hvp)
+    operator = Given(looks.space, looks.weights, hvp)
 
     def product(u: Array) -> Array:
-        out = space.empty()
+        out = looks.space.empty()
         operator.apply(u, out)
         return out
 
-    hv = product(v)
-    trusted = Trusted(hvp, roughness(space, product, hv))
-    seen = looks.step is not None and judged(space, looks.step, hv)[0] == "agree"
-    if loss_fn is None or seen:
-        return trusted._replace(calls=operator.calls, seconds=operator.seconds)
-    objective = Objective(loss_fn, weights)
-    loss, gradient = objective(weights.copy())
-    calls, seconds = 0, 0.0
+    hv, found = product(looks.direction()), Trusted(hvp)
+    agrees = looks.step and judged(looks.space, looks.step, hv)[0] == "agree"
+    if loss_fn is not None and not agrees:
+        found = _compared(looks, hvp, loss_fn, product, hv, closer)
+    if found.hvp is not None:
+        found = found._replace(error=roughness(looks.space, product, hv))
+    return found._replace(
+        calls=found.calls + operator.calls, seconds=found.seconds + operator.seconds
+    )
+
+
+def _compared(
+    looks: Looks,
+    hvp: Hvp,
+    loss_fn: LossFn,
+    product: Product,
+    hv: Array,
+    closer: Callable[[], Trusted] | None,
+) -> Trusted:
+    """Return the product if it is the derivative of the gradient, and what it took."""
+    space, objective = looks.space, Objective(loss_fn, looks.weights)
+    found = Trusted(hvp)
+    loss, gradient = objective(looks.weights.copy())
     if gradient is not None and np.isfinite(space.norm(gradient)):
-        centre = Centre(weights, loss, gradient.copy())
-        verdict, found = doubt(space, centre, objective, product, v, hv, looks.step)
+        centre = Centre(looks.weights, loss, gradient.copy())
+        v = looks.direction()
+        verdict, gap = doubt(space, centre, objective, product, v, hv, looks.step)
         if verdict == "unclear" and closer is not None:
-            kept, _, calls, seconds = _closer(closer, hvp)
-            trusted = trusted._replace(hvp=kept and hvp)
+            found = _closer(closer, hvp)
+            found = found._replace(hvp=None if found.hvp is None else hvp)
         if verdict == "differ":
-            trusted = Trusted(None)
-            _warn_of(found)
-    return trusted._replace(
-        calls=operator.calls + objective.calls + calls,
-        seconds=operator.seconds + objective.seconds + seconds,
+            found = Trusted(None)
+            _warn_of(gap)
+    return found._replace(
+        calls=found.calls + objective.calls, seconds=found.seconds + objective.seconds
     )
 
 

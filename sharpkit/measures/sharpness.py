@@ -63,8 +63,10 @@ def sharpness(
         ``"scipy"``: the same by SciPy, as a judge: slow, and always on the host.
         `LBFGSB` and `ScipyLBFGSB` take iterations and scaling as options.
     max_evaluations
-        The evaluations of loss and gradient that may be spent, two of them at the
-        weights. None stands for 25 with ``"auto"``, and for no limit with L-BFGS-B.
+        The evaluations of loss and gradient that the search may spend, two of them at
+        the weights. None stands for 25 with ``"auto"``, and for no limit with L-BFGS-B.
+        Two more look at the noise near the weights, and some 20 to 80 more where that
+        is no small share of the rise, or where there is no gradient.
     seed
         $seed
     backend
@@ -85,7 +87,8 @@ def sharpness(
     Warns
     -----
     SharpkitWarning
-        If the loss is not deterministic, or a gradient has another dtype.
+        If the loss is not deterministic or has fewer digits than the weights, or if a
+        gradient has another dtype, or is not that of the loss.
 
     See Also
     --------
@@ -148,14 +151,11 @@ def sharpness(
         )
         del gradient  # in a subspace only its projection is needed
         best, reached, stopped = chosen.maximise(box, seed=seed)
-    rise = best.loss - loss
-    doubtful = noise > NOTABLE * rise and (rise > 0 or noise > centre_noise)
-    doubtful |= point.looks.astray
-    if (doubtful or not objective.has_gradient) and not box.non_finite:
-        noise = point.looks.closely(objective, centre_noise)
-    value, gap = float(per_cent(rise)), _relative_gap(box, best)
+    noise = _noise(point, objective, box, best, noise, centre_noise)
+    gap = _relative_gap(box, best)
+    status = _status(box, best.loss - loss, noise, gap, stopped)
     return SharpnessResult(
-        value=value,
+        value=float(per_cent(best.loss - loss)),
         loss=loss,
         max_loss=best.loss,
         displacement=box.displacement(best.z),
@@ -166,9 +166,7 @@ def sharpness(
         ),
         gap=gap,
         noise=float(per_cent(noise)),
-        status=Status.WRONG_GRADIENT
-        if point.looks.misled
-        else _status(box, rise, noise, gap, stopped),
+        status=Status.WRONG_GRADIENT if point.looks.misled else status,
         epsilon=epsilon,
         subspace=drawn,
         solver=chosen.name,
@@ -216,6 +214,23 @@ def _search_space(
 
 def _source(objective: Objective) -> str:
     return "gradient" if objective.has_gradient else "differences of the loss"
+
+
+def _noise(
+    point: Point,
+    objective: Objective,
+    box: Box,
+    best: Place,
+    noise: float,
+    centre_noise: float,
+) -> float:
+    """Return the noise of the loss, looked at more closely where it may matter."""
+    rise = best.loss - box.history[0]
+    doubtful = noise > NOTABLE * rise and (rise > 0 or noise > centre_noise)
+    unseen = not objective.has_gradient  # the first look needs one
+    if box.non_finite or not (doubtful or unseen or point.looks.astray):
+        return noise
+    return point.looks.closely(objective, centre_noise)
 
 
 def _relative_gap(box: Box, best: Place) -> float:

@@ -81,7 +81,7 @@ def spectral_density(
     -----
     Memory beside the callback's own, in vectors of the weights' length and dtype:
     ``max_products // probes + 2``, or 5 without re-orthogonalisation; with differences
-    5 more while the step is chosen, 1 after.
+    6 more while the step is chosen, 1 after.
 
     References
     ----------

@@ -138,7 +138,9 @@ def _results(
     a, b = (next(each) for each in running)
     fits = {measured: (a.fit, b.fit)}
     for data in others:
-        of_a, of_b = (fitted(point, plan.seed).fit for point in pairs[data])
+        of_a, of_b = (
+            fitted(point, plan.seed, epsilon=plan.epsilon).fit for point in pairs[data]
+        )
         fits[data] = (of_a, of_b)
     found = Comparison(
         a=a,

@@ -34,7 +34,7 @@ class Fitted(NamedTuple):
 
 
 def fitted(
-    point: Point, seed: int, *, epsilon: float | None = None, products: bool = False
+    point: Point, seed: int, *, epsilon: float, products: bool = False
 ) -> Fitted:
     """Return loss, noise and accuracy at a point.
 
@@ -45,17 +45,14 @@ def fitted(
     seed
         The seed of the measures that follow, for the record.
     epsilon
-        The size of the box in which noise is looked for; None is not to look.
+        The size of the box in which noise is looked for.
     products
         Whether measures follow that take products.
     """
     objective, began = point.objective(), point.begin()
     loss, gradient, noise = objective.centre(point.weights)
-    if epsilon is not None:
-        found = point.looks.noise(
-            objective, loss, gradient, epsilon=epsilon, keep=products
-        )
-        noise = max(noise, found)
+    near = point.looks.noise(objective, loss, gradient, epsilon=epsilon, keep=products)
+    noise = max(noise, near)
     del gradient
     share, samples = accuracy(point, point.weights), None
     if share is not None and point.problem is not None:

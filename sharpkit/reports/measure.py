@@ -113,8 +113,8 @@ def steps(point: Point, plan: Plan) -> Iterator[Report]:
     fit, run, differentiable = fitted(
         point,
         plan.seed,
-        epsilon=plan.epsilon if plan.measures else None,
-        products=plan.measures != ("sharpness",),
+        epsilon=plan.epsilon,
+        products=bool(set(plan.measures) - {"sharpness"}),
     )
     if not differentiable:
         _require_product(plan, point)
