@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from cuda_device import required
-from jax.flatten_util import ravel_pytree
 from jax_cases import PARAMS, V, X, Y, jax, jnp, loss
 from numpy.testing import assert_allclose
 
 import sharpkit
+
+flatten_util = pytest.importorskip("jax.flatten_util")
 
 
 @pytest.fixture(params=["cpu", "cuda"])
@@ -26,7 +27,8 @@ def device(request, x64):
 def hessian(x64):
     """The dense matrix on the CPU, in the flat order of the problem."""
     with jax.default_device(jax.devices("cpu")[0]):
-        flat, unravel = ravel_pytree({k: jnp.asarray(v) for k, v in PARAMS.items()})
+        tree = {k: jnp.asarray(v) for k, v in PARAMS.items()}
+        flat, unravel = flatten_util.ravel_pytree(tree)
         return np.asarray(jax.hessian(lambda w: loss(unravel(w), (X, Y)))(flat))
 
 
@@ -43,7 +45,7 @@ def test_loss_gradient_and_products(device, hessian):
     with jax.default_device(jax.devices("cpu")[0]):
         expected, slopes = jax.value_and_grad(loss)(PARAMS, (X, Y))
     assert float(found) == pytest.approx(float(expected), rel=1e-12)
-    assert_allclose(gradient, ravel_pytree(slopes)[0], rtol=0, atol=1e-12)
+    assert_allclose(gradient, flatten_util.ravel_pytree(slopes)[0], rtol=0, atol=1e-12)
     assert_allclose(p.hvp(p.weights, jnp.asarray(V)), hessian @ V, rtol=0, atol=1e-12)
     (where,) = gradient.devices()
     assert where.platform == {"cpu": "cpu", "cuda": "gpu"}[device]

@@ -1,8 +1,8 @@
 """What a batch counts, where the loss does not say so."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax_cases import jnp
 from numpy.testing import assert_allclose
 
 import sharpkit

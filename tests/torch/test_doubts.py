@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from torch import nn
-from torch.nn import functional as F
+from torch_required import torch
 
 import sharpkit
 from sharpkit import SharpkitWarning
 from sharpkit.torch import problem
+
+nn, F = torch.nn, torch.nn.functional
 
 SAID = "hvp is not the derivative of the gradient"
 
