@@ -58,6 +58,11 @@ class Batches:
         else:
             _require_iterable(data)
 
+    def few(self, size: int) -> Batches:
+        """Return some rows of the first batch alone, or all where none can be cut."""
+        batch, rows = next(iter(self))
+        return Batches([_cut(batch, 0, min(rows, size)) if rows else batch], None)
+
     def __iter__(self) -> Iterator[tuple[Batch, int | None]]:
         for index, each in enumerate(self._batches):
             batch = _converted(f"batch {index} of data", each)

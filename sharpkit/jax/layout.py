@@ -6,6 +6,7 @@ into the pytree.
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import sys
@@ -84,6 +85,12 @@ class Layout:
         self.slices = dict(zip(names, parts, strict=True))
         self.layers = self._names.layers(self._chosen, parts)
         self.entries = sum(math.prod(leaves[i].shape) for i in arrays)
+
+    def widened(self) -> Layout:
+        """Return the same layout in float64."""
+        other = copy.copy(self)
+        other.dtype = np.dtype(np.float64)
+        return other
 
     def flat(self, leaves: Sequence[Any]) -> tuple[XpArray, list[XpArray]]:
         """Return copies of the weights, (n,), and of the constants among the leaves.

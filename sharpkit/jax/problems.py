@@ -18,6 +18,7 @@ from sharpkit.jax.batches import Batches
 from sharpkit.jax.layout import Layout
 from sharpkit.jax.products import Compiled, Summed
 from sharpkit.jax.weighing import Weighing
+from sharpkit.jax.widening import SAMPLES, Widened
 
 SAME = 1e-9  # relative; the weights of all batches add up to the same at every pass
 
@@ -238,6 +239,24 @@ class Problem:
         moved = copy.copy(self)
         moved._weights, moved._constants = self._layout.at(named, self._constants)
         return moved
+
+    def widened(self) -> Widened:
+        """Return the problem of some rows of the first batch, in float64.
+
+        There kinks and rounding hide nothing of a product that lacks a part.
+        """
+
+        def make() -> Problem:
+            layout = self._layout.widened()
+            return Problem(
+                layout,
+                layout.flat(tree_leaves(self.tree(self._weights))),
+                None if self._batches is None else self._batches.few(SAMPLES),
+                self._functions.again(layout),
+                split=self._split,
+            )
+
+        return Widened(make)
 
     def on_line(self) -> Problem:
         """Return the problem that is evaluated on the line between two checkpoints.

@@ -48,6 +48,8 @@ class Compiled(NamedTuple):
     loss
         The mean loss: ``(constants, arguments, w) -> (mean loss, weight or None)``. It
         is not compiled.
+    again
+        The function that returns the same for another layout.
     """
 
     gradient: Summed
@@ -55,6 +57,7 @@ class Compiled(NamedTuple):
     gauss_newton: tuple[Summed, Summed]
     answers: Callable[..., tuple[XpArray, int] | None]
     loss: Callable[..., tuple[XpArray, XpArray | None]]
+    again: Callable[[Layout], Compiled]
 
 
 def compiled(
@@ -68,6 +71,7 @@ def compiled(
         (_summed(batch.gauss_newton), _summed(batch.gauss_newton_by_reverse)),
         jax.jit(batch.answers),
         batch.mean,
+        lambda other: compiled(other, loss, model),
     )
 
 

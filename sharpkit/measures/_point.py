@@ -234,10 +234,18 @@ class Point:
             self._trusted = Trusted(None)
             if hvp is not None:
                 loss_fn = self.loss_fn if self._compared else None
-                closer = self._widened and (lambda: Point.of(self._widened()).trusted())
+                closer = self._closer if self._widened is not None else None
                 self._trusted = tried(self.looks, hvp, loss_fn, closer)
             self.looks.forget()
         return self._trusted
+
+    def _closer(self) -> Trusted | None:
+        """Try the product where kinks and rounding hide less; None if it is not there.
+
+        Models need not work in float64, nor on so few samples: exceptions come through.
+        """
+        wide = Point.of(self._widened())
+        return None if wide.hvp is None else wide.trusted()
 
     def begin(self) -> float:
         """Return when a measurement began: the first began with the intake."""

@@ -40,7 +40,7 @@ def tried(
     looks: Looks,
     hvp: Hvp,
     loss_fn: LossFn | None,
-    closer: Callable[[], Trusted] | None,
+    closer: Callable[[], Trusted | None] | None,
 ) -> Trusted:
     """Return a product, or None in its place if it cannot be trusted.
 
@@ -85,7 +85,7 @@ def _compared(
     loss_fn: LossFn,
     product: Product,
     hv: Array,
-    closer: Callable[[], Trusted] | None,
+    closer: Callable[[], Trusted | None] | None,
 ) -> Trusted:
     """Return the product if it is the derivative of the gradient, and what it took."""
     space, objective = looks.space, Objective(loss_fn, looks.weights)
@@ -106,10 +106,8 @@ def _compared(
     )
 
 
-def _closer(trial: Callable[[], Trusted], hvp: Hvp) -> Trusted:
-    """Return what a closer trial says; if none can be made the product keeps its own.
-
-    Models need not work in float64, nor on so few samples.
+def _closer(trial: Callable[[], Trusted | None], hvp: Hvp) -> Trusted:
+    """Return what a closer trial says; if none can be made the product is kept.
 
     Raises
     ------
@@ -117,7 +115,7 @@ def _closer(trial: Callable[[], Trusted], hvp: Hvp) -> Trusted:
         Where warnings are errors.
     """
     try:
-        return trial()
+        return trial() or Trusted(hvp)
     except SharpkitWarning:
         raise
     except Exception:

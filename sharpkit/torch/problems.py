@@ -9,6 +9,7 @@ import torch
 
 from sharpkit._inputs.warn import warn
 from sharpkit.torch.batches import rows
+from sharpkit.torch.checkpoint import values_in
 from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.losses import OutputLoss
 from sharpkit.torch.products import Products, checked_total
@@ -217,7 +218,7 @@ class Problem:
         """
         evaluation = self._evaluation
         with torch.inference_mode(False):
-            values = self._layout.at(named, evaluation.values)
+            values = values_in(named, self._layout, evaluation.values)
         return Problem(evaluation.at(values, self.batch_norm), follows=False)
 
     def refreshed(self) -> Problem:

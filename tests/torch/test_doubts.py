@@ -84,10 +84,9 @@ def test_a_fused_loss(dtype, activation):
     fused = problem(model, Fused.apply, data(), dtype=dtype)
     assert sharpkit.check(fused).product == "wrong"
     found = doubted(sharpkit.eigenvalues, fused)
+    assert abs(float(found) - float(right)) <= 3 * found.error + 1e-3 * float(right)
     if dtype == torch.float64:  # kinks in float32 leave differences little to tell
-        assert float(found) == pytest.approx(float(right), rel=1e-3)
-    else:
-        assert not found.converged.any() or not isinstance(activation, nn.ReLU)
+        assert found.error < 1e-2 * float(right)
 
 
 @DTYPES
