@@ -25,7 +25,7 @@ def test_collection():
     found = subprocess.run(
         [sys.executable, "-c", COLLECT],
         cwd=Path(__file__).parents[1],
-        # A plugin of another package (jaxtyping has one) may itself need what is missing.
+        # A plugin of another package (jaxtyping has one) may need what is missing.
         env=os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
