@@ -28,6 +28,29 @@ WRAPPED = ("module.", "params.")
 COUNTED = {"n_averaged"}  # how many models `AveragedModel` has averaged
 
 
+def require_mapping(named: Any, example: str) -> None:
+    """Raise unless a checkpoint is a mapping.
+
+    Parameters
+    ----------
+    named
+        What was given for one.
+    example
+        The end of the message: what it may be.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    if not isinstance(named, Mapping):
+        msg = (
+            f"named is of type {type(named).__name__}; give a mapping of names to "
+            f"arrays, {example}"
+        )
+        raise TypeError(msg)
+
+
 def state_in(found: Mapping[Any, Any]) -> Mapping[Any, Any]:
     """Return the part of a checkpoint that holds the weights.
 

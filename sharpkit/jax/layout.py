@@ -26,7 +26,7 @@ from jax.tree_util import (
 )
 
 from sharpkit._inputs.names import Choice, chosen_names, listed
-from sharpkit._inputs.state_names import renamed
+from sharpkit._inputs.state_names import renamed, require_mapping
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.warn import warn
 
@@ -130,12 +130,7 @@ class Layout:
         TypeError
             If ``named`` is no mapping.
         """
-        if not isinstance(named, Mapping):
-            msg = (
-                f"named is of type {type(named).__name__}; give a mapping of names to "
-                f"arrays, with the names {listed(self.slices)}"
-            )
-            raise TypeError(msg)
+        require_mapping(named, f"with the names {listed(self.slices)}")
         held = dict(zip(self._constant, constants, strict=True))
         shapes = dict(zip(self._chosen, self._shapes, strict=True))
         shapes |= {i: constant.shape for i, constant in held.items()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 
 from sharpkit._inputs.names import listed
-from sharpkit._inputs.state_names import renamed
+from sharpkit._inputs.state_names import renamed, require_mapping
 from sharpkit.torch.layout import Layout, Values, carrying
 
 
@@ -34,12 +33,7 @@ def values_in(named: Any, layout: Layout, own: Values) -> Values:
     TypeError
         If ``named`` is no mapping.
     """
-    if not isinstance(named, Mapping):
-        msg = (
-            f"named is of type {type(named).__name__}; give a mapping of names to "
-            "arrays, such as model.state_dict()"
-        )
-        raise TypeError(msg)
+    require_mapping(named, "such as model.state_dict()")
     known = {**layout.parameter_names, **layout.buffer_names}
     given = renamed(named, known, layout.names)
     ours = {**layout.views(own.weights), **own.constants, **own.buffers}
