@@ -13,7 +13,7 @@ from scipy.optimize import Bounds, minimize
 from threadpoolctl import threadpool_limits
 
 import sharpkit
-from sharpkit._box import ascent, lbfgsb
+from sharpkit._box import lbfgsb, search
 from sharpkit._box.box import Box
 from sharpkit._box.subspace import FullSpace
 from sharpkit._inputs.arrays import array_module
@@ -189,7 +189,7 @@ def profile(method: str, weights: Array, loss: Loss) -> dict[str, Any]:
     )
     wall = time.perf_counter()
     if method == AUTO:
-        ascent.maximise(box, seed=0)
+        search.maximise(box, seed=0)
     else:
         lbfgsb.maximise(box, max_iter=ITERATIONS, rescale=True)
     return {

@@ -19,6 +19,7 @@ from sharpkit._vectors.space import Space
 # Float-only callbacks are differentiated numerically in search spaces up to this size:
 # one gradient costs two calls per dimension.
 NUMERICAL_LIMIT = 1000
+NEAR = 2.0  # times the box; what cannot be evaluated there has no use outside it
 
 
 class SearchSpace(Protocol):
@@ -43,6 +44,10 @@ class SearchSpace(Protocol):
 
     def step(self, z: Array, d: Array, t: float, out: Array | None) -> Array:
         """Return the weights at ``clip(z + t d)``; write that to ``out``."""
+        ...
+
+    def beyond(self, d: Array, scale: float, out: Array | None) -> Array:
+        """Return the weights at ``scale`` times the corner of d; write that to out."""
         ...
 
     def toward(self, z: Array, d: Array, share: float, out: Array | None) -> Array:
@@ -86,6 +91,30 @@ class Point:
     gradient: Array
 
 
+class Outcome(NamedTuple):
+    """What a maximiser has found.
+
+    Attributes
+    ----------
+    best : Point
+        The best point.
+    starts : tuple of float
+        The best loss that each start reached, in order.
+    crossed : tuple of bool
+        Of each start, whether it lay between two others.
+    stopped : bool
+        Whether the maximiser stopped by itself, with evaluations left.
+    settled : bool
+        Whether it knows no place that may be higher, as far as it looks for one.
+    """
+
+    best: Point
+    starts: tuple[float, ...]
+    crossed: tuple[bool, ...]
+    stopped: bool = False
+    settled: bool = True
+
+
 class Found(NamedTuple):
     """What one evaluation has found.
 
@@ -120,6 +149,8 @@ class Box:
         The number of evaluations that may be spent in all; None is no limit.
     spent
         The number of evaluations that were spent at the centre.
+    outside
+        Whether the loss may be evaluated outside the box.
     report
         A function that is called with (evaluations, best loss) after each evaluation.
 
@@ -134,7 +165,9 @@ class Box:
     history : list of float
         The best loss so far after each evaluation.
     non_finite : bool
-        Whether a loss or a gradient that is not finite has been met.
+        Whether a loss or a gradient that is not finite has been met in the box.
+    outside : bool
+        Whether the loss may be, and can be, evaluated outside the box.
     """
 
     def __init__(
@@ -146,13 +179,14 @@ class Box:
         *,
         budget: int | None,
         spent: int,
+        outside: bool = True,
         report: Callable[[int, float], None] = lambda evaluations, best: None,
     ) -> None:
         self._objective, self._where, self._budget = objective, where, budget
         self._report = report
         self.space = where.search
         self.anchor, self.epsilon = where.anchor, where.epsilon
-        self.non_finite = False
+        self.non_finite, self.outside = False, outside
         self.history = [loss] * spent
         zero = self.space.zeros()
         # Differences are taken at a place that must then be at hand.
@@ -176,8 +210,8 @@ class Box:
         """Evaluate at ``clip(z + t d)``, which is written to ``out`` if given.
 
         A loss that is not finite, or so large that its square is not, is returned as
-        -inf (no maximum) and remembered; a
-        gradient that is not finite comes back as zero, so that no solver follows it.
+        -inf (no maximum) and remembered; a gradient that is not finite comes back as
+        zero, so that no solver follows it.
         """
         out = self._place if out is None else out
         return self._found(self._where.step(z, d, t, out), out)
@@ -186,21 +220,53 @@ class Box:
         """Evaluate a share of the way from z to the corner that d points to."""
         return self._found(self._where.toward(z, d, share, self._place), self._place)
 
+    def evaluate_outside(self, d: Array, scale: float) -> Found | None:
+        """Return loss and gradient at ``scale`` times the corner that d points to.
+
+        They steer and are no result: the loss does not enter the history. None says
+        that there is nothing finite there. A loss that raises an error, or that has no
+        finite value at twice the box, is never asked outside it again.
+        """
+        place = self._place
+        loss, raw, gradient, failed = np.nan, None, d, False
+        weights = self._where.beyond(d, scale, place)
+        with np.errstate(all="ignore"):  # of no concern to whoever asked for the box
+            try:
+                loss, raw = self._objective(weights)
+                # Differences are calls, too; a gradient is pulled when no rank failed.
+                gradient = self._pulled(None, place) if raw is None else raw
+            except Exception:
+                failed = True
+        self._count(self.history[-1])
+        failed = bool(self.space.comm.max(np.array([float(failed)]))[0])
+        if not failed:
+            gradient = gradient if raw is None else self._where.pull(raw)
+            finite = np.isfinite(self.space.dot(gradient, gradient))
+            if finite and abs(loss) < LARGEST:
+                return Found(loss, gradient)
+        self.outside = not failed and scale > NEAR
+        return None
+
+    def _count(self, loss: float) -> None:
+        self.history.append(max(loss, self.history[-1]))
+        self._report(len(self.history), self.history[-1])
+
+    def _pulled(self, raw: Array | None, place: Array | None) -> Array:
+        if raw is not None:
+            return self._where.pull(raw)
+        assert place is not None
+        return self._differences(place)
+
     def _found(self, weights: Array, place: Array | None) -> Found:
         loss, raw = self._objective(weights)
-        if raw is not None:
-            gradient = self._where.pull(raw)
-        else:
-            assert place is not None
-            gradient = self._differences(place)
+        gradient = self._pulled(raw, place)
         finite = np.isfinite(self.space.dot(gradient, gradient))
         usable = abs(loss) < LARGEST
         if not (finite and usable):
             self.non_finite = True
             gradient = self.space.zeros()
         loss = loss if usable else -np.inf
-        self.history.append(max(loss, self.history[-1]))
-        self._report(len(self.history), self.history[-1])
+        self._count(loss)
         return Found(loss, gradient)
 
     def step(self, z: Array, d: Array, t: float, out: Array) -> None:
@@ -210,6 +276,14 @@ class Box:
     def toward(self, z: Array, d: Array, share: float, out: Array) -> None:
         """``out = (1 - share) z + share r sign(d)``, and z where d is 0."""
         self.space.box_toward(self.anchor, self.epsilon, z, d, share, out, None)
+
+    def corner(self, d: Array, out: Array) -> None:
+        """``out = r sign(d)``; it may be d."""
+        self.space.box_toward(self.anchor, self.epsilon, d, d, 1.0, out, None)
+
+    def scratch(self) -> Array:
+        """Return a vector of the search space that the next evaluation overwrites."""
+        return self._where.scratch()
 
     def keep_free(self, z: Array, v: Array) -> None:
         """``v = 0`` where z touches a wall."""

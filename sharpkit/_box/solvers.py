@@ -5,27 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from sharpkit._box import ascent, lbfgsb, scipy_lbfgsb
-from sharpkit._box.box import Box, Point
+from sharpkit._box import lbfgsb, scipy_lbfgsb, search
+from sharpkit._box.box import Box, Outcome
 from sharpkit._inputs.checks import at_least, one_of, true_or_false
-
-Reached = tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Auto:
-    """Sign steps with restarts, which have no options; see `sharpkit._box.ascent`."""
+    """Starts from outside the box, a race and crosses; see `sharpkit._box.search`."""
 
     default_evaluations: ClassVar[int] = 25
     name: ClassVar[str] = "auto"
 
-    def maximise(self, box: Box, *, seed: int) -> tuple[Point, Reached, bool]:
-        """Return the best point, the loss each start reached, and False.
-
-        False, because this solver goes on for as long as the budget lasts.
-        """
-        best, reached = ascent.maximise(box, seed=seed)
-        return best, reached, False
+    def maximise(self, box: Box, *, seed: int) -> Outcome:
+        """Return what was found once the budget is spent."""
+        return search.maximise(box, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -58,15 +52,15 @@ class LBFGSB:
         """The solver and its options, in words."""
         return f"L-BFGS-B, {_options(self)}"
 
-    def maximise(self, box: Box, *, seed: int) -> tuple[Point, Reached, bool]:
-        """Return the best point, its loss, and whether the method stopped by itself.
+    def maximise(self, box: Box, *, seed: int) -> Outcome:
+        """Return the best point, and whether the method stopped by itself.
 
         By itself, that is, with evaluations and iterations left. ``seed`` is not used.
         """
         best, stopped = lbfgsb.maximise(
             box, max_iter=self.max_iter, rescale=self.rescale
         )
-        return best, (best.loss,), stopped
+        return Outcome(best, (best.loss,), (False,), stopped)
 
 
 @dataclass(frozen=True)
@@ -94,15 +88,15 @@ class ScipyLBFGSB:
         """The solver and its options, in words."""
         return f"scipy L-BFGS-B, {_options(self)}"
 
-    def maximise(self, box: Box, *, seed: int) -> tuple[Point, Reached, bool]:
-        """Return the best point, its loss, and whether SciPy stopped by itself.
+    def maximise(self, box: Box, *, seed: int) -> Outcome:
+        """Return the best point, and whether SciPy stopped by itself.
 
         By itself, that is, with evaluations and iterations left. ``seed`` is not used.
         """
         best, stopped = scipy_lbfgsb.maximise(
             box, max_iter=self.max_iter, rescale=self.rescale
         )
-        return best, (best.loss,), stopped
+        return Outcome(best, (best.loss,), (False,), stopped)
 
 
 Solver = Literal["auto", "lbfgsb", "scipy"] | LBFGSB | ScipyLBFGSB

@@ -134,6 +134,13 @@ class FullSpace:
         self.search.box_toward(self.anchor, self.epsilon, z, d, share, out, self._x)
         return self._x
 
+    def beyond(self, d: Array, scale: float, out: Array | None) -> Array:
+        """Return the weights at ``scale`` times the corner of d (a buffer)."""
+        self.search.box_toward(
+            self.anchor, scale * self.epsilon, d, d, 1.0, out, self._x
+        )
+        return self._x
+
     def weights_at(self, z: Array) -> Array:
         """Return the weights at ``z``, inside the box or not (a buffer)."""
         return np.add(self.anchor, z, out=self._x)
@@ -212,6 +219,12 @@ class RandomSubspace:
         """
         out = self._y if out is None else out
         self.search.box_toward(self.anchor, self.epsilon, z, d, share, out, None)
+        return self.weights_at(out)
+
+    def beyond(self, d: Array, scale: float, out: Array | None) -> Array:
+        """Return the weights at ``scale`` times the corner of d (a buffer)."""
+        out = self._y if out is None else out
+        self.search.box_toward(self.anchor, scale * self.epsilon, d, d, 1.0, out, None)
         return self.weights_at(out)
 
     def weights_at(self, z: Array) -> Array:

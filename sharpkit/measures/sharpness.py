@@ -6,11 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit._box.box import NUMERICAL_LIMIT, Box, Point as Place
+from sharpkit._box.box import NUMERICAL_LIMIT, Box, Outcome, Point as Place
 from sharpkit._box.solvers import Auto, Solver, solver_from
 from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace_from
 from sharpkit._diagnosis.noise import spurious_rise
-from sharpkit._inputs.checks import at_least, checked_epsilon, checked_seed
+from sharpkit._inputs.checks import (
+    at_least,
+    checked_epsilon,
+    checked_seed,
+    true_or_false,
+)
 from sharpkit._inputs.objective import Objective, require_moderate
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Array, LossFn
@@ -33,6 +38,7 @@ def sharpness(
     subspace: int | Subspace | None = None,
     solver: Solver = "auto",
     max_evaluations: int | None = None,
+    stay_inside: bool = False,
     seed: int = 0,
     backend: str | None = None,
     progress: Progress = None,
@@ -58,7 +64,8 @@ def sharpness(
         with options of its own; None is the full space. The boxes of subspaces have
         many basins: look at `SharpnessResult.starts`.
     solver : {"auto", "lbfgsb", "scipy"}, LBFGSB or ScipyLBFGSB
-        The method of the search. ``"auto"``: sign steps with restarts. ``"lbfgsb"``:
+        The method of the search. ``"auto"``: starts from outside the box, raced
+        and crossed; in up to 40 dimensions corners of a quadratic model. ``"lbfgsb"``:
         the paper's recipe, L-BFGS-B from the centre, on sharpkit's own kernels.
         ``"scipy"``: the same by SciPy, as a judge: slow, and always on the host.
         `LBFGSB` and `ScipyLBFGSB` take iterations and scaling as options.
@@ -67,6 +74,11 @@ def sharpness(
         the weights. None stands for 25 with ``"auto"``, and for no limit with L-BFGS-B.
         Two more look at the noise near the weights, and some 20 to 80 more where that
         is no small share of the rise, or where there is no gradient.
+    stay_inside
+        Whether `loss_fn` is never called outside the box. ``"auto"`` takes gradients at
+        up to 64 times its size, which steer it and are never a result; without them it
+        finds less. A loss that raises an error there, or is not finite, is left alone
+        by itself: see `SharpnessResult.outside`.
     seed
         $seed
     backend
@@ -97,7 +109,7 @@ def sharpness(
 
     Notes
     -----
-    Memory beside the callback's own, in vectors of the weights' length and dtype: six
+    Memory beside the callback's own, in vectors of the weights' length and dtype: eight
     for ``"auto"`` in the full space, 27 for ``"lbfgsb"``; four in a random subspace,
     beside A.
 
@@ -119,6 +131,7 @@ def sharpness(
     began = point.begin()
     epsilon = checked_epsilon(epsilon, point.weights)
     seed, chosen = checked_seed(seed), solver_from(solver)
+    stay_inside = true_or_false("stay_inside", stay_inside)
     budget: int | None = chosen.default_evaluations
     if max_evaluations is not None:
         budget = at_least("max_evaluations", max_evaluations, CENTRE_EVALUATIONS + 1)
@@ -147,13 +160,16 @@ def sharpness(
             gradient,
             budget=budget,
             spent=CENTRE_EVALUATIONS,
+            outside=not stay_inside,
             report=lambda evaluations, best: report(evaluations, per_cent(best - loss)),
         )
         del gradient  # in a subspace only its projection is needed
-        best, reached, stopped = chosen.maximise(box, seed=seed)
+        found = chosen.maximise(box, seed=seed)
+    best = found.best
     noise = _noise(point, objective, box, best, noise, centre_noise)
     gap = _relative_gap(box, best)
-    status = _status(box, best.loss - loss, noise, gap, stopped)
+    status = _status(box, best.loss - loss, noise, gap, found)
+    finite = [i for i, each in enumerate(found.starts) if np.isfinite(each)]
     return SharpnessResult(
         value=float(per_cent(best.loss - loss)),
         loss=loss,
@@ -161,9 +177,9 @@ def sharpness(
         displacement=box.displacement(best.z),
         evaluations=len(box.history),
         history=per_cent(np.array(box.history) - loss),
-        starts=tuple(
-            float(per_cent(each - loss)) for each in reached if np.isfinite(each)
-        ),
+        starts=tuple(float(per_cent(found.starts[i] - loss)) for i in finite),
+        crossed=tuple(found.crossed[i] for i in finite),
+        outside=box.outside and isinstance(chosen, Auto),
         gap=gap,
         noise=float(per_cent(noise)),
         status=Status.WRONG_GRADIENT if point.looks.misled else status,
@@ -242,14 +258,14 @@ def _relative_gap(box: Box, best: Place) -> float:
     return box.gap(best) / rise
 
 
-def _status(box: Box, rise: float, noise: float, gap: float, stopped: bool) -> Status:
+def _status(box: Box, rise: float, noise: float, gap: float, found: Outcome) -> Status:
     """Return how a search ended."""
     if box.non_finite:
         return Status.NON_FINITE
     if rise == 0:
-        return Status.STALLED if stopped else Status.FLAT
+        return Status.STALLED if found.stopped else Status.FLAT
     if rise <= spurious_rise(len(box.history) - CENTRE_EVALUATIONS) * noise:
         return Status.BELOW_NOISE
-    if gap <= CONVERGED_GAP:
+    if gap <= CONVERGED_GAP and found.settled:
         return Status.CONVERGED
-    return Status.STALLED if stopped else Status.BUDGET
+    return Status.STALLED if found.stopped else Status.BUDGET

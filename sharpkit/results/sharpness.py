@@ -68,6 +68,13 @@ class SharpnessResult(Headline):
     starts : tuple of float
         The best value reached from each starting point, in per cent, where any finite
         one was: their spread tells how many basins the box has.
+    crossed : tuple of bool
+        Of each of these starts, whether it lay between two others, so that it tells
+        nothing new about how many basins there are.
+    outside : bool
+        Whether gradients outside the box may have chosen starts: False with
+        ``stay_inside=True``, where the loss cannot be evaluated there or leads down,
+        and with the other solvers.
     gap : float
         The first-order gain still possible inside the box at the best point, as a
         share of the rise: ``max_s <g, s - z> / (max_loss - loss)``; NaN if unknown.
@@ -95,6 +102,8 @@ class SharpnessResult(Headline):
     evaluations: int
     history: Vector
     starts: tuple[float, ...]
+    crossed: tuple[bool, ...]
+    outside: bool
     gap: float
     noise: float
     status: Status
@@ -147,6 +156,7 @@ class SharpnessResult(Headline):
         record |= {
             "history": self.history.tolist(),
             "starts": list(self.starts),
+            "crossed": list(self.crossed),
             "gap": finite(self.gap),
             "status": self.status.name,
             "subspace": None if self.subspace is None else self.subspace.to_dict(),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from thread_comm import run_ranks
 
-from sharpkit._box import ascent
+from sharpkit._box import search
 from sharpkit._box.box import Box
 from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace
 from sharpkit._inputs.objective import Objective
@@ -209,7 +209,8 @@ def climb(space, weights, loss_fn, columns=None):
     objective = Objective(recorded, weights)
     loss, gradient = objective(weights.copy())
     box = Box(objective, where, loss, gradient.copy(), budget=40, spent=1)
-    best, reached = ascent.maximise(box, seed=4)
+    found = search.maximise(box, seed=4)
+    best, reached = found.best, found.starts
     return best.loss, reached, box.history, box.displacement(best.z), np.array(seen)
 
 

@@ -63,9 +63,9 @@ def test_two_basins():
     loss_fn = TwoBasins(1000, 1e-3)
     result = sharpness(np.zeros(1000), loss_fn)
     assert result.max_loss == pytest.approx(2.4, rel=1e-12)
-    # The start at the centre leads to the lower one.
-    assert len(result.starts) > 1
-    assert result.starts[0] == pytest.approx(per_cent(1, 1.6), rel=1e-12)
+    assert len(result.starts) == len(result.crossed) > 1
+    assert not result.crossed[0]
+    assert result.outside
     assert max(result.starts) == result.value
 
 
@@ -159,6 +159,18 @@ def test_the_displacement_reproduces_the_maximum(dtype, sub, options):
     else:
         slope = np.abs(loss_fn(w)[1]) @ (np.abs(w) + 1)
         assert abs(again - result.max_loss) <= np.finfo(dtype).eps * slope
+
+
+def test_nothing_outside_the_box_is_asked_where_the_user_forbids_it():
+    for budget, n in [(25, 100), (100, 100), (25, 10)]:
+        recorded = Recorded(TwoBasins(n, 1e-3))
+        result = sharpness(
+            np.zeros(n), recorded, max_evaluations=budget, stay_inside=True
+        )
+        searched = recorded.seen[4 : result.evaluations + 2]
+        assert np.abs(searched).max() <= 1e-3
+        assert not result.outside
+        assert result.max_loss == pytest.approx(2.4, rel=1e-12)
 
 
 # The same bits.

@@ -206,9 +206,9 @@ def test_kinds_of_seeds(value, sub):
 def test_numpy_numbers_as_options():
     loss_fn, w = separable(0, 9)
     options = {"epsilon": np.float32(0.5), "subspace": np.int64(2)}
-    result = sharpness(w, loss_fn, max_evaluations=np.int16(9), **options)
+    result = sharpness(w, loss_fn, max_evaluations=np.int16(5), **options)
     assert json.loads(json.dumps(result.to_dict()))["subspace"]["columns"] == 2
-    assert result.evaluations == 9
+    assert result.evaluations == 5
 
 
 # Bad answers of the callback at the centre; more in test_objective.

@@ -143,7 +143,7 @@ def test_the_budget_is_kept(options, budget, sub):
     )
     looks = 2  # at the noise near the weights, beside the search
     assert len(recorded.seen) - looks == result.evaluations <= budget
-    if options["solver"] == "auto":
+    if options["solver"] == "auto" and sub is None:  # a cube has few corners
         assert result.evaluations == budget
     assert result.value > 0
 

@@ -18,6 +18,8 @@ def result(**changes):
         "evaluations": 4,
         "history": np.array([0, 0, 5, 12.5]),
         "starts": (12.5, 7.25),
+        "crossed": (False, True),
+        "outside": True,
         "gap": 0.003,
         "noise": 2e-5,
         "status": Status.CONVERGED,

@@ -45,9 +45,9 @@ FUNCTIONS = (
     "all allclose amax amin any argmax argmin argsort array_equal ascontiguousarray "
     "bincount broadcast_to clip concatenate copyto count_nonzero cumsum diag dot "
     "einsum expand_dims flatnonzero flip full_like hstack inner isclose max mean "
-    "min nan_to_num nonzero ones_like outer prod ravel repeat reshape roll "
+    "min nan_to_num nonzero ones_like outer packbits prod ravel repeat reshape roll "
     "searchsorted sort squeeze stack std sum take take_along_axis tensordot tile "
-    "trace transpose unique var vdot vstack where zeros_like"
+    "trace transpose unique unpackbits var vdot vstack where zeros_like"
 ).split()
 CREATORS = "arange eye full linspace ones zeros".split()
 HOST_VALUES = "can_cast ndim promote_types result_type shape size".split()

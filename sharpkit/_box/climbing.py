@@ -1,0 +1,216 @@
+"""Points on their way up, and the step that takes them there.
+
+A step is one of Frank and Wolfe (1956) on the box: towards the corner ``radius
+sign(gradient)``, all the way while that helps. Where it fails, the gradient at its end
+says why: over a quadratic the loss changes by the step times the mean of the gradients
+at both ends. So the next try keeps only the flips that this mean is for; and goes half
+as far once that fails as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from sharpkit._box.box import Box, Found
+from sharpkit._inputs.arrays import array_module, to_host
+from sharpkit._inputs.types import Array, Vector
+from sharpkit._vectors.space import Space
+
+CHUNK = 1 << 20  # coordinates whose signs are packed at a time
+SMALLEST = 0.02  # a climb ends when it would move by less than this share of the way
+
+
+class Signs(NamedTuple):
+    """A corner in two bits per coordinate, which is at a wall, or in the middle."""
+
+    above: Array
+    below: Array
+
+
+@dataclass(eq=False)
+class Track:
+    """A point on its way up.
+
+    Attributes
+    ----------
+    gradient : vector of the search space
+        The gradient there, a vector of the track's own.
+    loss : float
+        The loss there.
+    share : float
+        The share of the way towards a corner that the next step tries.
+    corner : bool
+        Whether each coordinate is at a wall, or in the middle.
+    crossed : bool
+        Whether it started between two others.
+    start : int
+        The number of the start, from 0; -1 before it has begun.
+    partners : set of int
+        The starts that it has been crossed with.
+    """
+
+    gradient: Array
+    loss: float = -np.inf
+    share: float = 1.0
+    corner: bool = True
+    crossed: bool = False
+    start: int = -1
+    partners: set[int] = field(default_factory=set)
+    place: Signs | Array | None = field(default=None, repr=False)
+
+
+class Climber:
+    """Moves tracks in a box, one at a time.
+
+    Memory: two vectors, the place of the track that moves and a direction. The places
+    of the others are kept as signs, two bits per coordinate, while they are at corners.
+
+    Parameters
+    ----------
+    box
+        The problem.
+    centre
+        The track that begins at the centre of the box.
+    """
+
+    def __init__(self, box: Box, centre: Track) -> None:
+        self.box, self.space = box, box.space
+        self.z, self._direction = box.centre.z, box.space.empty()
+        self._at: Track | None = centre
+
+    def place(self, track: Track) -> Array:
+        """Return where a track is: a vector that the next track overwrites."""
+        if self._at is not track:
+            self.leave()
+            assert track.place is not None
+            self._at = track
+            if isinstance(track.place, Signs):
+                self._unpack(track.place)
+            else:
+                self.space.copy(track.place, self.z)
+            track.place = None
+        return self.z
+
+    def leave(self) -> None:
+        """Keep the place of the track that has moved last."""
+        track, self._at = self._at, None
+        if track is None:
+            return
+        if track.corner:
+            track.place = self._pack()
+        else:
+            track.place = self.space.empty()
+            self.space.copy(self.z, track.place)
+
+    def drop(self, track: Track) -> Array:
+        """Return the vector of a track that is no longer needed."""
+        if self._at is track:
+            self._at = None
+        track.place = None
+        return track.gradient
+
+    def arrive(self, track: Track) -> None:
+        """Evaluate at the corner that a track's gradient points to; begin there."""
+        self.leave()
+        self._at, track.share, track.corner = track, 1.0, True
+        self.box.corner(track.gradient, self.z)
+        self._take(track, self.box.evaluate(self.z, self.z, 0.0))
+
+    def climb(self, track: Track, evaluations: int, *, finish: bool = False) -> None:
+        """Spend so many evaluations on steps.
+
+        It ends before that where the steps have become short, with ``finish`` only
+        where they are next to nothing.
+        """
+        end = self.box.left - evaluations
+        while self.box.left > max(end, 0):
+            if not self.space.dot(track.gradient, track.gradient) > 0:
+                break
+            if track.share < (SMALLEST**2 if finish else SMALLEST):
+                break
+            self._step(track, self.box.left - end)
+
+    def flip(self, track: Track, tried: set[int]) -> float:
+        """Flip the coordinate, not yet tried, that loses least to first order.
+
+        Returns what was gained; if that is nothing the track stays where it is.
+        """
+        z, way, box = self.place(track), self._direction, self.box
+        losses = gathered(self.space, z) * gathered(self.space, track.gradient)
+        index = min(set(range(len(losses))) - tried, key=losses.__getitem__)
+        tried.add(index)
+        self.space.copy(z, way)
+        local = index - self.space.comm.offset
+        if 0 <= local < len(way):
+            way[local] *= -1
+        found, before = box.evaluate(way, way, 0.0), track.loss
+        if found.loss > before:
+            self.space.copy(way, z)
+            self._take(track, found)
+        return max(found.loss - before, 0.0)
+
+    def _step(self, track: Track, evaluations: int) -> None:
+        z, g, box = self.place(track), track.gradient, self.box
+        found = box.evaluate_toward(z, g, track.share)
+        if found.loss > track.loss:
+            box.toward(z, g, track.share, z)
+            self._take(track, found)
+            track.corner &= track.share == 1
+            return
+        masked = track.share == 1 and evaluations > 1 and np.isfinite(found.loss)
+        if masked:
+            way = self._masked(z, g, found.gradient)
+            found = box.evaluate(z, way, 1.0)
+            if found.loss > track.loss:
+                box.step(z, way, 1.0, z)
+                self._take(track, found)
+                return
+        track.share /= 2
+
+    def _masked(self, z: Array, here: Array, there: Array) -> Array:
+        """Return the way to the corner of ``here`` where the mean gradient agrees.
+
+        It is the sum of the corners of both: where they agree, a step along it is cut
+        at their wall, and where they do not it leads nowhere.
+        """
+        way, space, box = self._direction, self.space, self.box
+        space.combine([[1.0]], there[None], way[None])
+        space.add(here, way)
+        box.toward(z, way, 1.0, way)
+        corner = box.scratch()
+        box.toward(z, here, 1.0, corner)
+        space.add(corner, way)
+        return way
+
+    def _take(self, track: Track, found: Found) -> None:
+        track.loss = found.loss
+        self.space.copy(found.gradient, track.gradient)
+
+    def _pack(self) -> Signs:
+        xp, n = array_module(self.z), len(self.z)
+        above, below = (xp.empty(-(-n // 8), np.uint8) for _ in range(2))
+        for begin in range(0, n, CHUNK):
+            part = self.z[begin : begin + CHUNK]
+            to = slice(begin // 8, begin // 8 + -(-len(part) // 8))
+            above[to], below[to] = xp.packbits(part > 0), xp.packbits(part < 0)
+        return Signs(above, below)
+
+    def _unpack(self, signs: Signs) -> None:
+        xp, n = array_module(self.z), len(self.z)
+        for begin in range(0, n, CHUNK):
+            part = self.z[begin : begin + CHUNK]
+            of = slice(begin // 8, begin // 8 + -(-len(part) // 8))
+            above, below = (xp.unpackbits(each[of])[: len(part)] for each in signs)
+            part[...] = above
+            part -= below
+        self.box.corner(self.z, self.z)
+
+
+def gathered(space: Space, vector: Array) -> Vector:
+    """Return a vector as a whole on the host, the same on every rank."""
+    whole, comm = np.zeros(space.size), space.comm
+    whole[comm.offset : comm.offset + len(vector)] = to_host(vector)
+    return np.asarray(comm.sum(whole), np.float64)

@@ -1,0 +1,313 @@
+"""The default maximiser: starts from gradients outside the box, a race, and crossing.
+
+A box of a trained network has many basins. A gradient taken inside it is that of the
+few samples that are hard already, so that most starts end in the same basins; the
+samples that make the highest one speak up only *outside*. A start therefore takes its
+direction from the gradient at a random corner of a box many times as large, follows it
+over boxes of four and two times the size, and begins at the corner it has come to.
+Nothing outside the box is ever a result. Two evaluations inside tell which starts are
+worth more of them; the best are then crossed in pairs: the sum of their normalised
+gradients, corrected by the gradient at twice the corner it points to, leads on average
+higher than either.
+
+Where the loss cannot be asked outside the box, a start takes the gradient at a random
+corner inside, and removes what lies along the best point and its gradient (deflation).
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from sharpkit._box.box import Box, Outcome, Point
+from sharpkit._box.climbing import Climber, Track
+from sharpkit._box.corners import LARGEST, Corners
+from sharpkit._vectors.streams import Stream
+
+FEW, MANY = (
+    20,
+    50,
+)  # evaluations: below the one a single climb, from the other on a pool
+OUTWARDS = (4.0, 2.0)  # times the box: where a start's gradients are taken
+# Times the box, of a random start's first one: to begin with, at least and at most.
+FAR, NEAREST, FARTHEST = 16.0, 4.0, 64.0
+USUAL = (0.02, 0.3)  # of the best rise: what the loss should rise by that far away
+RACE, CLIMB = (
+    2,
+    3,
+)  # evaluations inside before a start is judged, and of what is crossed
+INSIDE = 8  # evaluations from the centre that tell whether the maximum lies inside
+INSIDE_SHARE = 0.5  # of what is left: for a further climb if it does
+ELSEWHERE = 10  # evaluations of a start that no gradient outside the box has led to
+POOL, SMALL_POOL = 5, 4  # tracks that are kept, and by a small budget
+RACERS = 0.11  # random starts per evaluation of the budget
+PROMISING = 0.02  # tracks per evaluation of the budget that climb on after the race
+LAST, LEAST = 0.15, 7  # share of the budget for the last climbs, or so many
+MOST = 100  # random starts of the race, evaluations of the last climb, at most
+IN_VAIN = 100  # the search ends when so many starts in a row have led no higher
+FLIPPED = 4096  # dimensions up to which single flips are tried at the end
+NOTHING = 1e-9  # of the rise: a flip that gains no more than that gains nothing
+MIRRORED = 0.15  # of the best rise: what the mirrored corner reaches in some boxes
+DEFLATED = 1e-5  # of a gradient's length; what is left below that is rounding
+
+
+def maximise(box: Box, *, seed: int) -> Outcome:
+    """Return the best point found and the starts.
+
+    Spends the budget of the box, so there must be one, unless no start leads higher.
+    Takes over the vectors of ``box.centre``. Memory: a gradient and two bits per
+    coordinate for each of up to `POOL` tracks, a place and a direction.
+
+    Parameters
+    ----------
+    box
+        The problem, evaluated at its centre.
+    seed
+        The seed of the starts; the same seed gives the same bits.
+    """
+    if box.space.size <= LARGEST:
+        corners = Corners(box, seed)
+        corners.search()
+        starts = tuple(corners.reached)
+        return Outcome(
+            corners.best, starts, (False,) * len(starts), settled=corners.settled
+        )
+    return _Search(box, seed).run()
+
+
+class _Search:
+    """One search: its tracks, and what every start has reached."""
+
+    def __init__(self, box: Box, seed: int) -> None:
+        self.box, self.space, self.seed = box, box.space, seed
+        self.budget, self.loss = box.left + len(box.history), box.centre.loss
+        self.centre = Track(box.centre.gradient, box.centre.loss)
+        self.climber = Climber(box, self.centre)
+        self.tracks = [self.centre]
+        self.reached: list[float] = []
+        self.crossed: list[bool] = []
+        self.far, self.drawn, self.vain = FAR, 0, 0
+        self.settled = True
+        self.pool = POOL if self.budget >= MANY else SMALL_POOL
+        self.last = min(max(int(LAST * self.budget), LEAST), MOST)
+
+    def run(self) -> Outcome:
+        if self.budget < FEW:
+            self._climb(self.centre, self.box.left, finish=True)
+        elif self._first():
+            if self.budget < MANY:
+                self._few()
+            else:
+                self._many()
+        self._finish()
+        while self.box.left and self.vain < IN_VAIN:
+            self._random()
+        best = self.ranked()[0]
+        place = Point(self.climber.place(best), best.loss, best.gradient)
+        starts = tuple(self.reached), tuple(self.crossed)
+        return Outcome(place, *starts, settled=self.settled)
+
+    def ranked(self) -> list[Track]:
+        """Return the tracks, the highest first."""
+        return sorted(self.tracks, key=lambda track: -track.loss)
+
+    # Starts.
+
+    def _first(self) -> bool:
+        """Start as the centre's gradient says; return whether to search corners.
+
+        They are not where the loss falls from there to the centre.
+        """
+        if not self.space.dot(self.centre.gradient, self.centre.gradient) > 0:
+            return True
+        track = self._new()
+        self.space.copy(self.centre.gradient, track.gradient)
+        self._descend(track)
+        if self._outwards(track):
+            return True
+        # Gradients outside lead down: to the other side, or to a maximum inside.
+        self.box.outside = False
+        self._climb(self.centre, INSIDE)
+        if self.centre.share == 1:
+            return True
+        share = 1.0 if self.budget < MANY else INSIDE_SHARE
+        self._climb(self.centre, min(int(share * self.box.left), 2 * MOST))
+        return share < 1
+
+    def _outwards(self, track: Track) -> bool:
+        """Return whether the loss rises from the centre to a track on the whole."""
+        return self.space.dot(self.climber.place(track), track.gradient) > 0
+
+    def _random(self) -> None:
+        """Start from a random corner far outside the box."""
+        if not self.box.left:
+            return
+        track = self._new()
+        self.space.fill_signs(track.gradient, self.seed, Stream.CORNERS + self.drawn)
+        self.drawn += 1
+        if not self.box.outside:
+            self._elsewhere(track)
+            return
+        rise = self._outward(track, self.far) - self.loss
+        best = self.box.history[-1] - self.loss
+        if not rise <= USUAL[1] * best:
+            self.far = max(self.far / 2, NEAREST)
+        elif rise < USUAL[0] * best:
+            self.far = min(2 * self.far, FARTHEST)
+        self._descend(track)
+
+    def _descend(self, track: Track) -> None:
+        for scale in OUTWARDS:
+            self._outward(track, scale)
+        self._begin(track, RACE)
+
+    def _elsewhere(self, track: Track) -> None:
+        """Start as the gradient at a corner says, but for what is known already."""
+        best = self.ranked()[0]
+        self._begin(track, 1)
+        if self.box.left and track.loss <= best.loss:
+            self._again(track, best, ELSEWHERE)
+
+    def _cross(self, a: Track, b: Track, evaluations: int) -> None:
+        """Start between two tracks."""
+        track, space = self._new(a, b), self.space
+        lengths = space.norm(a.gradient), space.norm(b.gradient)
+        if not min(lengths) > 0:
+            return
+        space.copy(a.gradient, track.gradient, 1 / lengths[0])
+        space.add(b.gradient, track.gradient, 1 / lengths[1])
+        self._outward(track, OUTWARDS[-1])
+        self._begin(track, evaluations, crossed=True)
+
+    # Plans.
+
+    def _few(self) -> None:
+        """Spend a small budget: on the mirrored corner if it is high, and a cross."""
+        best = self.ranked()[0]
+        if best is not self.centre:
+            mirrored = self._new()
+            self.space.copy(self.climber.place(best), mirrored.gradient, -1.0)
+            self._begin(mirrored, 1)
+            if mirrored.loss - self.loss > MIRRORED * (best.loss - self.loss):
+                self._again(mirrored, best, CLIMB)
+        cost = len(OUTWARDS) + 1 + RACE
+        self._random()
+        while True:
+            self._cross_next(RACE)
+            if self.box.left < self.last + cost:
+                return
+            self._random()
+
+    def _many(self) -> None:
+        """Spend a large budget: half of it on a race, most of the rest on crosses."""
+        if self.centre in self.tracks:
+            self._climb(self.centre, CLIMB)
+        for _ in range(min(round(RACERS * self.budget), MOST)):
+            self._random()
+        for track in self.ranked()[: int(PROMISING * self.budget)]:
+            self._climb(track, CLIMB)
+        while self.box.left > self.last + CLIMB + 1 and self.vain < IN_VAIN:
+            if not self._cross_next(CLIMB):
+                self._random()
+
+    def _cross_next(self, evaluations: int) -> bool:
+        """Cross the best pair that has not been; return whether there was one."""
+        tracks = [each for each in self.ranked() if each.loss > self.loss]
+        for a, b in itertools.combinations(tracks, 2):
+            if b.start not in a.partners:
+                a.partners.add(b.start)
+                b.partners.add(a.start)
+                self._cross(a, b, evaluations)
+                return True
+        return False
+
+    def _finish(self) -> None:
+        """Climb from the two best points, and then from the best one to the end."""
+        for track in self.ranked()[:2]:
+            self._climb(track, min(self.box.left // 3, MOST))
+        self._flip(self.ranked()[0])
+        self._climb(self.ranked()[0], min(self.box.left, MOST), finish=True)
+
+    def _flip(self, track: Track) -> None:
+        """Flip single coordinates, which count where there are not too many."""
+        tried: set[int] = set()
+        if self.space.size > FLIPPED or track.start < 0:
+            return
+        for _ in range(min(self.box.left // 2, self.space.size)):
+            gain = self.climber.flip(track, tried)
+            self.settled = gain <= NOTHING * (track.loss - self.loss)
+        self._record(track)
+
+    # Tracks.
+
+    def _new(self, *keep: Track) -> Track:
+        """Return a track of no place, with the vector of the worst one if need be."""
+        if len(self.tracks) < self.pool:
+            return Track(self.space.empty())
+        worst = next(each for each in reversed(self.ranked()) if each not in keep)
+        self.tracks.remove(worst)
+        return Track(self.climber.drop(worst))
+
+    def _begin(self, track: Track, evaluations: int, *, crossed: bool = False) -> None:
+        """Start at the corner that the track's gradient points to."""
+        if not self.box.left:
+            return
+        track.crossed, before = crossed, self.box.history[-1]
+        self.climber.arrive(track)
+        if track not in self.tracks:
+            self.tracks.append(track)
+        self._record(track)
+        self._climb(track, evaluations - 1)
+        self.vain = 0 if self.box.history[-1] > before else self.vain + 1
+
+    def _again(self, track: Track, best: Track, evaluations: int) -> None:
+        """Start a track that has arrived anew, without what is known of the best."""
+        if not self._deflate(track, best):  # what is left is the other side
+            self.space.copy(self.climber.place(best), track.gradient, -1.0)
+        self.climber.drop(track)
+        self._begin(track, evaluations)
+
+    def _climb(self, track: Track, evaluations: int, *, finish: bool = False) -> None:
+        before = self.box.left
+        self.climber.climb(track, evaluations, finish=finish)
+        if self.box.left < before:
+            self._record(track)
+
+    def _record(self, track: Track) -> None:
+        if track.start < 0:
+            track.start = len(self.reached)
+            self.reached.append(track.loss)
+            self.crossed.append(track.crossed)
+        self.reached[track.start] = max(track.loss, self.reached[track.start])
+
+    def _outward(self, track: Track, scale: float) -> float:
+        """Replace a gradient by that at ``scale`` times its corner; return the loss.
+
+        It is kept, and the loss is NaN, where there is nothing finite.
+        """
+        if not (self.box.outside and self.box.left):
+            return np.nan
+        found = self.box.evaluate_outside(track.gradient, scale)
+        if found is None:
+            return np.nan
+        self.space.copy(found.gradient, track.gradient)
+        return found.loss
+
+    def _deflate(self, track: Track, best: Track) -> bool:
+        """Take the best place and its gradient out of a track's gradient.
+
+        Returns whether more than rounding is left of it.
+        """
+        space, direction = self.space, track.gradient
+        before = space.dot(direction, direction)
+        known = (self.climber.place(best), best.gradient)
+        lengths = np.array([space.norm(each) for each in known])
+        scale = np.divide(1.0, lengths, out=np.zeros(2), where=lengths > 0)
+        overlap = space.dot(*known) * scale[0] * scale[1]
+        along = [space.dot(each, direction) for each in known] * scale
+        matrix = np.array([[1.0, overlap], [overlap, 1.0]])
+        parts = np.linalg.lstsq(matrix, along, rcond=1e-10)[0] * scale
+        for part, each in zip(parts, known, strict=True):
+            space.add(each, direction, -part)
+        return space.dot(direction, direction) > DEFLATED**2 * before
