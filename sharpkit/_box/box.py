@@ -149,6 +149,8 @@ class Box:
         The number of evaluations that may be spent in all; None is no limit.
     spent
         The number of evaluations that were spent at the centre.
+    first
+        The number of evaluations after which the solver looks whether to go on.
     outside
         Whether the loss may be evaluated outside the box.
     report
@@ -179,10 +181,12 @@ class Box:
         *,
         budget: int | None,
         spent: int,
+        first: int | None = None,
         outside: bool = True,
         report: Callable[[int, float], None] = lambda evaluations, best: None,
     ) -> None:
         self._objective, self._where, self._budget = objective, where, budget
+        self._first = first
         self._report = report
         self.space = where.search
         self.anchor, self.epsilon = where.anchor, where.epsilon
@@ -201,10 +205,16 @@ class Box:
 
     @property
     def left(self) -> int:
-        """How many evaluations may still be spent."""
-        if self._budget is None:
+        """How many evaluations may still be spent, before `extend` or in all."""
+        budget = self._budget if self._first is None else self._first
+        if budget is None:
             return np.iinfo(np.int64).max
-        return max(self._budget - len(self.history), 0)
+        return max(budget - len(self.history), 0)
+
+    def extend(self) -> bool:
+        """Allow the evaluations kept back; return whether there were any."""
+        kept, self._first = self._first is not None, None
+        return kept
 
     def evaluate(self, z: Array, d: Array, t: float, out: Array | None = None) -> Found:
         """Evaluate at ``clip(z + t d)``, which is written to ``out`` if given.

@@ -78,7 +78,7 @@ class Climber:
 
     def __init__(self, box: Box, centre: Track) -> None:
         self.box, self.space = box, box.space
-        self.z, self._direction = box.centre.z, box.space.empty()
+        self.z, self.spare = box.centre.z, box.space.empty()
         self._at: Track | None = centre
 
     def place(self, track: Track) -> Array:
@@ -138,7 +138,7 @@ class Climber:
 
         Returns what was gained; if that is nothing the track stays where it is.
         """
-        z, way, box = self.place(track), self._direction, self.box
+        z, way, box = self.place(track), self.spare, self.box
         losses = gathered(self.space, z) * gathered(self.space, track.gradient)
         index = min(set(range(len(losses))) - tried, key=losses.__getitem__)
         tried.add(index)
@@ -176,7 +176,7 @@ class Climber:
         It is the sum of the corners of both: where they agree, a step along it is cut
         at their wall, and where they do not it leads nowhere.
         """
-        way, space, box = self._direction, self.space, self.box
+        way, space, box = self.spare, self.space, self.box
         space.combine([[1.0]], there[None], way[None])
         space.add(here, way)
         box.toward(z, way, 1.0, way)

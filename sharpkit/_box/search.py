@@ -25,21 +25,19 @@ from sharpkit._box.climbing import Climber, Track
 from sharpkit._box.corners import LARGEST, Corners
 from sharpkit._vectors.streams import Stream
 
-FEW, MANY = (
-    20,
-    50,
-)  # evaluations: below the one a single climb, from the other on a pool
+# Evaluations: below the one a single climb, from the other on a pool.
+FEW, MANY = 20, 50
 OUTWARDS = (4.0, 2.0)  # times the box: where a start's gradients are taken
 # Times the box, of a random start's first one: to begin with, at least and at most.
 FAR, NEAREST, FARTHEST = 16.0, 4.0, 64.0
 USUAL = (0.02, 0.3)  # of the best rise: what the loss should rise by that far away
-RACE, CLIMB = (
-    2,
-    3,
-)  # evaluations inside before a start is judged, and of what is crossed
-INSIDE = 8  # evaluations from the centre that tell whether the maximum lies inside
-INSIDE_SHARE = 0.5  # of what is left: for a further climb if it does
-ELSEWHERE = 10  # evaluations of a start that no gradient outside the box has led to
+# Evaluations inside before a start is judged, and of one that is crossed.
+RACE, CLIMB = 2, 3
+ALIGNED = 0.0, 0.5  # shares of those gradients that must point to where they are taken
+FROM_CENTRE, INSIDE_SHARE = 10, 0.2  # evaluations there, or of the budget, if none does
+# Evaluations of a start that no gradient outside has led to: each time that it has not
+# settled, and that so many times its last gain would lead to the best.
+ELSEWHERE, SETTLED, PACE = 5, 2e-3, 5
 POOL, SMALL_POOL = 5, 4  # tracks that are kept, and by a small budget
 RACERS = 0.11  # random starts per evaluation of the budget
 PROMISING = 0.02  # tracks per evaluation of the budget that climb on after the race
@@ -48,6 +46,7 @@ MOST = 100  # random starts of the race, evaluations of the last climb, at most
 IN_VAIN = 100  # the search ends when so many starts in a row have led no higher
 FLIPPED = 4096  # dimensions up to which single flips are tried at the end
 NOTHING = 1e-9  # of the rise: a flip that gains no more than that gains nothing
+NEAR = 0.03  # of the best rise: starts that end within that of each other agree
 MIRRORED = 0.15  # of the best rise: what the mirrored corner reaches in some boxes
 DEFLATED = 1e-5  # of a gradient's length; what is left below that is rounding
 
@@ -69,6 +68,8 @@ def maximise(box: Box, *, seed: int) -> Outcome:
     if box.space.size <= LARGEST:
         corners = Corners(box, seed)
         corners.search()
+        while not corners.settled and box.extend():
+            corners.search()
         starts = tuple(corners.reached)
         return Outcome(
             corners.best, starts, (False,) * len(starts), settled=corners.settled
@@ -81,26 +82,19 @@ class _Search:
 
     def __init__(self, box: Box, seed: int) -> None:
         self.box, self.space, self.seed = box, box.space, seed
-        self.budget, self.loss = box.left + len(box.history), box.centre.loss
+        self.loss = box.centre.loss
         self.centre = Track(box.centre.gradient, box.centre.loss)
         self.climber = Climber(box, self.centre)
         self.tracks = [self.centre]
         self.reached: list[float] = []
         self.crossed: list[bool] = []
-        self.far, self.drawn, self.vain = FAR, 0, 0
+        self.leads, self.far, self.drawn, self.vain = True, FAR, 0, 0
         self.settled = True
-        self.pool = POOL if self.budget >= MANY else SMALL_POOL
-        self.last = min(max(int(LAST * self.budget), LEAST), MOST)
 
     def run(self) -> Outcome:
-        if self.budget < FEW:
-            self._climb(self.centre, self.box.left, finish=True)
-        elif self._first():
-            if self.budget < MANY:
-                self._few()
-            else:
-                self._many()
-        self._finish()
+        self._plan()
+        while not self._confirmed() and self.box.extend():
+            self._plan()
         while self.box.left and self.vain < IN_VAIN:
             self._random()
         best = self.ranked()[0]
@@ -115,29 +109,26 @@ class _Search:
     # Starts.
 
     def _first(self) -> bool:
-        """Start as the centre's gradient says; return whether to search corners.
+        """Start as the centre's gradient says; return whether gradients outside lead.
 
-        They are not where the loss falls from there to the centre.
+        They do not where they turn away from the corners that they have led to: there
+        the loss falls outwards from a maximum inside, or curves both ways.
         """
         if not self.space.dot(self.centre.gradient, self.centre.gradient) > 0:
             return True
-        track = self._new()
+        track, corner = self._new(), self.climber.spare
         self.space.copy(self.centre.gradient, track.gradient)
-        self._descend(track)
-        if self._outwards(track):
-            return True
-        # Gradients outside lead down: to the other side, or to a maximum inside.
-        self.box.outside = False
-        self._climb(self.centre, INSIDE)
-        if self.centre.share == 1:
-            return True
-        share = 1.0 if self.budget < MANY else INSIDE_SHARE
-        self._climb(self.centre, min(int(share * self.box.left), 2 * MOST))
-        return share < 1
-
-    def _outwards(self, track: Track) -> bool:
-        """Return whether the loss rises from the centre to a track on the whole."""
-        return self.space.dot(self.climber.place(track), track.gradient) > 0
+        for scale, least in zip(OUTWARDS, ALIGNED, strict=True):
+            self.box.corner(track.gradient, corner)
+            self._outward(track, scale)
+            along = self.space.dot(corner, track.gradient)
+            self.box.corner(track.gradient, corner)
+            if along < least * self.space.dot(corner, track.gradient):
+                self.leads = False
+                self.climber.drop(track)
+                return False
+        self._begin(track, RACE)
+        return True
 
     def _random(self) -> None:
         """Start from a random corner far outside the box."""
@@ -146,7 +137,7 @@ class _Search:
         track = self._new()
         self.space.fill_signs(track.gradient, self.seed, Stream.CORNERS + self.drawn)
         self.drawn += 1
-        if not self.box.outside:
+        if not (self.leads and self.box.outside):
             self._elsewhere(track)
             return
         rise = self._outward(track, self.far) - self.loss
@@ -163,11 +154,21 @@ class _Search:
         self._begin(track, RACE)
 
     def _elsewhere(self, track: Track) -> None:
-        """Start as the gradient at a corner says, but for what is known already."""
+        """Start as the gradient at a corner says, but for what is known already.
+
+        It climbs on while so many times its last gain would reach the best.
+        """
         best = self.ranked()[0]
         self._begin(track, 1)
         if self.box.left and track.loss <= best.loss:
             self._again(track, best, ELSEWHERE)
+        while self.box.left > self.last:
+            before = track.loss
+            self._climb(track, ELSEWHERE)
+            gain = track.loss - before
+            settled = gain <= SETTLED * (track.loss - self.loss)
+            if settled or gain * PACE < best.loss - track.loss:
+                return
 
     def _cross(self, a: Track, b: Track, evaluations: int) -> None:
         """Start between two tracks."""
@@ -181,6 +182,37 @@ class _Search:
         self._begin(track, evaluations, crossed=True)
 
     # Plans.
+
+    def _plan(self) -> None:
+        """Spend what the box allows, most of it as its amount says."""
+        self.budget = self.box.left + len(self.box.history)
+        self.pool = POOL if self.budget >= MANY else SMALL_POOL
+        self.last = min(max(int(LAST * self.budget), LEAST), MOST)
+        if self.budget < FEW:
+            self._climb(self.centre, self.box.left, finish=True)
+        elif not (self.leads and (self.reached or self._first())):
+            self._inside()
+        elif self.budget < MANY:
+            self._few()
+        else:
+            self._many()
+        self._finish()
+
+    def _confirmed(self) -> bool:
+        """Return whether a start that was not crossed came close to the best one."""
+        best = max(self.reached, default=self.loss)
+        near = [
+            reached >= best - NEAR * (best - self.loss) and not crossed
+            for reached, crossed in zip(self.reached, self.crossed, strict=True)
+        ]
+        return best > self.loss and sum(near) > near[self.reached.index(best)]
+
+    def _inside(self) -> None:
+        """Climb from the centre, and by a large budget from elsewhere in the box."""
+        share = INSIDE_SHARE if self.budget >= MANY else 1.0
+        self._climb(self.centre, max(FROM_CENTRE, int(share * self.box.left)))
+        while self.box.left > self.last + ELSEWHERE and self.vain < IN_VAIN:
+            self._random()
 
     def _few(self) -> None:
         """Spend a small budget: on the mirrored corner if it is high, and a cross."""
@@ -203,7 +235,7 @@ class _Search:
         """Spend a large budget: half of it on a race, most of the rest on crosses."""
         if self.centre in self.tracks:
             self._climb(self.centre, CLIMB)
-        for _ in range(min(round(RACERS * self.budget), MOST)):
+        while self.drawn < min(round(RACERS * self.budget), MOST) and self.box.left:
             self._random()
         for track in self.ranked()[: int(PROMISING * self.budget)]:
             self._climb(track, CLIMB)

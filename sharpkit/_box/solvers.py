@@ -14,7 +14,8 @@ from sharpkit._inputs.checks import at_least, one_of, true_or_false
 class Auto:
     """Starts from outside the box, a race and crosses; see `sharpkit._box.search`."""
 
-    default_evaluations: ClassVar[int] = 25
+    default_evaluations: ClassVar[int] = 100
+    first: ClassVar[int] = 25  # ends there by default if another start agrees
     name: ClassVar[str] = "auto"
 
     def maximise(self, box: Box, *, seed: int) -> Outcome:

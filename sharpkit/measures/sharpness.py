@@ -160,6 +160,7 @@ def sharpness(
             gradient,
             budget=budget,
             spent=CENTRE_EVALUATIONS,
+            first=Auto.first if max_evaluations is None and chosen.name == "auto" else None,
             outside=not stay_inside,
             report=lambda evaluations, best: report(evaluations, per_cent(best - loss)),
         )
