@@ -11,14 +11,22 @@ cube, on the host.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 
 from sharpkit._box.box import Box
 from sharpkit._box.climbing import gathered
 from sharpkit._inputs.arrays import array_module
-from sharpkit._inputs.types import Matrix, Vector
+from sharpkit._inputs.types import Array, Matrix, Vector
 
-LARGEST = 40  # dimensions of a small box
+LARGEST = 128  # dimensions of a small box
+EXHAUSTED = 40  # dimensions up to which single flips come before other starts
+OUTWARDS = (16.0, 4.0, 2.0)  # times the box: where the gradients of a far start are
+LAST, FEWEST = 0.15, 3  # share of the budget for the last flips, or so many
+FAILS = 2  # a climb ends when so many evaluations in a row gained nothing
+PACE = 5  # or when so many gains as its last one would not lead to the best point
 IN_VAIN = 300  # the search ends when so many evaluations in a row found nothing more
 CLIMBS = 32  # random corners that are climbed over the model
 KEPT = 256  # points of which the model is made, the last ones
@@ -27,6 +35,18 @@ LEAST = 1e-6  # of the rise: a gain below that is none
 GAP, HALVINGS = 1e-3, 8  # of the rise: the slope's gain that is followed, and how far
 SAME = 1e-4  # of the half width: closer places are the same one
 RCOND = 1e-7  # of the steps; a direction shorter than that is rounding
+
+
+class _Base(NamedTuple):
+    """Where the search stands: a place in the cube, slope and loss, and its start."""
+
+    at: Vector
+    slope: Vector
+    loss: float
+    start: int = 0
+
+
+Try = Callable[[], Vector | None]
 
 
 class Corners:
@@ -44,7 +64,7 @@ class Corners:
     best : Point
         The best point, whose vectors are those of the box's centre.
     reached : list of float
-        The loss of each corner that was no step from another one.
+        The loss that each start has reached, those that were followed at their best.
     settled : bool
         Whether neither the model nor any single flip of the best corner has more.
     """
@@ -53,56 +73,105 @@ class Corners:
         self.box, self.best = box, box.centre
         self._random = np.random.default_rng(seed)
         self._radius = gathered(box.space, box.radius())
-        self._at = np.zeros(box.space.size)
-        self._slope = self._radius * gathered(box.space, box.centre.gradient)
-        self._seen = {self._key(self._at)}
-        self._places, self._slopes = [self._at], [self._slope]
+        slope = self._radius * gathered(box.space, box.centre.gradient)
+        self._here = self._top = _Base(np.zeros(box.space.size), slope, self.best.loss)
+        self._seen = {self._key(self._here.at)}
+        self._places, self._slopes = [self._here.at], [slope]
         self._trial = box.space.empty()
         self.reached: list[float] = []
         self.settled = False
 
     def search(self) -> None:
         """Spend the budget, or less where the box has no corner left."""
+        if self.box.space.size > EXHAUSTED:
+            self._bases()
         gained, vain = True, 0
         while self.box.left and vain < IN_VAIN:
-            place = self._next(gained)
+            place = self._next(gained, self._flipped)
             self.settled = place is None
             if place is None:
                 place = self._elsewhere()
             if place is None:
                 return
-            before = self.best.loss
-            self._evaluate(place)
-            gained = self.best.loss > before
+            gained = self._evaluate(place, start=self.settled)
             vain = 0 if gained else vain + 1
-        self.settled = self._next(gained) is None
+        self.settled = self._next(gained, self._flipped) is None
 
-    def _next(self, gained: bool) -> Vector | None:
-        """Return what to try; the model's own proposals first if the last one gained.
+    def _bases(self) -> None:
+        """Climb from the centre, then from one start far outside after the other.
 
-        Where it did not and the slope leads inside, the model may be one of far away.
+        Flips are left to the end: they are too many to be tried everywhere.
         """
-        tries = [self._proposed, self._inward, self._flipped]
+        last = max(int(LAST * (self.box.left + len(self.box.history))), FEWEST)
+        while True:
+            self._ascend(last)
+            if self.box.left <= last + len(OUTWARDS) + FAILS:
+                break
+            self._far()
+        self._here = self._top
+
+    def _ascend(self, last: int) -> None:
+        """Climb until the model has failed, or its gains lead nowhere soon."""
+        fails = 0
+        while self.box.left > last and fails < FAILS:
+            place, before = self._next(fails == 0), self._here.loss
+            if place is None:
+                return
+            fails = 0 if self._evaluate(place) else fails + 1
+            gain = self._here.loss - before
+            if gain and gain * PACE < self.best.loss - self._here.loss:
+                return
+
+    def _far(self) -> None:
+        """Go where the gradients lead from a random corner far outside the box."""
+        space, way = self.box.space, self._trial
+        self._write(self._random.choice([-1.0, 1.0], space.size), way)
+        for scale in OUTWARDS:
+            found = self.box.evaluate_outside(way, scale) if self.box.outside else None
+            if found is not None:
+                space.copy(found.gradient, way)
+        place = np.where(gathered(space, way) > 0, 1.0, -1.0)
+        self._here = _Base(place, np.zeros(space.size), -np.inf, len(self.reached))
+        self._evaluate(place, start=True)
+
+    def _next(self, gained: bool, *others: Try) -> Vector | None:
+        """Return what the model proposes, or where the slope points, inside the box.
+
+        The slope comes first where the last proposal has failed: the model may be one
+        of far away.
+        """
+        tries = [self._proposed, self._inward, *others]
         if not gained:
             tries[:2] = tries[1::-1]
         return next((place for each in tries if (place := each()) is not None), None)
 
-    def _evaluate(self, place: Vector) -> None:
+    def _evaluate(self, place: Vector, *, start: bool = False) -> bool:
+        """Evaluate; return whether it is higher than here, and go there if so."""
         box, z = self.box, self._trial
-        begin = box.space.comm.offset
-        local = (self._radius * place)[begin : begin + len(z)]
-        z[...] = array_module(z).asarray(local)
+        self._write(self._radius * place, z)
         found = box.evaluate(z, z, 0.0, z)
         self._seen.add(self._key(place))
-        self.reached.append(found.loss)
         slope = self._radius * gathered(box.space, found.gradient)
         if np.isfinite(found.loss):
             self._places = [*self._places, place][-KEPT:]
             self._slopes = [*self._slopes, slope][-KEPT:]
+        if start or not self.reached:
+            self.reached.append(found.loss)
+        gained = found.loss > self._here.loss
+        if gained:
+            begun = len(self.reached) - 1 if start else self._here.start
+            self._here = _Base(place, slope, found.loss, begun)
+            self.reached[begun] = max(self.reached[begun], found.loss)
         if found.loss > self.best.loss:
-            self._at, self._slope, self.best.loss = place, slope, found.loss
+            self._top, self.best.loss = self._here, found.loss
             box.space.copy(z, self.best.z)
             box.space.copy(found.gradient, self.best.gradient)
+        return gained
+
+    def _write(self, whole: Vector, out: Array) -> None:
+        """Write this rank's part of a vector on the host to ``out``."""
+        begin = self.box.space.comm.offset
+        out[...] = array_module(out).asarray(whole[begin : begin + len(out)])
 
     def _proposed(self) -> Vector | None:
         """Return the highest place of the model not yet seen, if it is above here."""
@@ -112,13 +181,13 @@ class Corners:
 
     def _maxima(self) -> tuple[Matrix, Vector]:
         """Return maxima of the model, the highest first, and their gains."""
-        curvature = self._model()
-        starts = self._random.choice([-1.0, 1.0], (CLIMBS, len(self._at)))
-        starts[0] = self._at
-        starts[1] = np.where(self._slope == 0, starts[1], np.sign(self._slope))
-        places = _climbed(starts, self._at, self._slope, curvature)
-        away = places - self._at
-        gains = away @ self._slope + 0.5 * ((away @ curvature) * away).sum(axis=1)
+        curvature, (at, slope, *_) = self._model(), self._here
+        starts = self._random.choice([-1.0, 1.0], (CLIMBS, len(at)))
+        starts[0] = at
+        starts[1] = np.where(slope == 0, starts[1], np.sign(slope))
+        places = _climbed(starts, at, slope, curvature)
+        away = places - at
+        gains = away @ slope + 0.5 * ((away @ curvature) * away).sum(axis=1)
         order = np.argsort(-gains, kind="stable")
         return places[order], gains[order]
 
@@ -132,11 +201,12 @@ class Corners:
 
     def _inward(self) -> Vector | None:
         """Return a place on the way that the slope points, if it points inside."""
-        way = np.where(self._slope == 0, self._at, np.sign(self._slope)) - self._at
-        if way @ self._slope <= GAP * self.best_rise:
+        at, slope, *_ = self._here
+        way = np.where(slope == 0, at, np.sign(slope)) - at
+        if way @ slope <= GAP * self.best_rise:
             return None
         for halvings in range(HALVINGS):
-            place = self._at + way / 2**halvings
+            place = at + way / 2**halvings
             if self._key(place) not in self._seen:
                 return np.asarray(place)
         return None
@@ -148,9 +218,9 @@ class Corners:
         """
         curvature = np.diag(self._model())
         doubt = DOUBT * np.maximum(curvature, curvature.mean())
-        loss = self._at * self._slope
+        loss = self._here.at * self._here.slope
         for index in np.argsort(loss, kind="stable"):
-            place = self._at.copy()
+            place = self._here.at.copy()
             place[index] *= -1
             if loss[index] < doubt[index] and self._key(place) not in self._seen:
                 return np.asarray(place)
@@ -163,20 +233,20 @@ class Corners:
         model, and a random corner.
         """
         last, slope = self._places[-1], self._slopes[-1]
-        near = [-self._at, np.where(slope == 0, last, np.sign(slope))]
-        random = self._random.choice([-1.0, 1.0], (CLIMBS, len(self._at)))
+        near = [-self._here.at, np.where(slope == 0, last, np.sign(slope))]
+        random = self._random.choice([-1.0, 1.0], (CLIMBS, len(self._here.at)))
         return self._unseen(np.concatenate([near, self._maxima()[0], random]))
 
     def _model(self) -> Matrix:
         """Return the least symmetric curvature that fits the gradients."""
-        steps = np.array(self._places) - self._at
-        changes = np.array(self._slopes) - self._slope
+        steps = np.array(self._places) - self._here.at
+        changes = np.array(self._slopes) - self._here.slope
         far = (steps**2).sum(axis=1, keepdims=True)
         weights = np.divide(1.0, far, out=np.zeros_like(far), where=far > 0)
         steps, changes = weights * steps, weights * changes  # the closest count most
         inverse = np.linalg.pinv(steps, rcond=RCOND)
         mapped = (inverse @ changes).T  # exact on the span of the steps
-        outside = np.eye(len(self._at)) - inverse @ steps
+        outside = np.eye(len(self._here.at)) - inverse @ steps
         curvature = mapped + mapped.T @ outside
         spanned = float(np.trace(np.eye(len(outside)) - outside))
         mean = np.trace(mapped) / spanned if spanned > 0.5 else 0.0
