@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
-from sharpkit._box.box import NUMERICAL_LIMIT, Box, Outcome, Point as Place
-from sharpkit._box.solvers import Auto, Solver, solver_from
+from sharpkit._box.box import NUMERICAL_LIMIT, Box
+from sharpkit._box.corners import LARGEST
+from sharpkit._box.solvers import LBFGSB, Auto, ScipyLBFGSB, Solver, solver_from
 from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace_from
+from sharpkit._diagnosis.missing import Evidence, missing
 from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._inputs.checks import (
     at_least,
@@ -20,13 +21,15 @@ from sharpkit._inputs.objective import Objective, require_moderate
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit.measures._point import Point
+from sharpkit.measures._searches import CENTRE_EVALUATIONS, Search, Searches
 from sharpkit.measures._texts import documented
 from sharpkit.results.sharpness import SharpnessResult, Status
 
 DEFAULT_EVALUATIONS = Auto.default_evaluations
-CENTRE_EVALUATIONS = 2  # the loss at the weights, and again to see its noise
 NOTABLE = 1e-2  # noise above this share of the rise is looked at closely
 CONVERGED_GAP = 1e-2  # a first-order gain below this share of the rise is none
+# A maximum may lie above these; of the others something else must be mended first.
+SEARCHED = (Status.CONVERGED, Status.UNCONFIRMED, Status.BUDGET)
 
 
 @documented
@@ -38,6 +41,7 @@ def sharpness(
     subspace: int | Subspace | None = None,
     solver: Solver = "auto",
     max_evaluations: int | None = None,
+    repeats: int = 1,
     stay_inside: bool = False,
     seed: int = 0,
     backend: str | None = None,
@@ -47,7 +51,8 @@ def sharpness(
 
     ``phi = 100 (max_{z in C} f(w + A z) - f(w)) / (1 + f(w))`` with the box
     ``C = {z : |z_i| <= epsilon (|(A^+ w)_i| + 1)}``; A is the identity (full space) or
-    a random matrix (subspace). The maximum is searched, so the value is a lower bound.
+    a random matrix (subspace). The maximum is searched, so the value is a lower bound:
+    `SharpnessResult.missing` says what searches like it have missed.
 
     Parameters
     ----------
@@ -70,10 +75,14 @@ def sharpness(
         ``"scipy"``: the same by SciPy, as a judge: slow, and always on the host.
         `LBFGSB` and `ScipyLBFGSB` take iterations and scaling as options.
     max_evaluations
-        The evaluations of loss and gradient that the search may spend, two of them at
+        The evaluations of loss and gradient that each search may spend, two of them at
         the weights. None stands for 25 with ``"auto"``, and for no limit with L-BFGS-B.
         Two more look at the noise near the weights, and some 20 to 80 more where that
         is no small share of the rise, or where there is no gradient.
+    repeats
+        The number of searches, with the seeds ``seed``, ``seed + 1`` and so on, in the
+        same box. The highest one counts, and whether another one comes as high says how
+        far to believe it. What is done at the weights is done once.
     stay_inside
         Whether `loss_fn` is never called outside the box. ``"auto"`` takes gradients at
         up to 64 times its size, which steer it and are never a result; without them it
@@ -111,7 +120,8 @@ def sharpness(
     -----
     Memory beside the callback's own, in vectors of the weights' length and dtype: eight
     for ``"auto"`` in the full space, 27 for ``"lbfgsb"``; four in a random subspace,
-    beside A.
+    beside A. With `repeats` there are two more in the full space: the gradient at the
+    weights and the best displacement.
 
     References
     ----------
@@ -130,7 +140,8 @@ def sharpness(
     point = Point.of(problem, loss_fn, backend=backend)
     began = point.begin()
     epsilon = checked_epsilon(epsilon, point.weights)
-    seed, chosen = checked_seed(seed), solver_from(solver)
+    chosen = solver_from(solver)
+    seeds = _seeds(seed, repeats, chosen)
     stay_inside = true_or_false("stay_inside", stay_inside)
     budget: int | None = chosen.default_evaluations
     if max_evaluations is not None:
@@ -141,18 +152,19 @@ def sharpness(
         centre_noise, point.looks.noise(objective, loss, gradient, epsilon=epsilon)
     )
     # Only now, with arguments and callback checked, what takes time: drawing A.
-    where = _search_space(point, drawn, epsilon, seed)
+    where = _search_space(point, drawn, epsilon, seeds[0])
 
     def per_cent(rise: Any) -> Any:  # Eq. 4
         return 100 * rise / (1 + loss)
 
     with reporter(
         progress,
-        budget,
+        _in_all(budget, repeats),
         title="sharpness",
         unit="evaluations",
         value="{:.4g} % so far",
     ) as report:
+        searches = Searches(lambda done, best: report(done, per_cent(best - loss)))
         box = Box(
             objective,
             where,
@@ -162,33 +174,92 @@ def sharpness(
             spent=CENTRE_EVALUATIONS,
             first=Auto.first if max_evaluations is None and chosen.name == "auto" else None,
             outside=not stay_inside,
-            report=lambda evaluations, best: report(evaluations, per_cent(best - loss)),
+            report=searches.tell,
         )
         del gradient  # in a subspace only its projection is needed
-        found = chosen.maximise(box, seed=seed)
-    best = found.best
-    noise = _noise(point, objective, box, best, noise, centre_noise)
-    gap = _relative_gap(box, best)
-    status = _status(box, best.loss - loss, noise, gap, found)
-    finite = [i for i, each in enumerate(found.starts) if np.isfinite(each)]
-    return SharpnessResult(
-        value=float(per_cent(best.loss - loss)),
+        best = searches.run(box, chosen, seeds)
+    history, rise = searches.history(), best.loss - loss
+    noise = _noise(point, objective, box, rise, noise, centre_noise)
+    status = _status(box, rise, noise, best, len(history))
+    result = SharpnessResult(
+        value=float(per_cent(rise)),
         loss=loss,
         max_loss=best.loss,
         displacement=box.displacement(best.z),
-        evaluations=len(box.history),
-        history=per_cent(np.array(box.history) - loss),
-        starts=tuple(float(per_cent(found.starts[i] - loss)) for i in finite),
-        crossed=tuple(found.crossed[i] for i in finite),
-        outside=box.outside and isinstance(chosen, Auto),
-        gap=gap,
+        evaluations=len(history),
+        history=per_cent(history - loss),
+        repeats=tuple(float(per_cent(each - loss)) for each in searches.losses),
+        starts=tuple(float(per_cent(each - loss)) for each in best.starts),
+        crossed=best.crossed,
+        outside=best.outside,
+        gap=best.gap,
         noise=float(per_cent(noise)),
+        missing=None,
         status=Status.WRONG_GRADIENT if point.looks.misled else status,
         epsilon=epsilon,
         subspace=drawn,
         solver=chosen.name,
-        run=point.run(objective, began, source=_source(objective), seed=seed),
+        run=point.run(objective, began, source=_source(objective), seed=seeds[0]),
     )
+    return judged(result, result.repeats, best.evaluations)
+
+
+def judged(
+    result: SharpnessResult, repeats: tuple[float, ...], evaluations: int
+) -> SharpnessResult:
+    """Return a result with what it may have missed, as all searches together say.
+
+    Parameters
+    ----------
+    result
+        The result of the search that reached highest.
+    repeats
+        The sharpness that each search found.
+    evaluations
+        The evaluations that the highest one of them spent.
+    """
+    dimensions = result.n if result.subspace is None else result.subspace.columns
+    if result.solver != Auto.name or dimensions <= LARGEST:
+        return result  # of those nothing is known
+    evidence = Evidence(
+        evaluations,
+        result.starts,
+        result.crossed,
+        repeats,
+        result.subspace is not None,
+    )
+    status = result.status
+    if status in (Status.CONVERGED, Status.UNCONFIRMED):
+        agreed = evidence.confirmed
+        status = Status.CONVERGED if agreed else Status.UNCONFIRMED
+    known = status in SEARCHED and result.outside
+    return replace(result, status=status, missing=missing(evidence) if known else None)
+
+
+def _seeds(seed: Any, repeats: Any, solver: Auto | LBFGSB | ScipyLBFGSB) -> range:
+    """Return the seeds of the searches.
+
+    Raises
+    ------
+    ValueError
+        If there are several searches, and the solver has no use for a seed.
+    """
+    first, count = checked_seed(seed), at_least("repeats", repeats, 1)
+    if count > 1 and not isinstance(solver, Auto):
+        msg = (
+            f"repeats={repeats}, but {solver.name} begins at the weights with every "
+            "seed: give repeats=1, or solver='auto'"
+        )
+        raise ValueError(msg)
+    checked_seed(first + count - 1)
+    return range(first, first + count)
+
+
+def _in_all(budget: int | None, repeats: int) -> int | None:
+    """Return the evaluations that all searches may spend."""
+    if budget is None:
+        return None
+    return CENTRE_EVALUATIONS + repeats * (budget - CENTRE_EVALUATIONS)
 
 
 def _centre(
@@ -237,12 +308,11 @@ def _noise(
     point: Point,
     objective: Objective,
     box: Box,
-    best: Place,
+    rise: float,
     noise: float,
     centre_noise: float,
 ) -> float:
     """Return the noise of the loss, looked at more closely where it may matter."""
-    rise = best.loss - box.history[0]
     doubtful = noise > NOTABLE * rise and (rise > 0 or noise > centre_noise)
     unseen = not objective.has_gradient  # the first look needs one
     if box.non_finite or not (doubtful or unseen or point.looks.astray):
@@ -250,23 +320,16 @@ def _noise(
     return point.looks.closely(objective, centre_noise)
 
 
-def _relative_gap(box: Box, best: Place) -> float:
-    """Return the first-order gain left at ``best`` as a share of the rise, or NaN."""
-    rise = best.loss - box.history[0]
-    followable = box.space.dot(best.gradient, best.gradient) > 0
-    if rise <= 0 or (box.non_finite and not followable):
-        return float("nan")
-    return box.gap(best) / rise
-
-
-def _status(box: Box, rise: float, noise: float, gap: float, found: Outcome) -> Status:
-    """Return how a search ended."""
+def _status(
+    box: Box, rise: float, noise: float, best: Search, evaluations: int
+) -> Status:
+    """Return how the search that reached highest ended, by itself."""
     if box.non_finite:
         return Status.NON_FINITE
     if rise == 0:
-        return Status.STALLED if found.stopped else Status.FLAT
-    if rise <= spurious_rise(len(box.history) - CENTRE_EVALUATIONS) * noise:
+        return Status.STALLED if best.stopped else Status.FLAT
+    if rise <= spurious_rise(evaluations - CENTRE_EVALUATIONS) * noise:
         return Status.BELOW_NOISE
-    if gap <= CONVERGED_GAP and found.settled:
+    if best.gap <= CONVERGED_GAP and best.settled:
         return Status.CONVERGED
-    return Status.STALLED if found.stopped else Status.BUDGET
+    return Status.STALLED if best.stopped else Status.BUDGET

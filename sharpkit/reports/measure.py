@@ -12,7 +12,7 @@ from sharpkit._inputs.progress import Progress
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.measures.eigenvalues import eigenvalues
-from sharpkit.measures.sharpness import sharpness
+from sharpkit.measures.sharpness import judged, sharpness
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace
 from sharpkit.problem import as_problem
@@ -49,9 +49,9 @@ def measure(
     """Take every measure of a problem at its weights.
 
     The sharpness is searched ``repeats`` times from different seeds and the largest
-    value kept: each is a lower bound. Its error is the standard deviation of the
-    repeats, or the noise of the loss if that is larger; it says how reproducible the
-    search is.
+    value kept: each is a lower bound. Its error is what such searches may have missed,
+    with the noise of the loss, or the standard deviation of the repeats if that is
+    larger.
 
     Parameters
     ----------
@@ -128,12 +128,13 @@ def steps(point: Point, plan: Plan) -> Iterator[Report]:
     elif "sharpness" in plan.measures:
         for seed in range(plan.seed, plan.seed + plan.repeats):
             found = sharpness(point, epsilon=plan.epsilon, seed=seed, **options)
-            best = report.sharpness
+            best = max(filter(None, [report.sharpness, found]), key=float)
+            values = (*report.sharpness_values, found.value)
             report = replace(
                 report,
                 run=Run.together([report.run, found.run]),
-                sharpness=max(filter(None, [best, found]), key=float),
-                sharpness_values=(*report.sharpness_values, found.value),
+                sharpness=judged(best, values, best.evaluations),
+                sharpness_values=values,
             )
             yield report
     options["seed"] = plan.seed

@@ -6,6 +6,7 @@ from sharpkit.results.comparison import Comparison
 from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.groups import GroupResults
+from sharpkit.results.missing import Missing
 from sharpkit.results.report import Report
 from sharpkit.results.sharpness import SharpnessResult, Status
 from sharpkit.results.trace import DiagonalResult, TraceResult
@@ -17,6 +18,7 @@ __all__ = [
     "DiagonalResult",
     "EigenResult",
     "GroupResults",
+    "Missing",
     "Report",
     "Run",
     "SharpnessResult",

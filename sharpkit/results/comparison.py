@@ -222,9 +222,22 @@ class Comparison(Recorded, Drawn):
         ]
         if ended:
             lines.append(f"how each ended: {', '.join(ended)}")
+        if self._within_reach():
+            lines.append(
+                "the sharpness differs by no more than the searches may have missed: "
+                f"search more often (repeats={2 * self.settings.repeats})"
+            )
         if not self.complete:
             lines.append("not complete: it was stopped, or is still going on")
         return lines
+
+    def _within_reach(self) -> bool:
+        """Whether the searches may have missed what the sharpness differs by."""
+        a, b = self.a.sharpness, self.b.sharpness
+        if a is None or b is None:
+            return False
+        missed = [each.missing.above(each.value) for each in (a, b) if each.missing]
+        return 0 < abs(b.value - a.value) <= math.hypot(*missed)
 
     def __repr__(self) -> str:
         table = [self.header, *(row.cells() for row in self.rows)]

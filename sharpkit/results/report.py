@@ -112,7 +112,8 @@ class Report(Recorded, Drawn):
     run : Run
         How the report was obtained, all measures together.
     sharpness : SharpnessResult or None
-        The result of the repeat that found the largest sharpness.
+        The result of the repeat that found the largest sharpness. Its `status` and
+        what it may be `missing` are judged by all repeats.
     sharpness_values : tuple of float
         The sharpness that each repeat found, in per cent.
     eigenvalues : EigenResult or None
@@ -147,17 +148,16 @@ class Report(Recorded, Drawn):
 
     @property
     def sharpness_error(self) -> float:
-        """Per cent: the repeats' standard deviation, or the noise if that is larger.
+        """Per cent: `SharpnessResult.error`, or the repeats' deviation if larger.
 
-        Each repeat is a lower bound, and so is their largest: the deviation says how
-        reproducible the search is, not how far the maximum may be. NaN without a
-        sharpness.
+        Each repeat is a lower bound, and so is their largest. The error has what the
+        repeats together may have missed, where that is known. NaN without a sharpness.
         """
         if self.sharpness is None:
             return math.nan
         values = self.sharpness_values
         spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        return max(spread, self.sharpness.noise)
+        return max(spread, self.sharpness.error)
 
     def measured(self) -> list[Quantity]:
         """Return what the measures found, with errors, and the norm of the weights.

@@ -1,0 +1,129 @@
+"""Several searches of one box, from a centre that is evaluated once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sharpkit._box.box import Box, Point as Place
+from sharpkit._box.solvers import LBFGSB, Auto, ScipyLBFGSB
+from sharpkit._inputs.types import Array, Report, Vector
+
+CENTRE_EVALUATIONS = 2  # the loss at the weights, and again to see its noise
+
+
+@dataclass(frozen=True)
+class Search:
+    """What one search has found.
+
+    Attributes
+    ----------
+    z : vector of the search space
+        The highest place.
+    loss : float
+        The loss there.
+    gap : float
+        The first-order gain left there as a share of the rise, or NaN.
+    starts : tuple of float
+        The best loss that each start reached, where it is finite.
+    crossed : tuple of bool
+        Of each of these, whether it lay between two others.
+    evaluations : int
+        The evaluations that were spent, those at the centre included.
+    outside : bool
+        Whether the loss could be evaluated outside the box.
+    settled, stopped : bool
+        What `sharpkit._box.box.Outcome` says.
+    """
+
+    z: Array
+    loss: float
+    gap: float
+    starts: tuple[float, ...]
+    crossed: tuple[bool, ...]
+    evaluations: int
+    outside: bool
+    settled: bool
+    stopped: bool
+
+
+@dataclass
+class Searches:
+    """Searches of one box with seeds of their own, one after the other.
+
+    Memory beside that of one search, where there are several: the gradient at the
+    centre and the best place.
+
+    Attributes
+    ----------
+    report : callable
+        A function of (evaluations, best loss), all searches together.
+    losses : list of float
+        The best loss of each search.
+    best : Search
+        The one that reached highest.
+    """
+
+    report: Report
+    losses: list[float] = field(default_factory=list)
+    _histories: list[Vector] = field(default_factory=list)
+
+    def tell(self, evaluations: int, loss: float) -> None:
+        """Report an evaluation of the search that is going on."""
+        spent = sum(len(each) - CENTRE_EVALUATIONS for each in self._histories)
+        self.report(spent + evaluations, max([loss, *self.losses]))
+
+    def run(
+        self, box: Box, solver: Auto | LBFGSB | ScipyLBFGSB, seeds: range
+    ) -> Search:
+        """Search a box once with each seed; return the search that reached highest."""
+        gradient, loss, outside = box.centre.gradient, box.centre.loss, box.outside
+        best: Search | None = None
+        for seed in seeds:
+            if seed != seeds[0]:
+                box.centre = Place(box.space.zeros(), loss, gradient)
+                box.history, box.outside = [loss] * CENTRE_EVALUATIONS, outside
+            if seed != seeds[-1]:  # a search takes over the vectors of the centre
+                box.centre.gradient = box.space.empty()
+                box.space.copy(gradient, box.centre.gradient)
+            found = _search(box, solver, seed)
+            self.losses.append(found.loss)
+            self._histories.append(np.array(box.history))
+            if best is None or found.loss > best.loss:
+                best = found
+            del found  # its place, if it is no longer needed
+        assert best is not None
+        return best
+
+    def history(self) -> Vector:
+        """Return the best loss after each evaluation, all searches together."""
+        first, *others = self._histories
+        parts = [first, *(each[CENTRE_EVALUATIONS:] for each in others)]
+        return np.asarray(np.maximum.accumulate(np.concatenate(parts)))
+
+
+def _search(box: Box, solver: Any, seed: int) -> Search:
+    found = solver.maximise(box, seed=seed)
+    finite = [i for i, each in enumerate(found.starts) if np.isfinite(each)]
+    return Search(
+        z=found.best.z,
+        loss=found.best.loss,
+        gap=_relative_gap(box, found.best),
+        starts=tuple(found.starts[i] for i in finite),
+        crossed=tuple(found.crossed[i] for i in finite),
+        evaluations=len(box.history),
+        outside=box.outside and isinstance(solver, Auto),
+        settled=found.settled,
+        stopped=found.stopped,
+    )
+
+
+def _relative_gap(box: Box, best: Place) -> float:
+    """Return the first-order gain left at ``best`` as a share of the rise, or NaN."""
+    rise = best.loss - box.history[0]
+    followable = box.space.dot(best.gradient, best.gradient) > 0
+    if rise <= 0 or (box.non_finite and not followable):
+        return float("nan")
+    return box.gap(best) / rise
