@@ -18,6 +18,7 @@ from importlib import resources
 from typing import Any, NamedTuple
 
 from sharpkit.results.missing import Missing
+from sharpkit.results.sharpness import SharpnessResult
 
 CLOSE = 0.03  # of the best value: what ends within that agrees with it
 BUDGETS = (0, 20, 50, 100, 200)  # evaluations with which each class of budgets begins
@@ -70,6 +71,29 @@ class Evidence(NamedTuple):
     repeats: tuple[float, ...]
     subspace: bool
 
+    @classmethod
+    def of(
+        cls, result: SharpnessResult, repeats: tuple[float, ...], evaluations: int
+    ) -> Evidence:
+        """Return the evidence of the search that reached highest, and of the others.
+
+        Parameters
+        ----------
+        result
+            Its result.
+        repeats
+            The sharpness that each search found.
+        evaluations
+            The evaluations that it spent itself.
+        """
+        return cls(
+            evaluations,
+            result.starts,
+            result.crossed,
+            repeats,
+            result.subspace is not None,
+        )
+
     @property
     def starts_agree(self) -> bool:
         """Whether another start that was not crossed came close to the best one."""
@@ -90,8 +114,14 @@ class Evidence(NamedTuple):
 
     @property
     def confirmed(self) -> bool:
-        """Whether another start or another search came close to the best one."""
-        return self.starts_agree or self.searches_agree
+        """Whether another start came close to the best one, in this search or another.
+
+        Some starts are the same with every seed. They end at the same value to the bit,
+        which another search does not confirm.
+        """
+        best = max(self.repeats)
+        others = [each for each in self.repeats if each != best]
+        return self.starts_agree or any(_close(each, best) for each in others)
 
     def groups(self) -> list[Group]:
         """Return the group of the run, and the next coarser one."""
@@ -187,6 +217,14 @@ def _close(value: float, best: float) -> bool:
 @cache
 def _table() -> dict[Group, dict[str, Any]]:
     place = resources.files("sharpkit._diagnosis") / "missing.json"
-    rows = json.loads(place.read_text(encoding="utf-8"))["groups"]
+    return _rows(json.loads(place.read_text(encoding="utf-8")))
+
+
+def _rows(record: dict[str, Any]) -> dict[Group, dict[str, Any]]:
     names = Group._fields
-    return {Group(*(row.pop(name) for name in names)): row for row in rows}
+    return {
+        Group(*map(row.get, names)): {
+            name: value for name, value in row.items() if name not in names
+        }
+        for row in record["groups"]
+    }

@@ -221,13 +221,7 @@ def judged(
     dimensions = result.n if result.subspace is None else result.subspace.columns
     if result.solver != Auto.name or dimensions <= LARGEST:
         return result  # of those nothing is known
-    evidence = Evidence(
-        evaluations,
-        result.starts,
-        result.crossed,
-        repeats,
-        result.subspace is not None,
-    )
+    evidence = Evidence.of(result, repeats, evaluations)
     status = result.status
     if status in (Status.CONVERGED, Status.UNCONFIRMED):
         agreed = evidence.confirmed

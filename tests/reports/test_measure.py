@@ -57,8 +57,12 @@ def test_the_largest_of_the_repeats_and_their_spread():
     assert len(set(values)) > 1, "the searches all agree: nothing is tested"
     assert report.sharpness.value == max(values)
     assert report.sharpness.seed == values.index(max(values))
-    assert report.sharpness_error == pytest.approx(np.std(values, ddof=1))
-    assert report.sharpness_error > report.sharpness.noise
+    spread, missing = np.std(values, ddof=1), report.sharpness.missing
+    lost = max(values) * missing.at_most / (1 - missing.at_most) / 2
+    lost = math.hypot(lost, report.sharpness.noise)
+    assert report.sharpness_error == pytest.approx(max(spread, lost))
+    apart = dataclasses.replace(report, sharpness_values=(0.0, 10 * lost))
+    assert apart.sharpness_error == pytest.approx(10 * lost / 2**0.5)
     assert f"{min(values):.4g} to {max(values):.4g} %" in repr(report)
 
 

@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from sharpkit import SharpnessResult, Status, Subspace
+from sharpkit import Missing, SharpnessResult, Status, Subspace
 from sharpkit.results import Run
+
+MISSING = Missing(0.9, 0.93, 0.03, 0.2, 39, "25 evaluations, another start ...")
 
 
 def result(**changes):
@@ -17,11 +19,13 @@ def result(**changes):
         "displacement": np.array([0.001, -0.002, 0.0], np.float32),
         "evaluations": 4,
         "history": np.array([0, 0, 5, 12.5]),
+        "repeats": (12.5,),
         "starts": (12.5, 7.25),
         "crossed": (False, True),
         "outside": True,
         "gap": 0.003,
         "noise": 2e-5,
+        "missing": MISSING,
         "status": Status.CONVERGED,
         "epsilon": 1e-3,
         "subspace": None,
@@ -42,6 +46,8 @@ def test_repr():
         "  auto, 4 evaluations, seed 17, cpu float32, 3.00 s "
         "(0.50 s outside the callback)\n"
         "  2 starts reached 7.25 to 12.5 %\n"
+        "  chance 0.90 that this is at least 95 % of the maximum, 0.93 for 80 % "
+        "(39 runs on boxes of trained networks)\n"
         f"  {Status.CONVERGED.value}"
     )
 
@@ -50,6 +56,21 @@ def test_repr_of_a_subspace_and_one_start():
     text = repr(result(subspace=Subspace(100, "rademacher", "columns"), starts=(12.5,)))
     assert "random subspace of 100 (rademacher, columns), n = 3" in text
     assert "starts" not in text
+    assert "chance" not in repr(result(missing=None))
+
+
+def test_repr_of_several_searches():
+    text = repr(result(repeats=(12.5, 12.25, 12.4)))
+    assert "  3 searches reached 12.25 to 12.5 %\n  2 starts reached" in text
+
+
+def test_the_error_has_what_may_be_missing():
+    # At most 0.2 of the maximum is missing: it lies at most a quarter above the value.
+    assert result(noise=0.0).error == pytest.approx(12.5 / 4 / 2)
+    assert result(noise=3.0).error == pytest.approx(math.hypot(3, 12.5 / 8))
+    assert result(missing=None).error == 2e-5
+    everything = dataclasses.replace(MISSING, at_most=1.0)
+    assert everything.above(1.0) == math.inf
 
 
 def test_every_status_is_advice():
@@ -76,6 +97,8 @@ def test_to_dict_is_json():
     assert record["status"] == "CONVERGED"
     assert record["history"] == [0, 0, 5, 12.5]
     assert record["starts"] == [12.5, 7.25]
+    assert record["missing"] == dataclasses.asdict(MISSING)
+    assert record["repeats"] == [12.5]
     wanted = {"columns": 100, "distribution": "rademacher", "scale": "columns"}
     assert record["subspace"] == wanted
     assert record["seed"] == 17
