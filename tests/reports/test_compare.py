@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from problems import Separable
 
 from sharpkit.problem import Problem
 from sharpkit.reports.compare import compare
@@ -224,3 +225,31 @@ def test_progress_hears_of_the_path(quadratic, ends):
         *ends, quadratic()[0], measures=(), progress=lambda *given: heard.append(given)
     )
     assert [done for done, budget, _ in heard if budget == 25] == list(range(1, 26))
+
+
+def test_a_difference_that_the_searches_may_have_missed_is_said_to_be_one():
+    note = (
+        "the sharpness differs by no more than the searches may have missed: search "
+        "more often (repeats=2)"
+    )
+    loss = Separable(np.linspace(0.5, 2, 60), np.zeros(60))
+    ends = {"near": 1.02 * np.ones(60), "far": 4 * np.ones(60)}
+    options = {"measures": ("sharpness",), "alphas": [0.0], "repeats": 1}
+    problem = Problem(np.ones(60), loss)
+    for name, end in ends.items():
+        found = compare(np.ones(60), end, problem, **options)
+        a, b = found.a.sharpness, found.b.sharpness
+        reach = math.hypot(a.missing.above(a.value), b.missing.above(b.value))
+        assert (note in found.notes()) is (name == "near")
+        row = rows(found)["sharpness"]
+        assert row.error == pytest.approx(reach / 2)
+        assert (abs(row.errors) > 2) is (name == "far")
+    same = compare(np.ones(60), np.ones(60), problem, **options)
+    assert note not in same.notes()
+
+
+def test_a_report_is_judged_by_all_its_searches():
+    problem = Problem(np.ones(60), Separable(np.linspace(0.5, 2, 60), np.zeros(60)))
+    report = measure(problem, measures=("sharpness",), repeats=3)
+    assert report.sharpness.missing.evidence.startswith("3 searches, the highest of ")
+    assert report.sharpness.repeats == report.sharpness_values[:1]
