@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,12 +63,13 @@ class Searches:
         A function of (evaluations, best loss), all searches together.
     losses : list of float
         The best loss of each search.
-    best : Search
-        The one that reached highest.
+    non_finite : bool
+        Whether a loss or a gradient that is not finite has been met in the box.
     """
 
     report: Report
     losses: list[float] = field(default_factory=list)
+    non_finite: bool = False
     _histories: list[Vector] = field(default_factory=list)
 
     def tell(self, evaluations: int, loss: float) -> None:
@@ -78,22 +80,26 @@ class Searches:
     def run(
         self, box: Box, solver: Auto | LBFGSB | ScipyLBFGSB, seeds: range
     ) -> Search:
-        """Search a box once with each seed; return the search that reached highest."""
-        gradient, loss, outside = box.centre.gradient, box.centre.loss, box.outside
-        best: Search | None = None
+        """Search a box once with each seed; return the search that reached highest.
+
+        Takes the centre from the box: a search takes over its vectors.
+        """
+        centre, best = box.centre.gradient, None
+        del box.centre
         for seed in seeds:
-            if seed != seeds[0]:
-                box.centre = Place(box.space.zeros(), loss, gradient)
-                box.history, box.outside = [loss] * CENTRE_EVALUATIONS, outside
-            if seed != seeds[-1]:  # a search takes over the vectors of the centre
-                box.centre.gradient = box.space.empty()
-                box.space.copy(gradient, box.centre.gradient)
-            found = _search(box, solver, seed)
+            own = copy(box)
+            own.history, gradient = box.history.copy(), centre
+            if seed != seeds[-1]:
+                gradient = box.space.empty()
+                box.space.copy(centre, gradient)
+            own.centre = Place(box.space.zeros(), box.history[0], gradient)
+            found = _search(own, solver, seed)
             self.losses.append(found.loss)
-            self._histories.append(np.array(box.history))
+            self.non_finite |= own.non_finite
+            self._histories.append(np.array(own.history))
             if best is None or found.loss > best.loss:
                 best = found
-            del found  # its place, if it is no longer needed
+            del own, found  # and the place, if it is no longer needed
         assert best is not None
         return best
 

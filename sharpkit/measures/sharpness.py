@@ -179,8 +179,9 @@ def sharpness(
         del gradient  # in a subspace only its projection is needed
         best = searches.run(box, chosen, seeds)
     history, rise = searches.history(), best.loss - loss
-    noise = _noise(point, objective, box, rise, noise, centre_noise)
-    status = _status(box, rise, noise, best, len(history))
+    if not searches.non_finite:
+        noise = _noise(point, objective, rise, noise, centre_noise)
+    status = _status(searches, best, rise, noise, len(history))
     result = SharpnessResult(
         value=float(per_cent(rise)),
         loss=loss,
@@ -301,7 +302,6 @@ def _source(objective: Objective) -> str:
 def _noise(
     point: Point,
     objective: Objective,
-    box: Box,
     rise: float,
     noise: float,
     centre_noise: float,
@@ -309,16 +309,16 @@ def _noise(
     """Return the noise of the loss, looked at more closely where it may matter."""
     doubtful = noise > NOTABLE * rise and (rise > 0 or noise > centre_noise)
     unseen = not objective.has_gradient  # the first look needs one
-    if box.non_finite or not (doubtful or unseen or point.looks.astray):
+    if not (doubtful or unseen or point.looks.astray):
         return noise
     return point.looks.closely(objective, centre_noise)
 
 
 def _status(
-    box: Box, rise: float, noise: float, best: Search, evaluations: int
+    searches: Searches, best: Search, rise: float, noise: float, evaluations: int
 ) -> Status:
     """Return how the search that reached highest ended, by itself."""
-    if box.non_finite:
+    if searches.non_finite:
         return Status.NON_FINITE
     if rise == 0:
         return Status.STALLED if best.stopped else Status.FLAT

@@ -177,7 +177,7 @@ def test_what_may_be_missing_is_looked_up_by_what_was_seen():
 
 
 ONES = np.ones(60, np.float32)
-LEVEL = Separable(np.full(60, 0.1), np.zeros(60), floor=1e5)
+LEVEL = Separable(np.full(60, 0.008), np.zeros(60), floor=1e4)
 
 
 def noisy(w):
