@@ -22,7 +22,7 @@ class Status(enum.Enum):
     )
     UNCONFIRMED = (
         "unconfirmed: the search converged, but no other start came within 3 % of it; "
-        "ask for more evaluations (max_evaluations=100) or repeats=2"
+        "ask for more evaluations (max_evaluations) or more searches (repeats)"
     )
     BUDGET = (
         "budget: the evaluations ran out before the search had converged; the value is "

@@ -129,12 +129,12 @@ def test_bad_repeats(options, match):
 
 def test_status_unconfirmed():
     w, loss_fn = lonely()
-    few = sharpness(w, loss_fn, epsilon=0.3)
+    few = sharpness(w, loss_fn, epsilon=0.3, max_evaluations=25)
     assert few.status is Status.UNCONFIRMED
     assert few.gap <= 1e-2
     assert few.missing.evidence == "25 evaluations, no other start ended within 3 %"
     # The start that reaches it is the same with every seed, and confirms nothing.
-    again = sharpness(w, loss_fn, epsilon=0.3, repeats=2)
+    again = sharpness(w, loss_fn, epsilon=0.3, max_evaluations=25, repeats=2)
     assert again.repeats == (few.value, few.value)
     assert again.status is Status.UNCONFIRMED
     more = sharpness(w, loss_fn, epsilon=0.3, max_evaluations=100)
@@ -144,7 +144,7 @@ def test_status_unconfirmed():
 
 def test_another_search_confirms():
     w, loss_fn = lonely()
-    few = sharpness(w, loss_fn, epsilon=0.3)
+    few = sharpness(w, loss_fn, epsilon=0.3, max_evaluations=25)
     near = judged(few, (0.98 * few.value, few.value), 25)
     assert near.status is Status.CONVERGED
     far = judged(near, (0.9 * few.value, few.value), 25)
@@ -163,10 +163,10 @@ def test_a_small_box_and_other_solvers_stay_converged():
 
 def test_what_may_be_missing_is_looked_up_by_what_was_seen():
     loss_fn, w = separable(0, 100)
-    agreed = sharpness(w, loss_fn)
+    agreed = sharpness(w, loss_fn, max_evaluations=25)
     assert agreed.status is Status.CONVERGED
     assert agreed.missing.evidence == "25 evaluations, another start ended within 3 %"
-    alone = sharpness(*lonely(), epsilon=0.3)
+    alone = sharpness(*lonely(), epsilon=0.3, max_evaluations=25)
     assert alone.missing.within_95 < agreed.missing.within_95
     assert alone.error > alone.noise
     many = sharpness(w, loss_fn, max_evaluations=100, repeats=2)
