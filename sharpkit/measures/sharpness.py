@@ -143,9 +143,7 @@ def sharpness(
     chosen = solver_from(solver)
     seeds = _seeds(seed, repeats, chosen)
     stay_inside = true_or_false("stay_inside", stay_inside)
-    budget: int | None = chosen.default_evaluations
-    if max_evaluations is not None:
-        budget = at_least("max_evaluations", max_evaluations, CENTRE_EVALUATIONS + 1)
+    first, budget = _budgets(chosen, max_evaluations)
     drawn, objective = subspace_from(subspace, point.n), point.objective()
     loss, gradient, centre_noise = _centre(objective, point, drawn)
     noise = max(
@@ -172,7 +170,7 @@ def sharpness(
             gradient,
             budget=budget,
             spent=CENTRE_EVALUATIONS,
-            first=Auto.first if max_evaluations is None and chosen.name == "auto" else None,
+            first=first,
             outside=not stay_inside,
             report=searches.tell,
         )
@@ -248,6 +246,17 @@ def _seeds(seed: Any, repeats: Any, solver: Auto | LBFGSB | ScipyLBFGSB) -> rang
         raise ValueError(msg)
     checked_seed(first + count - 1)
     return range(first, first + count)
+
+
+def _budgets(
+    solver: Auto | LBFGSB | ScipyLBFGSB, max_evaluations: Any
+) -> tuple[int | None, int | None]:
+    """Return after what a search looks whether to go on, and what it may spend."""
+    if max_evaluations is not None:
+        least = CENTRE_EVALUATIONS + 1
+        return None, at_least("max_evaluations", max_evaluations, least)
+    first = solver.first if isinstance(solver, Auto) else None
+    return first, solver.default_evaluations
 
 
 def _in_all(budget: int | None, repeats: int) -> int | None:
