@@ -100,8 +100,9 @@ class Outcome(NamedTuple):
         The best point.
     starts : tuple of float
         The best loss that each start reached, in order.
-    crossed : tuple of bool
-        Of each start, whether it lay between two others.
+    kin : tuple of bool
+        Of each start, whether it owes its direction to others: it lay between two of
+        them, or came from the same gradient.
     stopped : bool
         Whether the maximiser stopped by itself, with evaluations left.
     settled : bool
@@ -110,7 +111,7 @@ class Outcome(NamedTuple):
 
     best: Point
     starts: tuple[float, ...]
-    crossed: tuple[bool, ...]
+    kin: tuple[bool, ...]
     stopped: bool = False
     settled: bool = True
 

@@ -15,11 +15,12 @@ from typing import NamedTuple
 import numpy as np
 
 from sharpkit._box.box import Box, Found
-from sharpkit._inputs.arrays import array_module, to_host
+from sharpkit._box.flips import Flips, gathered
+from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.types import Array, Vector
-from sharpkit._vectors.space import Space
 
 CHUNK = 1 << 20  # coordinates whose signs are packed at a time
+FLIPPED = 4096  # dimensions up to which flips of single coordinates are judged
 SMALLEST = 0.02  # a climb ends when it would move by less than this share of the way
 
 
@@ -44,8 +45,8 @@ class Track:
         The share of the way towards a corner that the next step tries.
     corner : bool
         Whether each coordinate is at a wall, or in the middle.
-    crossed : bool
-        Whether it started between two others.
+    kin : bool
+        Whether it owes its direction to others.
     start : int
         The number of the start, from 0; -1 before it has begun.
     partners : set of int
@@ -56,7 +57,7 @@ class Track:
     loss: float = -np.inf
     share: float = 1.0
     corner: bool = True
-    crossed: bool = False
+    kin: bool = False
     start: int = -1
     partners: set[int] = field(default_factory=set)
     place: Signs | Array | None = field(default=None, repr=False)
@@ -74,12 +75,28 @@ class Climber:
         The problem.
     centre
         The track that begins at the centre of the box.
+
+    Attributes
+    ----------
+    z : vector of the search space
+        The place of the track that moved last.
+    spare : vector of the search space
+        A vector that the next step overwrites.
+    radius : (n,) float64 or None
+        The half widths of the box, on the host; None if it has many dimensions.
+    flips : Flips
+        The places seen, of a box of few dimensions.
     """
 
     def __init__(self, box: Box, centre: Track) -> None:
         self.box, self.space = box, box.space
         self.z, self.spare = box.centre.z, box.space.empty()
         self._at: Track | None = centre
+        few = self.space.size <= FLIPPED
+        self.radius = gathered(self.space, box.radius()) if few else None
+        self.flips = Flips()
+        if few:
+            self.flips.saw(*self.cube(centre))
 
     def place(self, track: Track) -> Array:
         """Return where a track is: a vector that the next track overwrites."""
@@ -133,24 +150,24 @@ class Climber:
                 break
             self._step(track, self.box.left - end)
 
-    def flip(self, track: Track, tried: set[int]) -> float:
-        """Flip the coordinate, not yet tried, that loses least to first order.
-
-        Returns what was gained; if that is nothing the track stays where it is.
-        """
+    def flip(self, track: Track, indices: Vector) -> bool:
+        """Flip some coordinates if that is higher; return whether it was."""
         z, way, box = self.place(track), self.spare, self.box
-        losses = gathered(self.space, z) * gathered(self.space, track.gradient)
-        index = min(set(range(len(losses))) - tried, key=losses.__getitem__)
-        tried.add(index)
         self.space.copy(z, way)
-        local = index - self.space.comm.offset
-        if 0 <= local < len(way):
-            way[local] *= -1
-        found, before = box.evaluate(way, way, 0.0), track.loss
-        if found.loss > before:
+        local = indices - self.space.comm.offset
+        way[local[(local >= 0) & (local < len(way))]] *= -1
+        found = box.evaluate(way, way, 0.0)
+        gained = found.loss > track.loss
+        if gained:
             self.space.copy(way, z)
             self._take(track, found)
-        return max(found.loss - before, 0.0)
+        return gained
+
+    def cube(self, track: Track) -> tuple[Vector, Vector]:
+        """Return place and slope of a track in the box as the cube, on the host."""
+        assert self.radius is not None
+        place = gathered(self.space, self.place(track)) / self.radius
+        return place, gathered(self.space, track.gradient) * self.radius
 
     def _step(self, track: Track, evaluations: int) -> None:
         z, g, box = self.place(track), track.gradient, self.box
@@ -188,6 +205,8 @@ class Climber:
     def _take(self, track: Track, found: Found) -> None:
         track.loss = found.loss
         self.space.copy(found.gradient, track.gradient)
+        if self.radius is not None:
+            self.flips.saw(*self.cube(track))
 
     def _pack(self) -> Signs:
         xp, n = array_module(self.z), len(self.z)
@@ -207,10 +226,3 @@ class Climber:
             part[...] = above
             part -= below
         self.box.corner(self.z, self.z)
-
-
-def gathered(space: Space, vector: Array) -> Vector:
-    """Return a vector as a whole on the host, the same on every rank."""
-    whole, comm = np.zeros(space.size), space.comm
-    whole[comm.offset : comm.offset + len(vector)] = to_host(vector)
-    return np.asarray(comm.sum(whole), np.float64)

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sharpkit._box.box import Box
-from sharpkit._box.climbing import gathered
+from sharpkit._box.agreement import confirmed
+from sharpkit._box.box import Box, Outcome
+from sharpkit._box.flips import Flips, gathered, settled
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.types import Array, Matrix, Vector
 
@@ -29,7 +30,6 @@ FAILS = 2  # a climb ends when so many evaluations in a row gained nothing
 PACE = 5  # or when so many gains as its last one would not lead to the best point
 IN_VAIN = 300  # the search ends when so many evaluations in a row found nothing more
 CLIMBS = 32  # random corners that are climbed over the model
-KEPT = 256  # points of which the model is made, the last ones
 DOUBT = 4.0  # a coordinate may curve so many times as much as the model says
 LEAST = 1e-6  # of the rise: a gain below that is none
 GAP, HALVINGS = 1e-3, 8  # of the rise: the slope's gain that is followed, and how far
@@ -58,54 +58,62 @@ class Corners:
         The problem.
     seed
         The seed of the random corners.
-
-    Attributes
-    ----------
-    best : Point
-        The best point, whose vectors are those of the box's centre.
-    reached : list of float
-        The loss that each start has reached, those that were followed at their best.
-    settled : bool
-        Whether neither the model nor any single flip of the best corner has more.
     """
 
     def __init__(self, box: Box, seed: int) -> None:
-        self.box, self.best = box, box.centre
+        self._box, self._best = box, box.centre
         self._random = np.random.default_rng(seed)
         self._radius = gathered(box.space, box.radius())
         slope = self._radius * gathered(box.space, box.centre.gradient)
-        self._here = self._top = _Base(np.zeros(box.space.size), slope, self.best.loss)
+        self._here = self._top = _Base(np.zeros(box.space.size), slope, self._best.loss)
         self._seen = {self._key(self._here.at)}
-        self._places, self._slopes = [self._here.at], [slope]
+        self._flips = Flips()
+        self._flips.saw(self._here.at, slope)
         self._trial = box.space.empty()
-        self.reached: list[float] = []
-        self.settled = False
+        self._reached: list[float] = []
+        self._settled = False
 
-    def search(self) -> None:
+    def run(self) -> Outcome:
         """Spend the budget, or less where the box has no corner left."""
-        if self.box.space.size > EXHAUSTED:
+        kin: list[bool] = []
+        while self._box.left:
+            self._search()
+            kin = [False] * len(self._reached)
+            rises = [reached - self._box.history[0] for reached in self._reached]
+            agreed = self._box.space.size > EXHAUSTED and confirmed(rises, kin)
+            if agreed or self._settled or not self._box.extend():
+                break
+        starts = tuple(self._reached), tuple(kin)
+        return Outcome(self._best, *starts, settled=self._settled)
+
+    def _search(self) -> None:
+        if self._box.space.size > EXHAUSTED:
             self._bases()
         gained, vain = True, 0
-        while self.box.left and vain < IN_VAIN:
+        while self._box.left and vain < IN_VAIN:
             place = self._next(gained, self._flipped)
-            self.settled = place is None
+            self._settled = place is None
             if place is None:
                 place = self._elsewhere()
             if place is None:
                 return
-            gained = self._evaluate(place, start=self.settled)
+            gained = self._evaluate(place, start=self._settled)
             vain = 0 if gained else vain + 1
-        self.settled = self._next(gained, self._flipped) is None
+        if self._box.space.size > EXHAUSTED:  # too many to have tried all
+            gains = self._flips.gains(self._top.at, self._top.slope)
+            self._settled = settled(gains, self._best_rise)
+        else:
+            self._settled = self._next(gained, self._flipped) is None
 
     def _bases(self) -> None:
         """Climb from the centre, then from one start far outside after the other.
 
         Flips are left to the end: they are too many to be tried everywhere.
         """
-        last = max(int(LAST * (self.box.left + len(self.box.history))), FEWEST)
+        last = max(int(LAST * (self._box.left + len(self._box.history))), FEWEST)
         while True:
             self._ascend(last)
-            if self.box.left <= last + len(OUTWARDS) + FAILS:
+            if self._box.left <= last + len(OUTWARDS) + FAILS:
                 break
             self._far()
         self._here = self._top
@@ -113,25 +121,27 @@ class Corners:
     def _ascend(self, last: int) -> None:
         """Climb until the model has failed, or its gains lead nowhere soon."""
         fails = 0
-        while self.box.left > last and fails < FAILS:
+        while self._box.left > last and fails < FAILS:
             place, before = self._next(fails == 0), self._here.loss
             if place is None:
                 return
             fails = 0 if self._evaluate(place) else fails + 1
             gain = self._here.loss - before
-            if gain and gain * PACE < self.best.loss - self._here.loss:
+            if gain and gain * PACE < self._best.loss - self._here.loss:
                 return
 
     def _far(self) -> None:
         """Go where the gradients lead from a random corner far outside the box."""
-        space, way = self.box.space, self._trial
+        space, way = self._box.space, self._trial
         self._write(self._random.choice([-1.0, 1.0], space.size), way)
         for scale in OUTWARDS:
-            found = self.box.evaluate_outside(way, scale) if self.box.outside else None
+            found = (
+                self._box.evaluate_outside(way, scale) if self._box.outside else None
+            )
             if found is not None:
                 space.copy(found.gradient, way)
         place = np.where(gathered(space, way) > 0, 1.0, -1.0)
-        self._here = _Base(place, np.zeros(space.size), -np.inf, len(self.reached))
+        self._here = _Base(place, np.zeros(space.size), -np.inf, len(self._reached))
         self._evaluate(place, start=True)
 
     def _next(self, gained: bool, *others: Try) -> Vector | None:
@@ -147,36 +157,35 @@ class Corners:
 
     def _evaluate(self, place: Vector, *, start: bool = False) -> bool:
         """Evaluate; return whether it is higher than here, and go there if so."""
-        box, z = self.box, self._trial
+        box, z = self._box, self._trial
         self._write(self._radius * place, z)
         found = box.evaluate(z, z, 0.0, z)
         self._seen.add(self._key(place))
         slope = self._radius * gathered(box.space, found.gradient)
         if np.isfinite(found.loss):
-            self._places = [*self._places, place][-KEPT:]
-            self._slopes = [*self._slopes, slope][-KEPT:]
-        if start or not self.reached:
-            self.reached.append(found.loss)
+            self._flips.saw(place, slope)
+        if start or not self._reached:
+            self._reached.append(found.loss)
         gained = found.loss > self._here.loss
         if gained:
-            begun = len(self.reached) - 1 if start else self._here.start
+            begun = len(self._reached) - 1 if start else self._here.start
             self._here = _Base(place, slope, found.loss, begun)
-            self.reached[begun] = max(self.reached[begun], found.loss)
-        if found.loss > self.best.loss:
-            self._top, self.best.loss = self._here, found.loss
-            box.space.copy(z, self.best.z)
-            box.space.copy(found.gradient, self.best.gradient)
+            self._reached[begun] = max(self._reached[begun], found.loss)
+        if found.loss > self._best.loss:
+            self._top, self._best.loss = self._here, found.loss
+            box.space.copy(z, self._best.z)
+            box.space.copy(found.gradient, self._best.gradient)
         return gained
 
     def _write(self, whole: Vector, out: Array) -> None:
         """Write this rank's part of a vector on the host to ``out``."""
-        begin = self.box.space.comm.offset
+        begin = self._box.space.comm.offset
         out[...] = array_module(out).asarray(whole[begin : begin + len(out)])
 
     def _proposed(self) -> Vector | None:
         """Return the highest place of the model not yet seen, if it is above here."""
         places, gains = self._maxima()
-        high = gains > max(LEAST * self.best_rise, 0.0)
+        high = gains > max(LEAST * self._best_rise, 0.0)
         return self._unseen(places[high])
 
     def _maxima(self) -> tuple[Matrix, Vector]:
@@ -195,15 +204,15 @@ class Corners:
         return next((p for p in places if self._key(p) not in self._seen), None)
 
     @property
-    def best_rise(self) -> float:
+    def _best_rise(self) -> float:
         """The rise from the centre to the best point."""
-        return self.best.loss - self.box.history[0]
+        return self._best.loss - self._box.history[0]
 
     def _inward(self) -> Vector | None:
         """Return a place on the way that the slope points, if it points inside."""
         at, slope, *_ = self._here
         way = np.where(slope == 0, at, np.sign(slope)) - at
-        if way @ slope <= GAP * self.best_rise:
+        if way @ slope <= GAP * self._best_rise:
             return None
         for halvings in range(HALVINGS):
             place = at + way / 2**halvings
@@ -232,15 +241,15 @@ class Corners:
         That is the mirrored one, where the last slope points, a lower maximum of the
         model, and a random corner.
         """
-        last, slope = self._places[-1], self._slopes[-1]
+        last, slope = self._flips.places[-1], self._flips.slopes[-1]
         near = [-self._here.at, np.where(slope == 0, last, np.sign(slope))]
         random = self._random.choice([-1.0, 1.0], (CLIMBS, len(self._here.at)))
         return self._unseen(np.concatenate([near, self._maxima()[0], random]))
 
     def _model(self) -> Matrix:
         """Return the least symmetric curvature that fits the gradients."""
-        steps = np.array(self._places) - self._here.at
-        changes = np.array(self._slopes) - self._here.slope
+        steps = np.array(self._flips.places) - self._here.at
+        changes = np.array(self._flips.slopes) - self._here.slope
         far = (steps**2).sum(axis=1, keepdims=True)
         weights = np.divide(1.0, far, out=np.zeros_like(far), where=far > 0)
         steps, changes = weights * steps, weights * changes  # the closest count most

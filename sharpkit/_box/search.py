@@ -20,9 +20,11 @@ import itertools
 
 import numpy as np
 
+from sharpkit._box.agreement import confirmed
 from sharpkit._box.box import Box, Outcome, Point
 from sharpkit._box.climbing import Climber, Track
 from sharpkit._box.corners import LARGEST, Corners
+from sharpkit._box.flips import settled
 from sharpkit._vectors.streams import Stream
 
 # Evaluations: below the one a single climb, from the other on a pool.
@@ -44,9 +46,6 @@ PROMISING = 0.02  # tracks per evaluation of the budget that climb on after the 
 LAST, LEAST = 0.15, 7  # share of the budget for the last climbs, or so many
 MOST = 100  # random starts of the race, evaluations of the last climb, at most
 IN_VAIN = 100  # the search ends when so many starts in a row have led no higher
-FLIPPED = 4096  # dimensions up to which single flips are tried at the end
-NOTHING = 1e-9  # of the rise: a flip that gains no more than that gains nothing
-NEAR = 0.03  # of the best rise: starts that end within that of each other agree
 MIRRORED = 0.15  # of the best rise: what the mirrored corner reaches in some boxes
 DEFLATED = 1e-5  # of a gradient's length; what is left below that is rounding
 
@@ -66,14 +65,7 @@ def maximise(box: Box, *, seed: int) -> Outcome:
         The seed of the starts; the same seed gives the same bits.
     """
     if box.space.size <= LARGEST:
-        corners = Corners(box, seed)
-        corners.search()
-        while not corners.settled and box.extend():
-            corners.search()
-        starts = tuple(corners.reached)
-        return Outcome(
-            corners.best, starts, (False,) * len(starts), settled=corners.settled
-        )
+        return Corners(box, seed).run()
     return _Search(box, seed).run()
 
 
@@ -87,7 +79,7 @@ class _Search:
         self.climber = Climber(box, self.centre)
         self.tracks = [self.centre]
         self.reached: list[float] = []
-        self.crossed: list[bool] = []
+        self.kin: list[bool] = []
         self.leads, self.far, self.drawn, self.vain = True, FAR, 0, 0
         self.settled = True
 
@@ -99,7 +91,7 @@ class _Search:
             self._random()
         best = self.ranked()[0]
         place = Point(self.climber.place(best), best.loss, best.gradient)
-        starts = tuple(self.reached), tuple(self.crossed)
+        starts = tuple(self.reached), tuple(self.kin)
         return Outcome(place, *starts, settled=self.settled)
 
     def ranked(self) -> list[Track]:
@@ -179,7 +171,7 @@ class _Search:
         space.copy(a.gradient, track.gradient, 1 / lengths[0])
         space.add(b.gradient, track.gradient, 1 / lengths[1])
         self._outward(track, OUTWARDS[-1])
-        self._begin(track, evaluations, crossed=True)
+        self._begin(track, evaluations, kin=True)
 
     # Plans.
 
@@ -199,13 +191,9 @@ class _Search:
         self._finish()
 
     def _confirmed(self) -> bool:
-        """Return whether a start that was not crossed came close to the best one."""
-        best = max(self.reached, default=self.loss)
-        near = [
-            reached >= best - NEAR * (best - self.loss) and not crossed
-            for reached, crossed in zip(self.reached, self.crossed, strict=True)
-        ]
-        return best > self.loss and sum(near) > near[self.reached.index(best)]
+        """Return whether another start that is no kin came close to the best one."""
+        rises = [reached - self.loss for reached in self.reached]
+        return max(rises, default=0) > 0 and confirmed(rises, self.kin)
 
     def _inside(self) -> None:
         """Climb from the centre, and by a large budget from elsewhere in the box."""
@@ -234,6 +222,7 @@ class _Search:
     def _many(self) -> None:
         """Spend a large budget: half of it on a race, most of the rest on crosses."""
         if self.centre in self.tracks:
+            self.centre.kin = bool(self.reached)  # the first start has its gradient
             self._climb(self.centre, CLIMB)
         while self.drawn < min(round(RACERS * self.budget), MOST) and self.box.left:
             self._random()
@@ -262,13 +251,25 @@ class _Search:
         self._climb(self.ranked()[0], min(self.box.left, MOST), finish=True)
 
     def _flip(self, track: Track) -> None:
-        """Flip single coordinates, which count where there are not too many."""
-        tried: set[int] = set()
-        if self.space.size > FLIPPED or track.start < 0:
+        """Flip all coordinates that seem to gain, half as many after each failure."""
+        if self.climber.radius is None or track.start < 0:
             return
-        for _ in range(min(self.box.left // 2, self.space.size)):
-            gain = self.climber.flip(track, tried)
-            self.settled = gain <= NOTHING * (track.loss - self.loss)
+        tried: list[int] = []
+        count, end = self.space.size, self.box.left // 2
+        while True:
+            gains = self.climber.flips.gains(*self.climber.cube(track))
+            gains[tried] = 0  # they are known to gain nothing
+            self.settled = settled(gains, track.loss - self.loss)
+            count = min(count, int(np.sum(gains > 0)))
+            if not count or self.box.left <= end:
+                break
+            best = np.argsort(-gains, kind="stable")[:count]
+            if self.climber.flip(track, best):
+                tried.clear()
+            elif count == 1:
+                tried += best.tolist()
+            else:
+                count //= 2
         self._record(track)
 
     # Tracks.
@@ -281,11 +282,11 @@ class _Search:
         self.tracks.remove(worst)
         return Track(self.climber.drop(worst))
 
-    def _begin(self, track: Track, evaluations: int, *, crossed: bool = False) -> None:
+    def _begin(self, track: Track, evaluations: int, *, kin: bool = False) -> None:
         """Start at the corner that the track's gradient points to."""
         if not self.box.left:
             return
-        track.crossed, before = crossed, self.box.history[-1]
+        track.kin, before = kin, self.box.history[-1]
         self.climber.arrive(track)
         if track not in self.tracks:
             self.tracks.append(track)
@@ -310,7 +311,7 @@ class _Search:
         if track.start < 0:
             track.start = len(self.reached)
             self.reached.append(track.loss)
-            self.crossed.append(track.crossed)
+            self.kin.append(track.kin)
         self.reached[track.start] = max(track.loss, self.reached[track.start])
 
     def _outward(self, track: Track, scale: float) -> float:

@@ -17,10 +17,10 @@ from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
+from sharpkit._box.agreement import close, confirmed
 from sharpkit.results.missing import Missing
 from sharpkit.results.sharpness import SharpnessResult
 
-CLOSE = 0.03  # of the best value: what ends within that agrees with it
 BUDGETS = (0, 20, 50, 100, 200)  # evaluations with which each class of budgets begins
 ENOUGH = 10  # runs; smaller groups are judged with those that disagree with them
 SPACES = ("full", "subspace")
@@ -57,8 +57,8 @@ class Evidence(NamedTuple):
         The evaluations that the search that reached highest had spent.
     starts : tuple of float
         The rise that each of its starts reached, in any unit.
-    crossed : tuple of bool
-        Of each of these starts, whether it lay between two others.
+    kin : tuple of bool
+        Of each of these starts, whether it owes its direction to others.
     repeats : tuple of float
         The rise that each search, with a seed of its own, reached.
     subspace : bool
@@ -67,7 +67,7 @@ class Evidence(NamedTuple):
 
     evaluations: int
     starts: tuple[float, ...]
-    crossed: tuple[bool, ...]
+    kin: tuple[bool, ...]
     repeats: tuple[float, ...]
     subspace: bool
 
@@ -89,28 +89,20 @@ class Evidence(NamedTuple):
         return cls(
             evaluations,
             result.starts,
-            result.crossed,
+            result.kin,
             repeats,
             result.subspace is not None,
         )
 
     @property
     def starts_agree(self) -> bool:
-        """Whether another start that was not crossed came close to the best one."""
-        if not self.starts:
-            return False
-        best = max(range(len(self.starts)), key=self.starts.__getitem__)
-        return any(
-            index != best and not crossed and _close(start, self.starts[best])
-            for index, (start, crossed) in enumerate(
-                zip(self.starts, self.crossed, strict=True)
-            )
-        )
+        """Whether another start that is no kin came close to the best one."""
+        return confirmed(self.starts, self.kin)
 
     @property
     def searches_agree(self) -> bool:
         """Whether another search came close to the best one."""
-        return sum(_close(each, max(self.repeats)) for each in self.repeats) > 1
+        return sum(close(each, max(self.repeats)) for each in self.repeats) > 1
 
     @property
     def confirmed(self) -> bool:
@@ -121,7 +113,7 @@ class Evidence(NamedTuple):
         """
         best = max(self.repeats)
         others = [each for each in self.repeats if each != best]
-        return self.starts_agree or any(_close(each, best) for each in others)
+        return self.starts_agree or any(close(each, best) for each in others)
 
     def groups(self) -> list[Group]:
         """Return the group of the run, and the next coarser one."""
@@ -208,10 +200,6 @@ def _figures(shares: list[float]) -> dict[str, Any]:
 
 def _chance(shares: list[float], least: float) -> float:
     return (sum(share >= least for share in shares) + 1) / (len(shares) + 2)
-
-
-def _close(value: float, best: float) -> bool:
-    return value >= (1 - CLOSE) * best
 
 
 @cache

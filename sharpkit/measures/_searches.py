@@ -29,8 +29,8 @@ class Search:
         The first-order gain left there as a share of the rise, or NaN.
     starts : tuple of float
         The best loss that each start reached, where it is finite.
-    crossed : tuple of bool
-        Of each of these, whether it lay between two others.
+    kin : tuple of bool
+        Of each of these, whether it owes its direction to others.
     evaluations : int
         The evaluations that were spent, those at the centre included.
     outside : bool
@@ -43,7 +43,7 @@ class Search:
     loss: float
     gap: float
     starts: tuple[float, ...]
-    crossed: tuple[bool, ...]
+    kin: tuple[bool, ...]
     evaluations: int
     outside: bool
     settled: bool
@@ -118,7 +118,7 @@ def _search(box: Box, solver: Any, seed: int) -> Search:
         loss=found.best.loss,
         gap=_relative_gap(box, found.best),
         starts=tuple(found.starts[i] for i in finite),
-        crossed=tuple(found.crossed[i] for i in finite),
+        kin=tuple(found.kin[i] for i in finite),
         evaluations=len(box.history),
         outside=box.outside and isinstance(solver, Auto),
         settled=found.settled,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from sharpkit._box.box import NUMERICAL_LIMIT, Box
-from sharpkit._box.corners import LARGEST
+from sharpkit._box.corners import EXHAUSTED
 from sharpkit._box.solvers import LBFGSB, Auto, ScipyLBFGSB, Solver, solver_from
 from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace_from
 from sharpkit._diagnosis.missing import Evidence, missing
@@ -189,7 +189,7 @@ def sharpness(
         history=per_cent(history - loss),
         repeats=tuple(float(per_cent(each - loss)) for each in searches.losses),
         starts=tuple(float(per_cent(each - loss)) for each in best.starts),
-        crossed=best.crossed,
+        kin=best.kin,
         outside=best.outside,
         gap=best.gap,
         noise=float(per_cent(noise)),
@@ -218,7 +218,7 @@ def judged(
         The evaluations that the highest one of them spent.
     """
     dimensions = result.n if result.subspace is None else result.subspace.columns
-    if result.solver != Auto.name or dimensions <= LARGEST:
+    if result.solver != Auto.name or dimensions <= EXHAUSTED:
         return result  # of those nothing is known
     evidence = Evidence.of(result, repeats, evaluations)
     status = result.status

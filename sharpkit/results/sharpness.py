@@ -77,9 +77,9 @@ class SharpnessResult(Headline):
         The best value reached from each starting point of the search that found
         `value`, in per cent, where any finite one was: their spread tells how many
         basins the box has.
-    crossed : tuple of bool
-        Of each of these starts, whether it lay between two others, so that it tells
-        nothing new about how many basins there are.
+    kin : tuple of bool
+        Of each of these starts, whether it owes its direction to others (it lay between
+        two of them, or came from the same gradient), so that it confirms nothing.
     outside : bool
         Whether gradients outside the box may have chosen starts: False with
         ``stay_inside=True``, where the loss cannot be evaluated there or leads down,
@@ -117,7 +117,7 @@ class SharpnessResult(Headline):
     history: Vector
     repeats: tuple[float, ...]
     starts: tuple[float, ...]
-    crossed: tuple[bool, ...]
+    kin: tuple[bool, ...]
     outside: bool
     gap: float
     noise: float
@@ -184,7 +184,7 @@ class SharpnessResult(Headline):
             "history": self.history.tolist(),
             "repeats": list(self.repeats),
             "starts": list(self.starts),
-            "crossed": list(self.crossed),
+            "kin": list(self.kin),
             "gap": finite(self.gap),
             "missing": None if self.missing is None else asdict(self.missing),
             "status": self.status.name,

@@ -19,10 +19,10 @@ from sharpkit._diagnosis.missing import (
 ALONE, AGREED = (2.0, 1.0), (2.0, 1.95)
 
 
-def evidence(starts=ALONE, crossed=None, *, evaluations=25, repeats=None, sub=False):
-    crossed = (False,) * len(starts) if crossed is None else crossed
+def evidence(starts=ALONE, kin=None, *, evaluations=25, repeats=None, sub=False):
+    kin = (False,) * len(starts) if kin is None else kin
     repeats = (max(starts, default=2.0),) if repeats is None else repeats
-    return Evidence(evaluations, starts, crossed, repeats, sub)
+    return Evidence(evaluations, starts, kin, repeats, sub)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def table(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("starts", "crossed", "agree"),
+    ("starts", "kin", "agree"),
     [
         ((2.0, 1.95), (False, False), True),
         ((2.0, 1.93), (False, False), False),
@@ -50,8 +50,8 @@ def table(monkeypatch):
         ((), (), False),
     ],
 )
-def test_a_start_agrees_that_was_not_crossed(starts, crossed, agree):
-    found = evidence(starts, crossed)
+def test_a_start_agrees_that_was_not_crossed(starts, kin, agree):
+    found = evidence(starts, kin)
     assert found.starts_agree is found.confirmed is agree
     assert ("another" in str(found)) is agree
 

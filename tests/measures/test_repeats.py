@@ -34,7 +34,7 @@ def test_each_search_is_that_of_its_seed(backend, budget):
     best = max(alone, key=float)
     assert result.value == best.value
     np.testing.assert_array_equal(result.displacement, best.displacement)
-    assert (result.starts, result.crossed) == (best.starts, best.crossed)
+    assert (result.starts, result.kin) == (best.starts, best.kin)
     assert (result.gap, result.outside) == (best.gap, best.outside)
     assert (result.loss, result.max_loss) == (best.loss, best.max_loss)
     histories = [each.history for each in alone]

@@ -65,8 +65,8 @@ def test_two_basins():
     loss_fn = TwoBasins(1000, 1e-3)
     result = sharpness(np.zeros(1000), loss_fn)
     assert result.max_loss == pytest.approx(2.4, rel=1e-12)
-    assert len(result.starts) == len(result.crossed) > 1
-    assert not result.crossed[0]
+    assert len(result.starts) == len(result.kin) > 1
+    assert not result.kin[0]
     assert result.outside
     assert max(result.starts) == result.value
 

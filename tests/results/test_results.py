@@ -21,7 +21,7 @@ def result(**changes):
         "history": np.array([0, 0, 5, 12.5]),
         "repeats": (12.5,),
         "starts": (12.5, 7.25),
-        "crossed": (False, True),
+        "kin": (False, True),
         "outside": True,
         "gap": 0.003,
         "noise": 2e-5,
