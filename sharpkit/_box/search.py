@@ -47,6 +47,7 @@ LAST, LEAST = 0.15, 7  # share of the budget for the last climbs, or so many
 MOST = 100  # random starts of the race, evaluations of the last climb, at most
 IN_VAIN = 100  # the search ends when so many starts in a row have led no higher
 MIRRORED = 0.15  # of the best rise: what the mirrored corner reaches in some boxes
+TWIN = 0.7  # overlap of the gradients of two tracks in one basin
 DEFLATED = 1e-5  # of a gradient's length; what is left below that is rounding
 
 
@@ -172,6 +173,16 @@ class _Search:
         space.add(b.gradient, track.gradient, 1 / lengths[1])
         self._outward(track, OUTWARDS[-1])
         self._begin(track, evaluations, kin=True)
+        for other in self.tracks:
+            if other is not track and self._twins(track, other):
+                self._drop(min(track, other, key=lambda each: each.loss))
+                return
+
+    def _twins(self, a: Track, b: Track) -> bool:
+        """Return whether two tracks have come to one basin, as their gradients say."""
+        overlap = self.space.dot(a.gradient, b.gradient)
+        lengths = self.space.norm(a.gradient) * self.space.norm(b.gradient)
+        return overlap > TWIN * lengths
 
     # Plans.
 
@@ -279,8 +290,12 @@ class _Search:
         if len(self.tracks) < self.pool:
             return Track(self.space.empty())
         worst = next(each for each in reversed(self.ranked()) if each not in keep)
-        self.tracks.remove(worst)
-        return Track(self.climber.drop(worst))
+        return Track(self._drop(worst))
+
+    def _drop(self, track: Track) -> Array:
+        """Forget a track; return its vector."""
+        self.tracks.remove(track)
+        return self.climber.drop(track)
 
     def _begin(self, track: Track, evaluations: int, *, kin: bool = False) -> None:
         """Start at the corner that the track's gradient points to."""
