@@ -80,7 +80,7 @@ def test_an_unknown_case(run, fake, capsys):
 
 def test_every_case_has_a_line_and_a_run(run):
     cases = run.known_cases()
-    assert {"kernels", "sharpness", "solvers", "trainer"} <= cases.keys()
+    assert {"kernels", "missing", "sharpness", "solvers", "trainer"} <= cases.keys()
     for name, what in cases.items():
         assert what.endswith("."), name
         assert callable(importlib.import_module(f"bench.cases.{name}").run)
@@ -105,33 +105,6 @@ def test_trainer_notices_another_step(run):
     ):
         with pytest.raises(run.CaseError, match="differ"):
             trainer.check(network, known, other)
-
-
-def test_solvers_summary(run):
-    solvers = importlib.import_module("bench.cases.solvers")
-
-    def record(name, recipe, same, auto):
-        values = {column: auto for column in solvers.COLUMNS} | {
-            solvers.RECIPE: recipe,
-            solvers.SAME: same,
-        }
-        results = {
-            column: SimpleNamespace(
-                value=value, evaluations=12, status=SimpleNamespace(name="BUDGET")
-            )
-            for column, value in (values | {"long": 4.0}).items()
-        }
-        return {"case": name, "reached": True, **solvers.compared(results)}
-
-    records = [record("x y 1 batch 1e-03", 1, 3, 4), record("z", 3, 2, 3.9)]
-    found = solvers.summarise(records)
-    assert found["columns"]["auto 25"] == {"worst": 0.975, "median": 0.9875}
-    assert [target["met"] for target in found["targets"]] == [True, True, True, False]
-    assert found["below_recipe"] == ["z"]
-    assert records[0]["best"] == 4.0
-    table = solvers.table(records)
-    assert [len(row) for row in table.rows] == [len(table.columns)] * 4
-    assert json.dumps(table.data)
 
 
 @pytest.mark.process

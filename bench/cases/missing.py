@@ -1,0 +1,149 @@
+"""What a search may have missed, by what it saw itself: the calibration of `auto`.
+
+Boxes of trained networks, other ones than those of the case ``solvers``. Each is
+searched with several budgets and seeds, and the values are compared with the best that
+long searches found, which is kept between runs (`bench.known`).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from bench.boxes import DIGITS, GLYPHS, Box, Source, minimisers
+from bench.known import LONG, QUICK, Searches, best_known, in_processes
+from bench.table import Table
+from sharpkit import SharpnessResult
+from sharpkit.results.common import finite
+
+# Fixed before looking, and used for nothing else.
+DATA_SEED, TRAINING_SEEDS = 500, tuple(range(500, 510))
+QUICK_SEED = 21  # has been looked at
+SOLVER_SEEDS = (0, 1)
+BUDGETS: dict[str, dict[str, Any]] = {
+    **{f"{budget}": {"max_evaluations": budget} for budget in (25, 50, 100, 200)},
+    "default": {},
+}
+AGREEING = 0.03  # of the best start: another one ended so near
+
+
+def run(*, quick: bool) -> Table:
+    settings = (DIGITS,) if quick else (GLYPHS, DIGITS)
+    seeds = (QUICK_SEED,) if quick else TRAINING_SEEDS
+    work = partial(measure, searches=QUICK if quick else LONG)
+    sources = minimisers(settings, seeds, QUICK_SEED if quick else DATA_SEED)
+    return table(in_processes(sources, work, "missing"))
+
+
+def measure(source: Source, searches: Searches) -> list[dict[str, Any]]:
+    """Search every box of a source with every budget and seed."""
+    return [run for box in source.boxes() for run in runs_of(box, searches)]
+
+
+def runs_of(box: Box, searches: Searches) -> list[dict[str, Any]]:
+    """Return a record of every run on a box."""
+    results = {
+        (budget, seed): box.measure(seed=seed, **settings)
+        for budget, settings in BUDGETS.items()
+        for seed in SOLVER_SEEDS
+    }
+    values = {
+        f"auto {budget}, seed {seed}": result.value
+        for (budget, seed), result in results.items()
+    }
+    known = best_known(box, searches, values)
+    return [
+        {
+            "case": box.name,
+            "family": box.family,
+            "budget": budget,
+            "seed": seed,
+            "best": known.value,
+            "best_by": known.by,
+            **_seen(result, known.value),
+        }
+        for (budget, seed), result in results.items()
+    ]
+
+
+def _seen(result: SharpnessResult, best: float) -> dict[str, Any]:
+    return {
+        "share": result.value / best,
+        "evaluations": result.evaluations,
+        "starts": list(result.starts),
+        "crossed": list(result.crossed),
+        "outside": result.outside,
+        "gap": finite(result.gap),
+        "status": result.status.name,
+    }
+
+
+def agrees(run: dict[str, Any]) -> bool:
+    """Return whether another start that was not crossed ended near the best one."""
+    starts, crossed = run["starts"], run["crossed"]
+    if not starts:
+        return False
+    best = int(np.argmax(starts))
+    return any(
+        start >= (1 - AGREEING) * starts[best]
+        for i, start in enumerate(starts)
+        if i != best and not crossed[i]
+    )
+
+
+def grouped(runs: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
+    """Return the shares reached by budget and by what the run saw, in words."""
+    found: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: list(BUDGETS).index(run["budget"])):
+        seen = "another start agrees" if agrees(run) else "no other start agrees"
+        found[run["budget"], seen].append(run["share"])
+    return dict(found)
+
+
+def table(runs: list[dict[str, Any]]) -> Table:
+    """Return one row for each group."""
+    groups = [
+        {"budget": budget, "seen": seen, **figures(shares)}
+        for (budget, seen), shares in grouped(runs).items()
+    ]
+    rows = [
+        (
+            *(group["budget"], group["seen"], f"{group['runs']}"),
+            *(f"{group[name]:.2f}" for name in ("reach 0.95", "reach 0.80")),
+            *(f"{group[name]:.1%}" for name in ("missing", "missing, 95th")),
+        )
+        for group in groups
+    ]
+    spent = [run["evaluations"] for run in runs if run["budget"] == "default"]
+    boxes = len({run["case"] for run in runs})
+    return Table(
+        title=f"what runs missed, {boxes} boxes, {len(SOLVER_SEEDS)} seeds",
+        columns=(
+            *("evaluations", "seen by the run", "runs", "P(>= 0.95)", "P(>= 0.80)"),
+            *("missing, mean", "missing, 95th"),
+        ),
+        rows=rows,
+        notes=(
+            "shares of the best known; missing is 1 minus the share",
+            f"the default spent {np.mean(spent):.0f} evaluations on average",
+            "agrees: a start that was not crossed, and is not the best one, ended "
+            f"within {AGREEING:.0%} of the best",
+            "runs on one box are not independent",
+        ),
+        data={"runs": runs, "groups": groups},
+    )
+
+
+def figures(shares: list[float]) -> dict[str, Any]:
+    """Return what the shares of a group of runs come to."""
+    found = np.array(shares)
+    return {
+        "runs": len(shares),
+        "reach 0.95": float(np.mean(found >= 0.95)),
+        "reach 0.80": float(np.mean(found >= 0.80)),
+        "missing": float(np.mean(1 - found)),
+        "missing, 95th": float(np.percentile(1 - found, 95)),
+    }
