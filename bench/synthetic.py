@@ -189,3 +189,12 @@ KINDS: dict[str, tuple[str, Callable[..., Box]]] = {
     "chained": ("chained", _chained),
     "Rosenbrock": ("chained", _rosenbrock),
 }
+
+
+def synthetic_boxes(seeds: tuple[int, ...]) -> list[Synthetic]:
+    """Return a box of each kind and seed; of Rosenbrock's function there is one."""
+    return [
+        Synthetic(kind, seed)
+        for kind in KINDS
+        for seed in (seeds[:1] if kind == "Rosenbrock" else seeds)
+    ]

@@ -7,13 +7,12 @@ long searches found, which is kept between runs (`bench.known`).
 
 from __future__ import annotations
 
-from collections import defaultdict
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from bench.boxes import DIGITS, GLYPHS, Box, Source, minimisers
+from bench.boxes import DIGITS, EPSILONS, GLYPHS, Box, Source, minimisers
 from bench.known import LONG, QUICK, Searches, best_known, in_processes
 from bench.table import Table
 from sharpkit import SharpnessResult
@@ -28,13 +27,16 @@ BUDGETS: dict[str, dict[str, Any]] = {
     "default": {},
 }
 AGREEING = 0.03  # of the best start: another one ended so near
+SEEN = {True: "another start agrees", False: "no other start agrees"}
 
 
 def run(*, quick: bool) -> Table:
     settings = (DIGITS,) if quick else (GLYPHS, DIGITS)
     seeds = (QUICK_SEED,) if quick else TRAINING_SEEDS
     work = partial(measure, searches=QUICK if quick else LONG)
-    sources = minimisers(settings, seeds, QUICK_SEED if quick else DATA_SEED)
+    epsilons = EPSILONS[:1] if quick else EPSILONS
+    data_seed = QUICK_SEED if quick else DATA_SEED
+    sources = minimisers(settings, seeds, data_seed, epsilons=epsilons)
     return table(in_processes(sources, work, "missing"))
 
 
@@ -96,11 +98,12 @@ def agrees(run: dict[str, Any]) -> bool:
 
 def grouped(runs: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
     """Return the shares reached by budget and by what the run saw, in words."""
-    found: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for run in sorted(runs, key=lambda run: list(BUDGETS).index(run["budget"])):
-        seen = "another start agrees" if agrees(run) else "no other start agrees"
-        found[run["budget"], seen].append(run["share"])
-    return dict(found)
+    found: dict[tuple[str, str], list[float]] = {
+        (budget, seen): [] for budget in BUDGETS for seen in SEEN.values()
+    }
+    for run in runs:
+        found[run["budget"], SEEN[agrees(run)]].append(run["share"])
+    return {group: shares for group, shares in found.items() if shares}
 
 
 def table(runs: list[dict[str, Any]]) -> Table:

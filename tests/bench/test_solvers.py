@@ -159,6 +159,7 @@ def test_what_is_missing_is_left_out(boxes, solvers, monkeypatch):
     lacking = boxes.missing_sources()
     assert lacking.keys() == {"torch", "MNIST"}
     found = solvers.sources(lacking, quick=False)
+    assert len({str(each) for each in found}) == len(found)
     networks = [each for each in found if isinstance(each, boxes.Minimiser)]
     assert len(networks) * 4 == 48
     everything = solvers.sources({}, quick=False)
@@ -217,6 +218,7 @@ def record(solvers, case, family, **fractions):
         "family": family,
         "best_by": "long",
         "known_evaluations": 2100,
+        "loss": 1e-3,
         "fractions": values | fractions,
         "evaluations": dict.fromkeys(solvers.COLUMNS, 12),
     }
@@ -250,6 +252,10 @@ def test_solvers_summary(solvers):
         ("auto 100", "below 0.95"): True,
         ("auto 200", "worst"): True,
     }
+    assert solvers.table(records, {"MNIST": "why"}).notes[-3:-1] == (
+        "lowest of auto 100: b, 0.990",
+        "no MNIST boxes: why",
+    )
     records[0]["fractions"] |= {"auto 100": 0.949, "auto 200": 0.899}
     worse = solvers.summarise(records)
     assert [t["met"] for t in worse["targets"]] == [True, True, False, False, False]
@@ -324,12 +330,12 @@ def test_runs_are_grouped(missing):
     ]
     groups = missing.grouped(runs)
     assert list(groups.items()) == [
-        (("25", "no other start agrees"), [0.7, 0.9]),
         (("25", "another start agrees"), [0.96]),
+        (("25", "no other start agrees"), [0.7, 0.9]),
         (("default", "another start agrees"), [0.5]),
     ]
     table = missing.table(runs)
-    assert table.rows[0] == (
+    assert table.rows[1] == (
         *("25", "no other start agrees", "2", "0.00", "0.50", "20.0%", "29.0%"),
     )
     assert "the default spent 30 evaluations on average" in table.notes
