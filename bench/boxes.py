@@ -11,7 +11,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ EPSILONS = (1e-3, 5e-4)
 MODES: tuple[Any, ...] = ("running", "batch")
 UNTIL_LOSS, MAX_EPOCHS = 1e-3, 400
 DIRECTIONS = 100
+WIDTH = 32  # of the transformer
 MNIST_FOLDER = "SHARPKIT_MNIST"  # the environment variable that names it
 # The families of boxes that the targets are about.
 NETWORKS = ("LB running", "LB batch", "SB")
@@ -210,10 +211,10 @@ def subspace_of(box: Box, seed: int) -> Box:
 
 @dataclass(frozen=True)
 class TorchModel:
-    """A small network of PyTorch, trained on digits: ``convolutions`` or transformer.
+    """A small network of PyTorch, trained on digits: ``convolutions``, ``transformer``.
 
-    The convolutions are a small C1: convolutions with batch norm and pooling, then
-    dense layers. The transformer reads the rows of an image one after the other.
+    The first is a small C1: convolutions with batch norm and pooling, then dense
+    layers. The second has two layers, which see an image as eight rows.
     """
 
     kind: str
@@ -222,7 +223,6 @@ class TorchModel:
     epsilons: tuple[float, ...] = EPSILONS
     samples: int = 300
     rate: float = 2e-3
-    width: ClassVar[int] = 32
 
     def __str__(self) -> str:
         return f"{self.kind} {self.batch} {self.seed}"
@@ -232,13 +232,13 @@ class TorchModel:
         torch = load_torch()
         torch.set_num_threads(1)
         data = load_digits(train=self.samples, seed=self.seed)
-        x = torch.tensor(data.x_train).reshape(-1, 1, 8, 8)
+        x = self._inputs(torch.tensor(data.x_train))
         y = torch.tensor(data.y_train)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            model = self._convolutions() if self._has_norms else self._transformer()
+            model = self._model()
             self._train(model, x, y)
-        for mode in MODES if self._has_norms else MODES[:1]:
+        for mode in MODES if self.kind == "convolutions" else MODES[:1]:
             problem = sharpkit.torch.problem(
                 model, torch.nn.CrossEntropyLoss(), (x, y), batch_norm=mode
             )
@@ -252,47 +252,36 @@ class TorchModel:
                 name = f"{self} {mode} {epsilon:.0e}"
                 yield Box(name, "torch", weights, loss_fn, epsilon)
 
-    @property
-    def _has_norms(self) -> bool:
-        return self.kind == "convolutions"
-
-    def _convolutions(self) -> Any:
+    def _model(self) -> Any:
         nn = load_torch().nn
-        parts: list[Any] = []
-        for inputs, outputs in ((1, 8), (8, 16)):
-            parts += [
-                nn.Conv2d(inputs, outputs, 3, padding=1),
-                nn.BatchNorm2d(outputs),
-                nn.ReLU(),
-                nn.MaxPool2d(2),
-            ]
-        parts += [nn.Flatten(), nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU()]
-        return nn.Sequential(*parts, nn.Linear(64, 10))
-
-    def _transformer(self) -> Any:
-        torch, width = load_torch(), self.width
-
-        class Transformer(torch.nn.Module):  # type: ignore[name-defined,misc]
-            def __init__(self) -> None:
-                super().__init__()
-                nn = torch.nn
-                self.embed = nn.Linear(8, width)
-                self.places = nn.Parameter(0.1 * torch.randn(8, width))
-                self.layers = nn.ModuleList(
-                    nn.TransformerEncoderLayer(
-                        width, 4, 2 * width, dropout=0.0, batch_first=True
-                    )
-                    for _ in range(2)
+        if self.kind == "convolutions":
+            stages = [
+                nn.Sequential(
+                    nn.Conv2d(inputs, outputs, 3, padding=1),
+                    nn.BatchNorm2d(outputs),
+                    nn.ReLU(),
+                    nn.MaxPool2d(2),
                 )
-                self.head = nn.Linear(width, 10)
+                for inputs, outputs in ((1, 8), (8, 16))
+            ]
+            dense = (nn.Linear(64, 64), nn.BatchNorm1d(64), nn.ReLU())
+            return nn.Sequential(*stages, nn.Flatten(), *dense, nn.Linear(64, 10))
+        layers = [
+            nn.TransformerEncoderLayer(
+                WIDTH, 4, 2 * WIDTH, dropout=0.0, batch_first=True
+            )
+            for _ in range(2)
+        ]
+        ends = nn.Flatten(), nn.Linear(8 * WIDTH, 10)
+        return nn.Sequential(nn.Linear(16, WIDTH), *layers, *ends)
 
-            def forward(self, images: Any) -> Any:
-                x = self.embed(images[:, 0]) + self.places
-                for layer in self.layers:
-                    x = layer(x)
-                return self.head(x.mean(1))
-
-        return Transformer()
+    def _inputs(self, rows: Any) -> Any:
+        """Return images, or their rows with the place of each as eight more entries."""
+        if self.kind == "convolutions":
+            return rows.reshape(-1, 1, 8, 8)
+        torch = load_torch()
+        places = torch.eye(8).expand(len(rows), 8, 8)
+        return torch.cat([rows.reshape(-1, 8, 8), places], dim=2)
 
     def _train(self, model: Any, x: Any, y: Any) -> None:
         torch = load_torch()

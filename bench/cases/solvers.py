@@ -211,8 +211,8 @@ def _notes(
         f"searches of {min(spent, default=0)} to {max(spent, default=0)} evaluations "
         "found, now or before",
         "evaluations include two at the centre; the paper's recipe is scipy 10",
-        f"training: Adam to a whole-set loss of {UNTIL_LOSS:g}; the networks' boxes have "
-        f"at most {max((r['loss'] for r in trained), default=0):.2g} at the centre",
+        f"training: Adam to a whole-set loss of {UNTIL_LOSS:g}; the networks have at "
+        f"most {max((r['loss'] for r in trained), default=0):.2g} at their weights",
         *(f"lowest of {LOW}: {r['case']}, {r['fractions'][LOW]:.3f}" for r in lowest),
         *(f"no {family} boxes: {why}" for family, why in lacking.items()),
         "checked: every reported point lies in the box and has the loss it claims",
