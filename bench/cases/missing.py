@@ -1,12 +1,13 @@
 """What a search may have missed, by what it saw itself: the calibration of `auto`.
 
-Boxes of trained networks, other ones than those of the case ``solvers``. Each is
-searched with several budgets and seeds, and the values are compared with the best that
-long searches found, which is kept between runs (`bench.known`).
+Boxes of trained networks, other ones than those of the case ``solvers``: 160, and 40
+random subspaces. Each is searched with several budgets and seeds, and the values are
+compared with the best that long searches found, which is kept (`bench.known`).
 """
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -27,16 +28,19 @@ BUDGETS: dict[str, dict[str, Any]] = {
     "default": {},
 }
 AGREEING = 0.03  # of the best start: another one ended so near
+SPACES = ("full", "subspace")
 SEEN = {True: "another start agrees", False: "no other start agrees"}
 
 
 def run(*, quick: bool) -> Table:
-    settings = (DIGITS,) if quick else (GLYPHS, DIGITS)
-    seeds = (QUICK_SEED,) if quick else TRAINING_SEEDS
+    if quick:
+        sources = minimisers(
+            (DIGITS,), (QUICK_SEED,), QUICK_SEED, epsilons=EPSILONS[:1]
+        )
+    else:
+        sources = minimisers((GLYPHS,), TRAINING_SEEDS, DATA_SEED)
+        sources += minimisers((DIGITS,), TRAINING_SEEDS, DATA_SEED, subspaces=True)
     work = partial(measure, searches=QUICK if quick else LONG)
-    epsilons = EPSILONS[:1] if quick else EPSILONS
-    data_seed = QUICK_SEED if quick else DATA_SEED
-    sources = minimisers(settings, seeds, data_seed, epsilons=epsilons)
     return table(in_processes(sources, work, "missing"))
 
 
@@ -61,6 +65,7 @@ def runs_of(box: Box, searches: Searches) -> list[dict[str, Any]]:
         {
             "case": box.name,
             "family": box.family,
+            "space": SPACES[box.family == "subspaces"],
             "budget": budget,
             "seed": seed,
             "best": known.value,
@@ -96,25 +101,25 @@ def agrees(run: dict[str, Any]) -> bool:
     )
 
 
-def grouped(runs: list[dict[str, Any]]) -> dict[tuple[str, str], list[float]]:
-    """Return the shares reached by budget and by what the run saw, in words."""
-    found: dict[tuple[str, str], list[float]] = {
-        (budget, seen): [] for budget in BUDGETS for seen in SEEN.values()
+def grouped(runs: list[dict[str, Any]]) -> dict[tuple[str, str, str], list[float]]:
+    """Return the shares by search space, budget and what the run saw, in words."""
+    found: dict[tuple[str, str, str], list[float]] = {
+        group: [] for group in itertools.product(SPACES, BUDGETS, SEEN.values())
     }
     for run in runs:
-        found[run["budget"], SEEN[agrees(run)]].append(run["share"])
+        found[run["space"], run["budget"], SEEN[agrees(run)]].append(run["share"])
     return {group: shares for group, shares in found.items() if shares}
 
 
 def table(runs: list[dict[str, Any]]) -> Table:
     """Return one row for each group."""
     groups = [
-        {"budget": budget, "seen": seen, **figures(shares)}
-        for (budget, seen), shares in grouped(runs).items()
+        {"space": space, "budget": budget, "seen": seen, **figures(shares)}
+        for (space, budget, seen), shares in grouped(runs).items()
     ]
     rows = [
         (
-            *(group["budget"], group["seen"], f"{group['runs']}"),
+            *(group["space"], group["budget"], group["seen"], f"{group['runs']}"),
             *(f"{group[name]:.2f}" for name in ("reach 0.95", "reach 0.80")),
             *(f"{group[name]:.1%}" for name in ("missing", "missing, 95th")),
         )
@@ -125,8 +130,8 @@ def table(runs: list[dict[str, Any]]) -> Table:
     return Table(
         title=f"what runs missed, {boxes} boxes, {len(SOLVER_SEEDS)} seeds",
         columns=(
-            *("evaluations", "seen by the run", "runs", "P(>= 0.95)", "P(>= 0.80)"),
-            *("missing, mean", "missing, 95th"),
+            *("space", "evaluations", "seen by the run", "runs"),
+            *("P(>= 0.95)", "P(>= 0.80)", "missing, mean", "missing, 95th"),
         ),
         rows=rows,
         notes=(

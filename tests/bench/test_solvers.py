@@ -317,9 +317,9 @@ def test_whether_starts_agree(missing, starts, crossed, agrees):
 
 
 def test_runs_are_grouped(missing):
-    def run(budget, second, share):
+    def run(budget, second, share, space="full"):
         seen = {"starts": [1.0, second], "crossed": [False, False]}
-        more = {"case": "a", "evaluations": 30}
+        more = {"case": "a", "space": space, "evaluations": 30}
         return {"budget": budget, "share": share, **seen, **more}
 
     runs = [
@@ -327,16 +327,19 @@ def test_runs_are_grouped(missing):
         run("25", 0.5, 0.7),
         run("25", 1.0, 0.96),
         run("25", 0.5, 0.9),
+        run("50", 0.5, 0.8, "subspace"),
     ]
     groups = missing.grouped(runs)
     assert list(groups.items()) == [
-        (("25", "another start agrees"), [0.96]),
-        (("25", "no other start agrees"), [0.7, 0.9]),
-        (("default", "another start agrees"), [0.5]),
+        (("full", "25", "another start agrees"), [0.96]),
+        (("full", "25", "no other start agrees"), [0.7, 0.9]),
+        (("full", "default", "another start agrees"), [0.5]),
+        (("subspace", "50", "no other start agrees"), [0.8]),
     ]
     table = missing.table(runs)
     assert table.rows[1] == (
-        *("25", "no other start agrees", "2", "0.00", "0.50", "20.0%", "29.0%"),
+        *("full", "25", "no other start agrees", "2"),
+        *("0.00", "0.50", "20.0%", "29.0%"),
     )
     assert "the default spent 30 evaluations on average" in table.notes
 
@@ -348,4 +351,5 @@ def test_the_runs_of_a_box(missing, trained):
     assert max(run["share"] for run in runs) <= 1
     assert all(len(run["starts"]) == len(run["crossed"]) > 0 for run in runs)
     assert [run["evaluations"] for run in runs[:4]] == [25, 25, 50, 50]
+    assert {run["space"] for run in runs} == {"full"}
     assert json.dumps(missing.table(runs).data)
