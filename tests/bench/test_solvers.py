@@ -199,8 +199,9 @@ def test_best_known_values_are_kept_and_improve(known, boxes, load, tmp_path):
 
 def test_long_searches_are_long(known):
     budgets = [each.get("max_evaluations", 0) for _, each in known.LONG]
-    assert sum(budgets) >= 2000
+    assert sum(budgets) >= 2400  # some end early
     assert len({each.get("seed") for _, each in known.LONG}) >= 5
+    assert "solver" in known.QUICK[1][1]
 
 
 def test_where_best_known_values_are_kept(known, monkeypatch, tmp_path):
