@@ -8,6 +8,7 @@ compared with the best that long searches found, which is kept (`bench.known`).
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from functools import partial
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench.boxes import DIGITS, EPSILONS, GLYPHS, Box, Source, minimisers
 from bench.known import LONG, QUICK, Searches, best_known, in_processes
 from bench.table import Table
 from sharpkit import SharpnessResult
+from sharpkit._diagnosis.missing import CLOSE, SPACES, Evidence, tabulate
 from sharpkit.results.common import finite
 
 # Fixed before looking, and used for nothing else.
@@ -27,8 +29,6 @@ BUDGETS: dict[str, dict[str, Any]] = {
     **{f"{budget}": {"max_evaluations": budget} for budget in (25, 50, 100, 200)},
     "default": {},
 }
-AGREEING = 0.03  # of the best start: another one ended so near
-SPACES = ("full", "subspace")
 SEEN = {True: "another start agrees", False: "no other start agrees"}
 
 
@@ -88,16 +88,29 @@ def _seen(result: SharpnessResult, best: float) -> dict[str, Any]:
     }
 
 
-def agrees(run: dict[str, Any]) -> bool:
-    """Return whether another start that was not crossed ended near the best one."""
-    starts, crossed = run["starts"], run["crossed"]
-    if not starts:
-        return False
-    best = int(np.argmax(starts))
-    return any(
-        start >= (1 - AGREEING) * starts[best]
-        for i, start in enumerate(starts)
-        if i != best and not crossed[i]
+def evidence(run: dict[str, Any], *others: dict[str, Any]) -> Evidence:
+    """Return what a run saw, which reached higher than the others on its box."""
+    return Evidence(
+        run["evaluations"],
+        tuple(run["starts"]),
+        tuple(run["crossed"]),
+        tuple(each["share"] for each in (run, *others)),
+        run["space"] == "subspace",
+    )
+
+
+def tabulated(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the table that the library looks up: of single runs, and of all seeds."""
+    repeats = defaultdict(list)
+    for run in runs:
+        repeats[run["case"], run["budget"]].append(run)
+    best_first = [
+        sorted(each, key=lambda run: -run["share"]) for each in repeats.values()
+    ]
+    seen = [[run] for run in runs] + [each for each in best_first if len(each) > 1]
+    return tabulate(
+        [(evidence(*each), each[0]["share"]) for each in seen if each[0]["share"] > 0],
+        f"{len({run['case'] for run in runs})} boxes, seeds {SOLVER_SEEDS}",
     )
 
 
@@ -107,7 +120,9 @@ def grouped(runs: list[dict[str, Any]]) -> dict[tuple[str, str, str], list[float
         group: [] for group in itertools.product(SPACES, BUDGETS, SEEN.values())
     }
     for run in runs:
-        found[run["space"], run["budget"], SEEN[agrees(run)]].append(run["share"])
+        found[run["space"], run["budget"], SEEN[evidence(run).starts_agree]].append(
+            run["share"]
+        )
     return {group: shares for group, shares in found.items() if shares}
 
 
@@ -138,10 +153,10 @@ def table(runs: list[dict[str, Any]]) -> Table:
             "shares of the best known; missing is 1 minus the share",
             f"the default spent {np.mean(spent):.0f} evaluations on average",
             "agrees: a start that was not crossed, and is not the best one, ended "
-            f"within {AGREEING:.0%} of the best",
+            f"within {CLOSE:.0%} of the best",
             "runs on one box are not independent",
         ),
-        data={"runs": runs, "groups": groups},
+        data={"runs": runs, "groups": groups, "table": tabulated(runs)},
     )
 
 

@@ -302,21 +302,6 @@ def missing(load, known):
     return load("bench.cases.missing")
 
 
-@pytest.mark.parametrize(
-    ("starts", "crossed", "agrees"),
-    [
-        ([1.0, 0.98, 0.5], [False] * 3, True),
-        ([1.0, 0.96, 0.5], [False] * 3, False),
-        ([1.0, 0.98, 0.5], [False, True, False], False),
-        ([0.98, 0.5, 1.0], [False, False, True], True),
-        ([1.0], [False], False),
-        ([], [], False),
-    ],
-)
-def test_whether_starts_agree(missing, starts, crossed, agrees):
-    assert missing.agrees({"starts": starts, "crossed": crossed}) is agrees
-
-
 def test_runs_are_grouped(missing):
     def run(budget, second, share, space="full"):
         seen = {"starts": [1.0, second], "crossed": [False, False]}
@@ -354,3 +339,23 @@ def test_the_runs_of_a_box(missing, trained):
     assert [run["evaluations"] for run in runs[:4]] == [25, 25, 50, 50]
     assert {run["space"] for run in runs} == {"full"}
     assert json.dumps(missing.table(runs).data)
+
+
+def test_the_table_that_the_library_looks_up(missing):
+    def run(case, seed, share, second):
+        more = {"space": "full", "budget": "25", "evaluations": 25, "seed": seed}
+        seen = {"starts": [1.0, second], "crossed": [False, False]}
+        return {"case": case, "share": share, **seen, **more}
+
+    runs = []
+    for case in range(12):
+        runs += [run(case, 0, 0.7, 0.5), run(case, 1, 1.0, 0.99)]
+    groups = missing.tabulated(runs)["groups"]
+    found = {(g["searches"], g["agreed"]): (g["runs"], g["share"]) for g in groups}
+    assert found == {
+        (1, False): (12, pytest.approx(0.3)),
+        (1, True): (12, 0),
+        (1, None): (24, pytest.approx(0.15)),
+        (2, False): (12, 0),  # of two searches the higher one counts
+        (2, None): (12, 0),
+    }
