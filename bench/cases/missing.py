@@ -18,7 +18,8 @@ from bench.boxes import DIGITS, EPSILONS, GLYPHS, Box, Source, minimisers
 from bench.known import LONG, QUICK, Searches, best_known, in_processes
 from bench.table import Table
 from sharpkit import SharpnessResult
-from sharpkit._diagnosis.missing import CLOSE, SPACES, Evidence, tabulate
+from sharpkit._box.agreement import CLOSE
+from sharpkit._diagnosis.missing import SPACES, Evidence, tabulate
 from sharpkit.results.common import finite
 
 # Fixed before looking, and used for nothing else.
@@ -81,7 +82,7 @@ def _seen(result: SharpnessResult, best: float) -> dict[str, Any]:
         "share": result.value / best,
         "evaluations": result.evaluations,
         "starts": list(result.starts),
-        "crossed": list(result.crossed),
+        "kin": list(result.kin),
         "outside": result.outside,
         "gap": finite(result.gap),
         "status": result.status.name,
@@ -93,7 +94,7 @@ def evidence(run: dict[str, Any], *others: dict[str, Any]) -> Evidence:
     return Evidence(
         run["evaluations"],
         tuple(run["starts"]),
-        tuple(run["crossed"]),
+        tuple(run["kin"]),
         tuple(each["share"] for each in (run, *others)),
         run["space"] == "subspace",
     )
@@ -152,7 +153,7 @@ def table(runs: list[dict[str, Any]]) -> Table:
         notes=(
             "shares of the best known; missing is 1 minus the share",
             f"the default spent {np.mean(spent):.0f} evaluations on average",
-            "agrees: a start that was not crossed, and is not the best one, ended "
+            "agrees: a start that is no kin of others, nor the best one, ended "
             f"within {CLOSE:.0%} of the best",
             "runs on one box are not independent",
         ),

@@ -304,7 +304,7 @@ def missing(load, known):
 
 def test_runs_are_grouped(missing):
     def run(budget, second, share, space="full"):
-        seen = {"starts": [1.0, second], "crossed": [False, False]}
+        seen = {"starts": [1.0, second], "kin": [False, False]}
         more = {"case": "a", "space": space, "evaluations": 30}
         return {"budget": budget, "share": share, **seen, **more}
 
@@ -335,7 +335,7 @@ def test_the_runs_of_a_box(missing, trained):
     runs = missing.runs_of(box, (("short", {"max_evaluations": 30}),))
     assert len(runs) == len(missing.BUDGETS) * len(missing.SOLVER_SEEDS)
     assert max(run["share"] for run in runs) <= 1
-    assert all(len(run["starts"]) == len(run["crossed"]) > 0 for run in runs)
+    assert all(len(run["starts"]) == len(run["kin"]) > 0 for run in runs)
     assert [run["evaluations"] for run in runs[:4]] == [25, 25, 50, 50]
     assert {run["space"] for run in runs} == {"full"}
     assert json.dumps(missing.table(runs).data)
@@ -344,7 +344,7 @@ def test_the_runs_of_a_box(missing, trained):
 def test_the_table_that_the_library_looks_up(missing):
     def run(case, seed, share, second):
         more = {"space": "full", "budget": "25", "evaluations": 25, "seed": seed}
-        seen = {"starts": [1.0, second], "crossed": [False, False]}
+        seen = {"starts": [1.0, second], "kin": [False, False]}
         return {"case": case, "share": share, **seen, **more}
 
     runs = []
