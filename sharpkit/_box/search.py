@@ -25,6 +25,7 @@ from sharpkit._box.box import Box, Outcome, Point
 from sharpkit._box.climbing import Climber, Track
 from sharpkit._box.corners import LARGEST, Corners
 from sharpkit._box.flips import settled
+from sharpkit._inputs.types import Array
 from sharpkit._vectors.streams import Stream
 
 # Evaluations: below the one a single climb, from the other on a pool.
