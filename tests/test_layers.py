@@ -19,7 +19,7 @@ ROOMS = {
     "_spectrum": "_inputs _vectors",
     "plot": "_inputs _spectrum",
     "results": "_inputs _box _spectrum",
-    "_diagnosis": "_inputs _vectors _spectrum results",
+    "_diagnosis": "_inputs _vectors _box.agreement _spectrum results",
     "problem": "_inputs",
     "torch": "_inputs",
     "jax": "_inputs",

@@ -150,7 +150,7 @@ class Climber:
                 break
             self._step(track, self.box.left - end)
 
-    def flip(self, track: Track, indices: Vector) -> bool:
+    def flip(self, track: Track, indices: Array) -> bool:
         """Flip some coordinates if that is higher; return whether it was."""
         z, way, box = self.place(track), self.spare, self.box
         self.space.copy(z, way)

@@ -79,7 +79,7 @@ class _Search:
         self.loss = box.centre.loss
         self.centre = Track(box.centre.gradient, box.centre.loss)
         self.climber = Climber(box, self.centre)
-        self.tracks = [self.centre]
+        self.tracks, self.free = [self.centre], list[Array]()
         self.reached: list[float] = []
         self.kin: list[bool] = []
         self.leads, self.far, self.drawn, self.vain = True, FAR, 0, 0
@@ -119,7 +119,7 @@ class _Search:
             self.box.corner(track.gradient, corner)
             if along < least * self.space.dot(corner, track.gradient):
                 self.leads = False
-                self.climber.drop(track)
+                self._drop(track)
                 return False
         self._begin(track, RACE)
         return True
@@ -169,6 +169,7 @@ class _Search:
         track, space = self._new(a, b), self.space
         lengths = space.norm(a.gradient), space.norm(b.gradient)
         if not min(lengths) > 0:
+            self._drop(track)
             return
         space.copy(a.gradient, track.gradient, 1 / lengths[0])
         space.add(b.gradient, track.gradient, 1 / lengths[1])
@@ -288,15 +289,16 @@ class _Search:
 
     def _new(self, *keep: Track) -> Track:
         """Return a track of no place, with the vector of the worst one if need be."""
-        if len(self.tracks) < self.pool:
-            return Track(self.space.empty())
-        worst = next(each for each in reversed(self.ranked()) if each not in keep)
-        return Track(self._drop(worst))
+        if len(self.tracks) == self.pool:
+            ranked = reversed(self.ranked())
+            self._drop(next(each for each in ranked if each not in keep))
+        return Track(self.free.pop() if self.free else self.space.empty())
 
-    def _drop(self, track: Track) -> Array:
-        """Forget a track; return its vector."""
-        self.tracks.remove(track)
-        return self.climber.drop(track)
+    def _drop(self, track: Track) -> None:
+        """Forget a track, and keep its vector for another one."""
+        if track in self.tracks:
+            self.tracks.remove(track)
+        self.free.append(self.climber.drop(track))
 
     def _begin(self, track: Track, evaluations: int, *, kin: bool = False) -> None:
         """Start at the corner that the track's gradient points to."""

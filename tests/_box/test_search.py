@@ -45,14 +45,14 @@ def test_the_budget_is_spent_exactly(budget, seed):
 def test_the_first_step_is_a_sign_step():
     slope = np.array([1e-12, -3.0, 0.0, 1e12])
     w = np.array([1.0, -2.0, 3.0, 0.0])
-    slope, w = np.tile(slope, 20), np.tile(w, 20)
+    slope, w = np.tile(slope, 40), np.tile(w, 40)
     _, _, box, recorded = climb(Linear(slope), w, epsilon=0.1, budget=10)
     np.testing.assert_array_equal(recorded.seen[2], w + box.radius() * np.sign(slope))
 
 
 def test_a_step_that_fails_keeps_the_flips_that_both_gradients_are_for():
     """At last it goes half as far: here the loss is concave in every direction."""
-    n, few = 80, 20
+    n, few = 160, 40
     top = np.full(n, 2e-4)
     top[:few] = 2e-3  # beyond the wall, but not by enough for the whole step to gain
 

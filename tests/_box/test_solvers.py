@@ -34,7 +34,7 @@ def test_names_stand_for_solvers_with_their_default_options():
 
 
 def test_what_they_are_called_and_may_spend():
-    assert (Auto().name, Auto().default_evaluations) == ("auto", 25)
+    assert (Auto().name, Auto().default_evaluations) == ("auto", 100)
     assert LBFGSB().name == "L-BFGS-B, 10 iterations"
     assert LBFGSB(3, rescale=True).name == "L-BFGS-B, 3 iterations, scaled"
     assert ScipyLBFGSB(1).name == "scipy L-BFGS-B, 1 iterations"

@@ -19,7 +19,7 @@ def waves(w):  # of very many basins
     return float(np.sin(WAVES @ w).sum()) + 40, WAVES.T @ np.cos(WAVES @ w)
 
 
-def lonely(n=100):
+def lonely(n=200):
     """A quadratic in a box beyond its minimum: other starts end in other basins."""
     loss_fn, w = separable(n, n)
     return w, loss_fn
@@ -35,7 +35,8 @@ def test_each_search_is_that_of_its_seed(backend, budget):
     assert result.value == best.value
     np.testing.assert_array_equal(result.displacement, best.displacement)
     assert (result.starts, result.kin) == (best.starts, best.kin)
-    assert (result.gap, result.outside) == (best.gap, best.outside)
+    np.testing.assert_array_equal(result.gap, best.gap)  # NaN where nothing rose
+    assert result.outside == best.outside
     assert (result.loss, result.max_loss) == (best.loss, best.max_loss)
     histories = [each.history for each in alone]
     joined = np.concatenate([histories[0], *(each[2:] for each in histories[1:])])
@@ -137,9 +138,11 @@ def test_status_unconfirmed():
     again = sharpness(w, loss_fn, epsilon=0.3, max_evaluations=25, repeats=2)
     assert again.repeats == (few.value, few.value)
     assert again.status is Status.UNCONFIRMED
+    # Nor does the climb from the weights themselves, along the same gradient.
     more = sharpness(w, loss_fn, epsilon=0.3, max_evaluations=100)
-    assert more.status is Status.CONVERGED
-    assert more.value == few.value
+    near = [start >= 0.97 * more.value for start in more.starts]
+    assert sum(near) > 1
+    assert more.status is Status.UNCONFIRMED
 
 
 def test_another_search_confirms():

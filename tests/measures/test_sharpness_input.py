@@ -265,7 +265,7 @@ def test_progress(options):
     loss_fn, w = separable(0, 9)
     told = []
     result = sharpness(w, loss_fn, progress=lambda *now: told.append(now), **options)
-    budget = 25 if options["solver"] == "auto" else None
+    budget = 100 if options["solver"] == "auto" else None
     assert [now[0] for now in told] == list(range(3, result.evaluations + 1))
     assert {now[1] for now in told} == {budget}
     np.testing.assert_allclose([now[2] for now in told], result.history[2:])
