@@ -45,7 +45,7 @@ def check(
     Wild along a random line, which sees the rounding that no repetition shows; ``100 q
     noise / (1 + loss)`` is the smallest sharpness that can be told from zero, q being
     what the rise of a constant loss with normal noise stays below in 99 of 100
-    measurements of 25 evaluations. Gradient: ``f(b) - f(a) = int_a^b g.dx`` on random
+    measurements of 100 evaluations. Gradient: ``f(b) - f(a) = int_a^b g.dx`` on random
     lines and along the gradient. Product: ``u.Hv = v.Hu``, and ``H v`` against
     differences of the gradient.
 
@@ -172,7 +172,7 @@ def _answers(trial: Trial, hvp: Hvp | None, directions: int) -> dict[str, Any]:
 
 
 def _costs(trial: Trial, product_seconds: float) -> dict[str, float]:
-    """Return the seconds of each measure at its defaults, where it can be had."""
+    """Return the seconds of each measure at its defaults, at most, where it is had."""
     n, calls, costs = trial.space.size, 1, {}
     if trial.centre.gradient is None:  # differentiated numerically
         calls = 1 + 2 * n

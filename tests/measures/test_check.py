@@ -201,7 +201,7 @@ def test_a_loss_alone():
     assert result.noise_found
     assert set(result.costs) == {"sharpness"}
     assert result.costs["sharpness"] == pytest.approx(
-        25 * (1 + 2 * 50) * result.evaluation_seconds
+        100 * (1 + 2 * 50) * result.evaluation_seconds
     )
     large = check(
         np.ones(1001), without_gradient(Separable(np.ones(1001), np.zeros(1)))
@@ -213,7 +213,7 @@ def test_costs_are_those_of_the_defaults():
     result = check(weights(), NETWORK)
     product = result.product_seconds
     default = inspect.signature(spectral_density).parameters
-    assert result.costs["sharpness"] == 25 * result.evaluation_seconds
+    assert result.costs["sharpness"] == 100 * result.evaluation_seconds
     products = inspect.signature(trace).parameters["max_products"].default
     assert result.costs["trace"] == products * product
     assert result.costs["spectral_density"] == pytest.approx(

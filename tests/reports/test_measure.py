@@ -164,7 +164,7 @@ def test_a_panel_for_each_measure(quadratic):
 def test_progress_hears_of_all(quadratic):
     heard = []
     measure(quadratic()[0], progress=lambda *arguments: heard.append(arguments))
-    assert {budget for _, budget, _ in heard} >= {25, 1000, 60}
+    assert {budget for _, budget, _ in heard} >= {100, 1000, 60}
 
 
 def test_the_backend_is_passed_on(quadratic):
