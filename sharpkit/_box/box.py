@@ -7,6 +7,7 @@ the curve of best losses; points belong to the solvers.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -171,6 +172,8 @@ class Box:
         Whether a loss or a gradient that is not finite has been met in the box.
     outside : bool
         Whether the loss may be, and can be, evaluated outside the box.
+    report : callable
+        What is called with (evaluations, best loss) after each evaluation.
     """
 
     def __init__(
@@ -188,7 +191,7 @@ class Box:
     ) -> None:
         self._objective, self._where, self._budget = objective, where, budget
         self._first = first
-        self._report = report
+        self.report = report
         self.space = where.search
         self.anchor, self.epsilon = where.anchor, where.epsilon
         self.non_finite, self.outside = False, outside
@@ -211,6 +214,12 @@ class Box:
         if budget is None:
             return np.iinfo(np.int64).max
         return max(budget - len(self.history), 0)
+
+    def at(self, centre: Point) -> Box:
+        """Return the box with a centre of its own, and nothing spent but there."""
+        own = copy(self)
+        own.history, own.centre = self.history.copy(), centre
+        return own
 
     def extend(self) -> bool:
         """Allow the evaluations kept back; return whether there were any."""
@@ -260,7 +269,7 @@ class Box:
 
     def _count(self, loss: float) -> None:
         self.history.append(max(loss, self.history[-1]))
-        self._report(len(self.history), self.history[-1])
+        self.report(len(self.history), self.history[-1])
 
     def _pulled(self, raw: Array | None, place: Array | None) -> Array:
         if raw is not None:
@@ -335,17 +344,19 @@ class Box:
         """Return the gradient at ``z`` by central differences.
 
         The step is a small share of the box, eps^(1/3), which balances the rounding of
-        the loss against its third derivative. Points may leave the box by that share;
-        their losses steer the search only and are never reported.
+        the loss against its third derivative. Points may leave the box by that share,
+        where they may be outside; their losses steer the search only and are never
+        reported.
         """
         share = float(np.finfo(self._objective.dtype).eps) ** (1 / 3)
         gradient, near, radius = self.space.empty(), z.copy(), self.radius()
         for i, here in enumerate(z):
-            h = share * radius[i]
-            near[i] = here + h
+            h, wall = share * radius[i], np.inf if self.outside else radius[i]
+            right, left = min(here + h, wall), max(here - h, -wall)
+            near[i] = right
             above, _ = self._objective(self._where.weights_at(near))
-            near[i] = here - h
+            near[i] = left
             below, _ = self._objective(self._where.weights_at(near))
-            gradient[i] = (above - below) / (2 * h)
+            gradient[i] = (above - below) / (right - left)
             near[i] = here
         return gradient

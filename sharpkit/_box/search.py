@@ -41,7 +41,11 @@ FROM_CENTRE, INSIDE_SHARE = 10, 0.2  # evaluations there, or of the budget, if n
 # Evaluations of a start that no gradient outside has led to: each time that it has not
 # settled, and that so many times its last gain would lead to the best.
 ELSEWHERE, SETTLED, PACE = 5, 2e-3, 5
-POOL, SMALL_POOL = 5, 4  # tracks that are kept, and by a small budget
+POOL, SMALL_POOL, LEAN_POOL = (
+    5,
+    4,
+    2,
+)  # tracks kept, by a small budget, with lean memory
 RACERS = 0.11  # random starts per evaluation of the budget
 PROMISING = 0.02  # tracks per evaluation of the budget that climb on after the race
 LAST, LEAST = 0.15, 7  # share of the budget for the last climbs, or so many
@@ -52,7 +56,7 @@ TWIN = 0.7  # overlap of the gradients of two tracks in one basin
 DEFLATED = 1e-5  # of a gradient's length; what is left below that is rounding
 
 
-def maximise(box: Box, *, seed: int) -> Outcome:
+def maximise(box: Box, *, seed: int, lean: bool = False) -> Outcome:
     """Return the best point found and the starts.
 
     Spends the budget of the box, so there must be one, unless no start leads higher.
@@ -65,17 +69,19 @@ def maximise(box: Box, *, seed: int) -> Outcome:
         The problem, evaluated at its centre.
     seed
         The seed of the starts; the same seed gives the same bits.
+    lean
+        Whether only `LEAN_POOL` tracks are kept.
     """
     if box.space.size <= LARGEST:
         return Corners(box, seed).run()
-    return _Search(box, seed).run()
+    return _Search(box, seed, lean=lean).run()
 
 
 class _Search:
     """One search: its tracks, and what every start has reached."""
 
-    def __init__(self, box: Box, seed: int) -> None:
-        self.box, self.space, self.seed = box, box.space, seed
+    def __init__(self, box: Box, seed: int, *, lean: bool) -> None:
+        self.box, self.space, self.seed, self.lean = box, box.space, seed, lean
         self.loss = box.centre.loss
         self.centre = Track(box.centre.gradient, box.centre.loss)
         self.climber = Climber(box, self.centre)
@@ -166,13 +172,14 @@ class _Search:
 
     def _cross(self, a: Track, b: Track, evaluations: int) -> None:
         """Start between two tracks."""
-        track, space = self._new(a, b), self.space
+        space, between = self.space, self.climber.spare
         lengths = space.norm(a.gradient), space.norm(b.gradient)
         if not min(lengths) > 0:
-            self._drop(track)
             return
-        space.copy(a.gradient, track.gradient, 1 / lengths[0])
-        space.add(b.gradient, track.gradient, 1 / lengths[1])
+        space.copy(a.gradient, between, 1 / lengths[0])
+        space.add(b.gradient, between, 1 / lengths[1])
+        track = self._new(*(a, b)[: self.pool - 1])
+        space.copy(between, track.gradient)
         self._outward(track, OUTWARDS[-1])
         self._begin(track, evaluations, kin=True)
         for other in self.tracks:
@@ -192,6 +199,7 @@ class _Search:
         """Spend what the box allows, most of it as its amount says."""
         self.budget = self.box.left + len(self.box.history)
         self.pool = POOL if self.budget >= MANY else SMALL_POOL
+        self.pool = LEAN_POOL if self.lean else self.pool
         self.last = min(max(int(LAST * self.budget), LEAST), MOST)
         if self.budget < FEW:
             self._climb(self.centre, self.box.left, finish=True)

@@ -12,15 +12,26 @@ from sharpkit._inputs.checks import at_least, one_of, true_or_false
 
 @dataclass(frozen=True)
 class Auto:
-    """Starts from outside the box, a race and crosses; see `sharpkit._box.search`."""
+    """Starts from outside the box, a race and crosses; see `sharpkit._box.search`.
 
+    Attributes
+    ----------
+    lean : bool
+        Whether fewer points are kept at a time: five vectors in all, not eight.
+    """
+
+    lean: bool = False
     default_evaluations: ClassVar[int] = 100
     first: ClassVar[int] = 25  # ends there by default if another start agrees
-    name: ClassVar[str] = "auto"
+
+    @property
+    def name(self) -> str:
+        """The solver and its option, in words."""
+        return "auto, lean" if self.lean else "auto"
 
     def maximise(self, box: Box, *, seed: int) -> Outcome:
         """Return what was found once the budget is spent."""
-        return search.maximise(box, seed=seed)
+        return search.maximise(box, seed=seed, lean=self.lean)
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,22 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 from typing import Any, NamedTuple
 
 from sharpkit._box.agreement import close, confirmed
+from sharpkit._box.corners import EXHAUSTED
+from sharpkit._box.solvers import Auto
 from sharpkit.results.missing import Missing
-from sharpkit.results.sharpness import SharpnessResult
+from sharpkit.results.sharpness import SharpnessResult, Status
 
 BUDGETS = (0, 20, 50, 100, 200)  # evaluations with which each class of budgets begins
 ENOUGH = 10  # runs; smaller groups are judged with those that disagree with them
 SPACES = ("full", "subspace")
+# A maximum may lie above these; of the others something else must be mended first.
+SEARCHED = (Status.CONVERGED, Status.UNCONFIRMED, Status.BUDGET)
 
 
 class Group(NamedTuple):
@@ -153,6 +158,32 @@ def missing(evidence: Evidence) -> Missing | None:
     table = _table()
     row = next((table[group] for group in groups if group in table), None)
     return None if row is None else Missing(**row, evidence=str(evidence))
+
+
+def judged(
+    result: SharpnessResult, repeats: tuple[float, ...], evaluations: int
+) -> SharpnessResult:
+    """Return a result with what it may have missed, as all searches together say.
+
+    Parameters
+    ----------
+    result
+        The result of the search that reached highest.
+    repeats
+        The sharpness that each search found.
+    evaluations
+        The evaluations that the highest one of them spent.
+    """
+    dimensions = result.n if result.subspace is None else result.subspace.columns
+    if not result.solver.startswith("auto") or dimensions <= EXHAUSTED:
+        return result  # of those nothing is known
+    evidence = Evidence.of(result, repeats, evaluations)
+    status = result.status
+    if status in (Status.CONVERGED, Status.UNCONFIRMED):
+        agreed = evidence.confirmed
+        status = Status.CONVERGED if agreed else Status.UNCONFIRMED
+    known = status in SEARCHED and result.outside and result.solver == Auto().name
+    return replace(result, status=status, missing=missing(evidence) if known else None)
 
 
 def tabulate(runs: Iterable[tuple[Evidence, float]], source: str) -> dict[str, Any]:

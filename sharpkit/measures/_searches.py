@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,64 +50,84 @@ class Search:
     stopped: bool
 
 
-@dataclass
-class Searches:
-    """Searches of one box with seeds of their own, one after the other.
-
-    Memory beside that of one search, where there are several: the gradient at the
-    centre and the best place.
+@dataclass(frozen=True)
+class Found:
+    """What searches of one box with seeds of their own have found.
 
     Attributes
     ----------
-    report : callable
-        A function of (evaluations, best loss), all searches together.
+    best : Search
+        The one that reached highest.
+    displacement : vector of the weights
+        The step to its place.
     losses : list of float
         The best loss of each search.
+    history : (evaluations,) float64
+        The best loss after each evaluation, all searches together.
     non_finite : bool
         Whether a loss or a gradient that is not finite has been met in the box.
     """
 
-    report: Report
-    losses: list[float] = field(default_factory=list)
-    non_finite: bool = False
-    _histories: list[Vector] = field(default_factory=list)
+    best: Search
+    displacement: Array
+    losses: list[float]
+    history: Vector
+    non_finite: bool
 
-    def tell(self, evaluations: int, loss: float) -> None:
-        """Report an evaluation of the search that is going on."""
-        spent = sum(len(each) - CENTRE_EVALUATIONS for each in self._histories)
-        self.report(spent + evaluations, max([loss, *self.losses]))
 
-    def run(
-        self, box: Box, solver: Auto | LBFGSB | ScipyLBFGSB, seeds: range
-    ) -> Search:
-        """Search a box once with each seed; return the search that reached highest.
+def search(
+    box: Box, solver: Auto | LBFGSB | ScipyLBFGSB, seeds: range, report: Report
+) -> Found:
+    """Search a box once with each seed.
 
-        Takes the centre from the box: a search takes over its vectors.
-        """
-        centre, best = box.centre.gradient, None
-        del box.centre
-        for seed in seeds:
-            own = copy(box)
-            own.history, gradient = box.history.copy(), centre
-            if seed != seeds[-1]:
-                gradient = box.space.empty()
-                box.space.copy(centre, gradient)
-            own.centre = Place(box.space.zeros(), box.history[0], gradient)
-            found = _search(own, solver, seed)
-            self.losses.append(found.loss)
-            self.non_finite |= own.non_finite
-            self._histories.append(np.array(own.history))
-            if best is None or found.loss > best.loss:
-                best = found
-            del own, found  # and the place, if it is no longer needed
-        assert best is not None
-        return best
+    Memory beside that of one search, where there are several: the gradient at the
+    centre and the best place.
 
-    def history(self) -> Vector:
-        """Return the best loss after each evaluation, all searches together."""
-        first, *others = self._histories
-        parts = [first, *(each[CENTRE_EVALUATIONS:] for each in others)]
-        return np.asarray(np.maximum.accumulate(np.concatenate(parts)))
+    Parameters
+    ----------
+    box
+        The box, evaluated at its centre, which is taken from it.
+    solver
+        What searches it.
+    seeds
+        The seeds.
+    report
+        A function of (evaluations, best loss), all searches together.
+    """
+    centre, best = box.centre.gradient, None
+    del box.centre  # a search takes over its vectors
+    losses: list[float] = []
+    histories: list[Vector] = []
+    non_finite = False
+    for seed in seeds:
+        gradient = centre
+        if seed != seeds[-1]:
+            gradient = box.space.empty()
+            box.space.copy(centre, gradient)
+        own = box.at(Place(box.space.zeros(), box.history[0], gradient))
+        spent = sum(len(each) - CENTRE_EVALUATIONS for each in histories)
+        own.report = partial(_report, report, spent, list(losses))
+        found = _search(own, solver, seed)
+        losses.append(found.loss)
+        histories.append(np.array(own.history))
+        non_finite |= own.non_finite
+        if best is None or found.loss > best.loss:
+            best = found
+        del own, found, gradient  # and the place, if it is no longer needed
+    assert best is not None
+    return Found(best, box.displacement(best.z), losses, _joined(histories), non_finite)
+
+
+def _report(
+    report: Report, spent: int, losses: list[float], evaluations: int, loss: float
+) -> None:
+    report(spent + evaluations, max([loss, *losses]))
+
+
+def _joined(histories: list[Vector]) -> Vector:
+    first, *others = histories
+    parts = [first, *(each[CENTRE_EVALUATIONS:] for each in others)]
+    return np.asarray(np.maximum.accumulate(np.concatenate(parts)))
 
 
 def _search(box: Box, solver: Any, seed: int) -> Search:

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from sharpkit._box.box import NUMERICAL_LIMIT, Box
-from sharpkit._box.corners import EXHAUSTED
 from sharpkit._box.solvers import LBFGSB, Auto, ScipyLBFGSB, Solver, solver_from
 from sharpkit._box.subspace import FullSpace, RandomSubspace, Subspace, subspace_from
-from sharpkit._diagnosis.missing import Evidence, missing
+from sharpkit._diagnosis.missing import judged
 from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._inputs.checks import (
     at_least,
     checked_epsilon,
     checked_seed,
+    one_of,
     true_or_false,
 )
 from sharpkit._inputs.objective import Objective, require_moderate
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit.measures._point import Point
-from sharpkit.measures._searches import CENTRE_EVALUATIONS, Search, Searches
+from sharpkit.measures._searches import CENTRE_EVALUATIONS, Found, search
 from sharpkit.measures._texts import documented
 from sharpkit.results.sharpness import SharpnessResult, Status
 
+Memory = Literal["usual", "lean"]
 DEFAULT_EVALUATIONS = Auto.default_evaluations
 NOTABLE = 1e-2  # noise above this share of the rise is looked at closely
 CONVERGED_GAP = 1e-2  # a first-order gain below this share of the rise is none
-# A maximum may lie above these; of the others something else must be mended first.
-SEARCHED = (Status.CONVERGED, Status.UNCONFIRMED, Status.BUDGET)
 
 
 @documented
@@ -43,6 +41,7 @@ def sharpness(
     max_evaluations: int | None = None,
     repeats: int = 1,
     stay_inside: bool = False,
+    memory: Memory = "usual",
     seed: int = 0,
     backend: str | None = None,
     progress: Progress = None,
@@ -70,14 +69,15 @@ def sharpness(
         many basins: look at `SharpnessResult.starts`.
     solver : {"auto", "lbfgsb", "scipy"}, LBFGSB or ScipyLBFGSB
         The method of the search. ``"auto"``: starts from outside the box, raced
-        and crossed; in up to 40 dimensions corners of a quadratic model. ``"lbfgsb"``:
+        and crossed; in up to 128 dimensions corners of a quadratic model. ``"lbfgsb"``:
         the paper's recipe, L-BFGS-B from the centre, on sharpkit's own kernels.
         ``"scipy"``: the same by SciPy, as a judge: slow, and always on the host.
         `LBFGSB` and `ScipyLBFGSB` take iterations and scaling as options.
     max_evaluations
         The evaluations of loss and gradient that each search may spend, two of them at
-        the weights. None stands for 25 with ``"auto"``, and for no limit with L-BFGS-B.
-        Two more look at the noise near the weights, and some 20 to 80 more where that
+        the weights. None stands for no limit with L-BFGS-B; ``"auto"`` then begins with
+        25, ends there if another start comes within 3 % of the best one, and else goes
+        on to 100. Two more look at the noise near the weights, and some 20 to 80 more where that
         is no small share of the rise, or where there is no gradient.
     repeats
         The number of searches, with the seeds ``seed``, ``seed + 1`` and so on, in the
@@ -87,7 +87,11 @@ def sharpness(
         Whether `loss_fn` is never called outside the box. ``"auto"`` takes gradients at
         up to 64 times its size, which steer it and are never a result; without them it
         finds less. A loss that raises an error there, or is not finite, is left alone
-        by itself: see `SharpnessResult.outside`.
+        by itself: see `SharpnessResult.outside`. The noise is then looked at less
+        closely, and in a subspace by two calls at the weights alone.
+    memory
+        ``"lean"`` keeps fewer points at a time with ``"auto"``: five vectors, not
+        eight. It finds LEAN
     seed
         $seed
     backend
@@ -140,17 +144,30 @@ def sharpness(
     point = Point.of(problem, loss_fn, backend=backend)
     began = point.begin()
     epsilon = checked_epsilon(epsilon, point.weights)
-    chosen = solver_from(solver)
+    chosen = _with_memory(solver_from(solver), memory)
     seeds = _seeds(seed, repeats, chosen)
     stay_inside = true_or_false("stay_inside", stay_inside)
     first, budget = _budgets(chosen, max_evaluations)
     drawn, objective = subspace_from(subspace, point.n), point.objective()
     loss, gradient, centre_noise = _centre(objective, point, drawn)
-    noise = max(
-        centre_noise, point.looks.noise(objective, loss, gradient, epsilon=epsilon)
-    )
+    noise = centre_noise
+    if (
+        drawn is None or not stay_inside
+    ):  # this look stays inside the box of all weights
+        seen = point.looks.noise(objective, loss, gradient, epsilon=epsilon)
+        noise = max(noise, seen)
     # Only now, with arguments and callback checked, what takes time: drawing A.
-    where = _search_space(point, drawn, epsilon, seeds[0])
+    box = Box(
+        objective,
+        _search_space(point, drawn, epsilon, seeds[0]),
+        loss,
+        gradient,
+        budget=budget,
+        spent=CENTRE_EVALUATIONS,
+        first=first,
+        outside=not stay_inside,
+    )
+    del gradient  # in a subspace only its projection is needed
 
     def per_cent(rise: Any) -> Any:  # Eq. 4
         return 100 * rise / (1 + loss)
@@ -162,32 +179,21 @@ def sharpness(
         unit="evaluations",
         value="{:.4g} % so far",
     ) as report:
-        searches = Searches(lambda done, best: report(done, per_cent(best - loss)))
-        box = Box(
-            objective,
-            where,
-            loss,
-            gradient,
-            budget=budget,
-            spent=CENTRE_EVALUATIONS,
-            first=first,
-            outside=not stay_inside,
-            report=searches.tell,
+        found = search(
+            box, chosen, seeds, lambda done, best: report(done, per_cent(best - loss))
         )
-        del gradient  # in a subspace only its projection is needed
-        best = searches.run(box, chosen, seeds)
-    history, rise = searches.history(), best.loss - loss
-    if not searches.non_finite:
+    best, rise = found.best, found.best.loss - loss
+    if not (found.non_finite or stay_inside):
         noise = _noise(point, objective, rise, noise, centre_noise)
-    status = _status(searches, best, rise, noise, len(history))
+    status = _status(found, rise, noise)
     result = SharpnessResult(
         value=float(per_cent(rise)),
         loss=loss,
         max_loss=best.loss,
-        displacement=box.displacement(best.z),
-        evaluations=len(history),
-        history=per_cent(history - loss),
-        repeats=tuple(float(per_cent(each - loss)) for each in searches.losses),
+        displacement=found.displacement,
+        evaluations=len(found.history),
+        history=per_cent(found.history - loss),
+        repeats=tuple(float(per_cent(each - loss)) for each in found.losses),
         starts=tuple(float(per_cent(each - loss)) for each in best.starts),
         kin=best.kin,
         outside=best.outside,
@@ -203,30 +209,23 @@ def sharpness(
     return judged(result, result.repeats, best.evaluations)
 
 
-def judged(
-    result: SharpnessResult, repeats: tuple[float, ...], evaluations: int
-) -> SharpnessResult:
-    """Return a result with what it may have missed, as all searches together say.
+def _with_memory(
+    solver: Auto | LBFGSB | ScipyLBFGSB, memory: Any
+) -> Auto | LBFGSB | ScipyLBFGSB:
+    """Return the solver with the memory that is asked for.
 
-    Parameters
-    ----------
-    result
-        The result of the search that reached highest.
-    repeats
-        The sharpness that each search found.
-    evaluations
-        The evaluations that the highest one of them spent.
+    Raises
+    ------
+    ValueError
+        If the memory is unknown, or the solver has no such choice.
     """
-    dimensions = result.n if result.subspace is None else result.subspace.columns
-    if result.solver != Auto.name or dimensions <= EXHAUSTED:
-        return result  # of those nothing is known
-    evidence = Evidence.of(result, repeats, evaluations)
-    status = result.status
-    if status in (Status.CONVERGED, Status.UNCONFIRMED):
-        agreed = evidence.confirmed
-        status = Status.CONVERGED if agreed else Status.UNCONFIRMED
-    known = status in SEARCHED and result.outside
-    return replace(result, status=status, missing=missing(evidence) if known else None)
+    one_of("memory", memory, ("usual", "lean"))
+    if memory == "usual":
+        return solver
+    if not isinstance(solver, Auto):
+        msg = f"memory={memory!r}, but {solver.name} has no choice; use solver='auto'"
+        raise ValueError(msg)
+    return Auto(lean=True)
 
 
 def _seeds(seed: Any, repeats: Any, solver: Auto | LBFGSB | ScipyLBFGSB) -> range:
@@ -323,15 +322,14 @@ def _noise(
     return point.looks.closely(objective, centre_noise)
 
 
-def _status(
-    searches: Searches, best: Search, rise: float, noise: float, evaluations: int
-) -> Status:
+def _status(found: Found, rise: float, noise: float) -> Status:
     """Return how the search that reached highest ended, by itself."""
-    if searches.non_finite:
+    best, evaluations = found.best, len(found.history) - CENTRE_EVALUATIONS
+    if found.non_finite:
         return Status.NON_FINITE
     if rise == 0:
         return Status.STALLED if best.stopped else Status.FLAT
-    if rise <= spurious_rise(evaluations - CENTRE_EVALUATIONS) * noise:
+    if rise <= spurious_rise(evaluations) * noise:
         return Status.BELOW_NOISE
     if best.gap <= CONVERGED_GAP and best.settled:
         return Status.CONVERGED

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from sharpkit._diagnosis.missing import judged
 from sharpkit._inputs.checks import at_least, checked_epsilon, checked_seed, one_of
 from sharpkit._inputs.progress import Progress
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.measures.eigenvalues import eigenvalues
-from sharpkit.measures.sharpness import judged, sharpness
+from sharpkit.measures.sharpness import sharpness
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace
 from sharpkit.problem import as_problem

@@ -8,8 +8,9 @@ from measures_shared import separable
 from problems import Bounded, Recorded, Separable, flat, without_gradient
 
 from sharpkit import LBFGSB, Status, Subspace
+from sharpkit._diagnosis.missing import judged
 from sharpkit.measures import sharpness as module
-from sharpkit.measures.sharpness import judged, sharpness
+from sharpkit.measures.sharpness import sharpness
 
 WAVES = 400 * np.random.default_rng(3).standard_normal((30, 60))
 W = np.full(60, 0.01)
