@@ -41,7 +41,8 @@ FROM_CENTRE, INSIDE_SHARE = 10, 0.2  # evaluations there, or of the budget, if n
 # Evaluations of a start that no gradient outside has led to: each time that it has not
 # settled, and that so many times its last gain would lead to the best.
 ELSEWHERE, SETTLED, PACE = 5, 2e-3, 5
-POOL, SMALL_POOL, LEAN_POOL = (
+# Tracks that are kept; those by a small budget, and those with lean memory.
+POOL, SMALL_POOL, LEAN_POOL = 5, 4, 2
     5,
     4,
     2,

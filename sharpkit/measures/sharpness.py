@@ -77,8 +77,8 @@ def sharpness(
         The evaluations of loss and gradient that each search may spend, two of them at
         the weights. None stands for no limit with L-BFGS-B; ``"auto"`` then begins with
         25, ends there if another start comes within 3 % of the best one, and else goes
-        on to 100. Two more look at the noise near the weights, and some 20 to 80 more where that
-        is no small share of the rise, or where there is no gradient.
+        on to 100. Two more look at the noise near the weights, and some 20 to 80 more
+        where that is no small share of the rise, or where there is no gradient.
     repeats
         The number of searches, with the seeds ``seed``, ``seed + 1`` and so on, in the
         same box. The highest one counts, and whether another one comes as high says how
@@ -151,9 +151,7 @@ def sharpness(
     drawn, objective = subspace_from(subspace, point.n), point.objective()
     loss, gradient, centre_noise = _centre(objective, point, drawn)
     noise = centre_noise
-    if (
-        drawn is None or not stay_inside
-    ):  # this look stays inside the box of all weights
+    if drawn is None or not stay_inside:  # it stays inside the box of all weights
         seen = point.looks.noise(objective, loss, gradient, epsilon=epsilon)
         noise = max(noise, seen)
     # Only now, with arguments and callback checked, what takes time: drawing A.
@@ -220,12 +218,13 @@ def _with_memory(
         If the memory is unknown, or the solver has no such choice.
     """
     one_of("memory", memory, ("usual", "lean"))
-    if memory == "usual":
-        return solver
-    if not isinstance(solver, Auto):
+    lean = memory == "lean"
+    if isinstance(solver, Auto):
+        return Auto(lean=lean)
+    if lean:
         msg = f"memory={memory!r}, but {solver.name} has no choice; use solver='auto'"
         raise ValueError(msg)
-    return Auto(lean=True)
+    return solver
 
 
 def _seeds(seed: Any, repeats: Any, solver: Auto | LBFGSB | ScipyLBFGSB) -> range:
