@@ -43,10 +43,6 @@ FROM_CENTRE, INSIDE_SHARE = 10, 0.2  # evaluations there, or of the budget, if n
 ELSEWHERE, SETTLED, PACE = 5, 2e-3, 5
 # Tracks that are kept; those by a small budget, and those with lean memory.
 POOL, SMALL_POOL, LEAN_POOL = 5, 4, 2
-    5,
-    4,
-    2,
-)  # tracks kept, by a small budget, with lean memory
 RACERS = 0.11  # random starts per evaluation of the budget
 PROMISING = 0.02  # tracks per evaluation of the budget that climb on after the race
 LAST, LEAST = 0.15, 7  # share of the budget for the last climbs, or so many
