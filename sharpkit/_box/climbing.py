@@ -66,8 +66,8 @@ class Track:
 class Climber:
     """Moves tracks in a box, one at a time.
 
-    Memory: two vectors, the place of the track that moves and a direction. The places
-    of the others are kept as signs, two bits per coordinate, while they are at corners.
+    Memory: one vector, the place of the track that moves. The places of the others are
+    kept as signs, two bits per coordinate, while they are at corners.
 
     Parameters
     ----------
@@ -80,8 +80,6 @@ class Climber:
     ----------
     z : vector of the search space
         The place of the track that moved last.
-    spare : vector of the search space
-        A vector that the next step overwrites.
     radius : (n,) float64 or None
         The half widths of the box, on the host; None if it has many dimensions.
     flips : Flips
@@ -90,7 +88,7 @@ class Climber:
 
     def __init__(self, box: Box, centre: Track) -> None:
         self.box, self.space = box, box.space
-        self.z, self.spare = box.centre.z, box.space.empty()
+        self.z = box.centre.z
         self._at: Track | None = centre
         few = self.space.size <= FLIPPED
         self.radius = gathered(self.space, box.radius()) if few else None
@@ -105,10 +103,16 @@ class Climber:
             assert track.place is not None
             self._at = track
             if isinstance(track.place, Signs):
-                self._unpack(track.place)
+                unpacked(track.place, self.z)
+                self.box.corner(self.z, self.z)
             else:
                 self.space.copy(track.place, self.z)
             track.place = None
+        return self.z
+
+    def free(self) -> Array:
+        """Return the vector of places, which no track is in any more."""
+        self.leave()
         return self.z
 
     def leave(self) -> None:
@@ -117,7 +121,7 @@ class Climber:
         if track is None:
             return
         if track.corner:
-            track.place = self._pack()
+            track.place = packed(self.z)
         else:
             track.place = self.space.empty()
             self.space.copy(self.z, track.place)
@@ -152,14 +156,14 @@ class Climber:
 
     def flip(self, track: Track, indices: Array) -> bool:
         """Flip some coordinates if that is higher; return whether it was."""
-        z, way, box = self.place(track), self.spare, self.box
-        self.space.copy(z, way)
+        z, flipped, box = self.place(track), self.space.empty(), self.box
+        self.space.copy(z, flipped)
         local = indices - self.space.comm.offset
-        way[local[(local >= 0) & (local < len(way))]] *= -1
-        found = box.evaluate(way, way, 0.0)
+        flipped[local[(local >= 0) & (local < len(z))]] *= -1
+        found = box.evaluate(flipped, flipped, 0.0)
         gained = found.loss > track.loss
         if gained:
-            self.space.copy(way, z)
+            self.space.copy(flipped, z)
             self._take(track, found)
         return gained
 
@@ -178,51 +182,58 @@ class Climber:
             track.corner &= track.share == 1
             return
         masked = track.share == 1 and evaluations > 1 and np.isfinite(found.loss)
-        if masked:
-            way = self._masked(z, g, found.gradient)
-            found = box.evaluate(z, way, 1.0)
-            if found.loss > track.loss:
-                box.step(z, way, 1.0, z)
-                self._take(track, found)
-                return
-        track.share /= 2
+        if not (masked and self._masked_step(track, found.gradient)):
+            track.share /= 2
 
-    def _masked(self, z: Array, here: Array, there: Array) -> Array:
-        """Return the way to the corner of ``here`` where the mean gradient agrees.
+    def _masked_step(self, track: Track, there: Array) -> bool:
+        """Go to the corner where the gradient at it agrees; return whether that is up.
 
-        It is the sum of the corners of both: where they agree, a step along it is cut
-        at their wall, and where they do not it leads nowhere.
+        The way there is half the sum of the corners of the mean gradient and of the
+        one here: one half of the box, or nothing where they disagree. The step is twice
+        as long, and cut at the walls.
         """
-        way, space, box = self.spare, self.space, self.box
-        space.combine([[1.0]], there[None], way[None])
-        space.add(here, way)
-        box.toward(z, way, 1.0, way)
-        corner = box.scratch()
-        box.toward(z, here, 1.0, corner)
-        space.add(corner, way)
-        return way
+        z, space, box = self.place(track), self.space, self.box
+        way = box.scratch()  # the evaluation writes the weights over it
+        space.copy(there, way)
+        space.add(track.gradient, way)
+        box.corner(way, way)
+        box.toward(way, track.gradient, 0.5, way)
+        kept = packed(way)
+        found = box.evaluate(z, way, 2.0)
+        if not found.loss > track.loss:
+            return False
+        space.copy(found.gradient, track.gradient)  # it may be written over the way
+        unpacked(kept, way)
+        box.corner(way, way)
+        box.step(z, way, 2.0, z)
+        self._take(track, found._replace(gradient=track.gradient))
+        return True
 
     def _take(self, track: Track, found: Found) -> None:
         track.loss = found.loss
-        self.space.copy(found.gradient, track.gradient)
+        if found.gradient is not track.gradient:
+            self.space.copy(found.gradient, track.gradient)
         if self.radius is not None:
             self.flips.saw(*self.cube(track))
 
-    def _pack(self) -> Signs:
-        xp, n = array_module(self.z), len(self.z)
-        above, below = (xp.empty(-(-n // 8), np.uint8) for _ in range(2))
-        for begin in range(0, n, CHUNK):
-            part = self.z[begin : begin + CHUNK]
-            to = slice(begin // 8, begin // 8 + -(-len(part) // 8))
-            above[to], below[to] = xp.packbits(part > 0), xp.packbits(part < 0)
-        return Signs(above, below)
 
-    def _unpack(self, signs: Signs) -> None:
-        xp, n = array_module(self.z), len(self.z)
-        for begin in range(0, n, CHUNK):
-            part = self.z[begin : begin + CHUNK]
-            of = slice(begin // 8, begin // 8 + -(-len(part) // 8))
-            above, below = (xp.unpackbits(each[of])[: len(part)] for each in signs)
-            part[...] = above
-            part -= below
-        self.box.corner(self.z, self.z)
+def packed(vector: Array) -> Signs:
+    """Return the signs of a vector."""
+    xp, n = array_module(vector), len(vector)
+    above, below = (xp.empty(-(-n // 8), np.uint8) for _ in range(2))
+    for begin in range(0, n, CHUNK):
+        part = vector[begin : begin + CHUNK]
+        to = slice(begin // 8, begin // 8 + -(-len(part) // 8))
+        above[to], below[to] = xp.packbits(part > 0), xp.packbits(part < 0)
+    return Signs(above, below)
+
+
+def unpacked(signs: Signs, out: Array) -> None:
+    """Write 1, -1 and 0 to ``out``."""
+    xp, n = array_module(out), len(out)
+    for begin in range(0, n, CHUNK):
+        part = out[begin : begin + CHUNK]
+        of = slice(begin // 8, begin // 8 + -(-len(part) // 8))
+        above, below = (xp.unpackbits(each[of])[: len(part)] for each in signs)
+        part[...] = above
+        part -= below

@@ -41,8 +41,7 @@ FROM_CENTRE, INSIDE_SHARE = 10, 0.2  # evaluations there, or of the budget, if n
 # Evaluations of a start that no gradient outside has led to: each time that it has not
 # settled, and that so many times its last gain would lead to the best.
 ELSEWHERE, SETTLED, PACE = 5, 2e-3, 5
-# Tracks that are kept; those by a small budget, and those with lean memory.
-POOL, SMALL_POOL, LEAN_POOL = 5, 4, 2
+POOL, LEAN_POOL = 4, 2  # tracks that are kept, and with lean memory
 RACERS = 0.11  # random starts per evaluation of the budget
 PROMISING = 0.02  # tracks per evaluation of the budget that climb on after the race
 LAST, LEAST = 0.15, 7  # share of the budget for the last climbs, or so many
@@ -78,10 +77,11 @@ class _Search:
     """One search: its tracks, and what every start has reached."""
 
     def __init__(self, box: Box, seed: int, *, lean: bool) -> None:
-        self.box, self.space, self.seed, self.lean = box, box.space, seed, lean
+        self.box, self.space, self.seed = box, box.space, seed
         self.loss = box.centre.loss
         self.centre = Track(box.centre.gradient, box.centre.loss)
         self.climber = Climber(box, self.centre)
+        self.pool = LEAN_POOL if lean else POOL
         self.tracks, self.free = [self.centre], list[Array]()
         self.reached: list[float] = []
         self.kin: list[bool] = []
@@ -113,7 +113,7 @@ class _Search:
         """
         if not self.space.dot(self.centre.gradient, self.centre.gradient) > 0:
             return True
-        track, corner = self._new(), self.climber.spare
+        track, corner = self._new(), self.climber.free()
         self.space.copy(self.centre.gradient, track.gradient)
         for scale, least in zip(OUTWARDS, ALIGNED, strict=True):
             self.box.corner(track.gradient, corner)
@@ -169,7 +169,7 @@ class _Search:
 
     def _cross(self, a: Track, b: Track, evaluations: int) -> None:
         """Start between two tracks."""
-        space, between = self.space, self.climber.spare
+        space, between = self.space, self.box.scratch()
         lengths = space.norm(a.gradient), space.norm(b.gradient)
         if not min(lengths) > 0:
             return
@@ -195,8 +195,6 @@ class _Search:
     def _plan(self) -> None:
         """Spend what the box allows, most of it as its amount says."""
         self.budget = self.box.left + len(self.box.history)
-        self.pool = POOL if self.budget >= MANY else SMALL_POOL
-        self.pool = LEAN_POOL if self.lean else self.pool
         self.last = min(max(int(LAST * self.budget), LEAST), MOST)
         if self.budget < FEW:
             self._climb(self.centre, self.box.left, finish=True)

@@ -113,8 +113,8 @@ def box_step(
         The vector that the new displacement is written to; it may be z or d. None if
         that is not wanted.
     x_out : (n,)
-        The vector that the weights there are written to; it shares no memory with the
-        others. None if they are not wanted.
+        The vector that the weights there are written to; it may be d, and shares no
+        memory with the others. None if they are not wanted.
     """
     step = w.dtype.type(t)
     with np.errstate(over="ignore", invalid="ignore"):
