@@ -57,7 +57,7 @@ def maximise(box: Box, *, seed: int, lean: bool = False) -> Outcome:
 
     Spends the budget of the box, so there must be one, unless no start leads higher.
     Takes over the vectors of ``box.centre``. Memory: a gradient and two bits per
-    coordinate for each of up to `POOL` tracks, a place and a direction.
+    coordinate for each of up to `POOL` tracks, and a place.
 
     Parameters
     ----------

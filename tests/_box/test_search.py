@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from problems import Linear, Recorded, Separable, TwoBasins, flat
+from thread_comm import run_ranks
 
 from sharpkit._box import search
 from sharpkit._box.box import Box
@@ -172,9 +173,16 @@ def test_a_place_is_kept_to_the_bit_in_two_bits_a_coordinate():
     np.testing.assert_array_equal(climber.place(other), want)
 
 
-@pytest.mark.parametrize(("budget", "most"), [(25, 8), (100, 8.5)])
-def test_memory_is_eight_vectors_beside_the_callbacks(budget, most):
+@pytest.mark.parametrize("budget", [25, 100])
+@pytest.mark.parametrize(("lean", "most"), [(False, 8), (True, 6)])
+def test_memory(budget, lean, most):
+    """In vectors of float32, the measure's copy of the weights among them."""
     n, counted = 50_000, []
+    hidden = Hidden(n)
+
+    def single(found):
+        return found[0], found[1].astype(np.float32)
+
     w = np.random.default_rng(0).standard_normal(n).astype(np.float32)
 
     class Counting(Space):
@@ -184,12 +192,115 @@ def test_memory_is_eight_vectors_beside_the_callbacks(budget, most):
 
     space = Counting(cpu, n, w.dtype)
     where = FullSpace(space, w, 1e-3)
-    objective = Objective(Linear(np.ones(n)), w)
-    loss, gradient, _ = objective.centre(w)
+    objective = Objective(lambda x: single(hidden(x)), w - w)
+    loss, gradient, _ = objective.centre(w - w)
     box = Box(objective, where, loss, gradient, budget=budget, spent=2)
-    search.maximise(box, seed=0)
-    vectors = sum(counted) + 1  # and the centre's gradient
-    assert vectors + search.POOL * 2 / 32 <= most
+    search.maximise(box, seed=0, lean=lean)
+    bits = (search.LEAN_POOL if lean else search.POOL) * 2 / 32
+    assert sum(counted) + 2 + bits <= most  # the weights and the centre's gradient
+
+
+def test_lean_memory_finds_the_hidden_basin_too():
+    loss_fn = Hidden(400)
+    objective = Objective(loss_fn, np.zeros(400))
+    loss, gradient, _ = objective.centre(np.zeros(400))
+    where = FullSpace(Space(cpu, 400, np.float64), np.zeros(400), 1e-3)
+    box = Box(objective, where, loss, gradient, budget=100, spent=2)
+    assert search.maximise(box, seed=0, lean=True).best.loss == pytest.approx(13.5)
+
+
+# Where gradients outside do not lead.
+
+
+def quadratic(seed, n=200, rank=None, *, inside=False):
+    """A loss with curvature of both signs, or a maximum inside, and its weights."""
+    rng = np.random.default_rng(seed)
+    if inside:
+        a, m = np.exp(rng.standard_normal(n)), rng.uniform(-8e-4, 8e-4, n)
+        return lambda w: (10 - 0.5 * float(a @ (w - m) ** 2), -a * (w - m))
+    h = rng.standard_normal((n, n))
+    h, m = h + h.T, 1e-4 * rng.standard_normal(n)
+    if rank is not None:
+        basis = np.linalg.qr(rng.standard_normal((n, rank)))[0]
+        h = basis * rng.choice([-1, 1], rank) * rng.uniform(1, 10, rank) @ basis.T
+    return lambda w: (10 + 0.5 * float((w - m) @ h @ (w - m)), h @ (w - m))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_maximum_inside_is_climbed_to_from_the_centre(seed):
+    """As high as its top but for the short steps of the end."""
+    best, reached, box, _ = climb(quadratic(seed, inside=True), np.zeros(200))
+    assert best.loss - box.history[0] > 0.97 * (10 - box.history[0])
+    assert len(reached) == 1
+    assert box.outside  # it could be asked there
+
+
+@pytest.mark.parametrize("rank", [None, 40])
+def test_few_evaluations_do_with_curvature_of_both_signs(rank):
+    """Led by gradients outside they would reach 0.82 and 0.90 on average."""
+    shares = []
+    for seed in range(6):
+        loss_fn = quadratic(seed, rank=rank)
+        best, _, box, _ = climb(loss_fn, np.zeros(200), budget=25)
+        longest, *_ = climb(loss_fn, np.zeros(200), budget=600, seed=1)
+        centre = box.history[0]
+        shares.append((best.loss - centre) / (longest.loss - centre))
+    assert np.mean(shares) > 0.93
+
+
+# The default: first a few evaluations, then more where nothing confirms them.
+
+
+def stages(loss_fn, n, *, first=25, budget=100, seed=0):
+    w = np.zeros(n)
+    objective = Objective(loss_fn, w)
+    loss, gradient, _ = objective.centre(w)
+    where = FullSpace(Space(cpu, n, w.dtype), w, 1e-3)
+    box = Box(objective, where, loss, gradient, budget=budget, spent=2, first=first)
+    return search.maximise(box, seed=seed), box
+
+
+@pytest.mark.parametrize("n", [100, 300])
+def test_it_ends_early_where_another_start_agrees(n):
+    found, box = stages(Linear(np.ones(n)), n)
+    assert len(box.history) == 25
+    near = [loss > 0.97 * max(found.starts) for loss in found.starts]
+    assert sum(near) > 1
+
+
+def test_it_goes_on_where_none_does():
+    found, box = stages(quadratic(0, inside=True), 200)
+    assert len(found.starts) > 1  # elsewhere, too
+    assert len(box.history) == 100
+
+
+@pytest.mark.parametrize("lengths", [[120, 180], [100, 100, 100]])
+def test_ranks_walk_together(lengths):
+    loss_fn = Hidden(300)
+
+    def rank(comm, piece):
+        n = piece.stop - piece.start
+        w = np.zeros(n)
+
+        def shared(x):
+            whole = np.zeros(300)
+            whole[piece] = x
+            loss, gradient = loss_fn(comm.sum(whole))
+            return loss, gradient[piece]
+
+        objective = Objective(shared, w)
+        loss, gradient, _ = objective.centre(w)
+        where = FullSpace(Space(cpu, n, w.dtype, comm), w, 1e-3)
+        box = Box(objective, where, loss, gradient, budget=60, spent=2)
+        found = search.maximise(box, seed=3)
+        return found.best.z, found.best.loss, found.starts
+
+    whole, loss, starts = run_ranks([300], rank)[0]
+    pieces = run_ranks(lengths, rank)
+    np.testing.assert_array_equal(np.concatenate([z for z, *_ in pieces]), whole)
+    for _, found, reached in pieces:
+        assert found == pytest.approx(loss, rel=1e-12)
+        np.testing.assert_allclose(reached, starts, rtol=1e-9)
 
 
 def test_a_stationary_centre_is_no_start():

@@ -166,6 +166,15 @@ def test_extremes_pass_nan(kernels, problem):
             array[place] = before
 
 
+def test_the_weights_may_be_written_over_the_direction(kernels, dtype):
+    rng = np.random.default_rng(0)
+    w, z, d = rng.standard_normal((3, 1000)).astype(dtype)
+    want = np.empty_like(w)
+    kernels.box_step(w, EPS, z, d, 0.5, None, want)
+    kernels.box_step(w, EPS, z, d, 0.5, None, d)
+    np.testing.assert_array_equal(d, want)
+
+
 def test_infinities(kernels, dtype):
     inf = np.inf
     w = np.array([0, 0, 0, inf, inf, -inf, 1, 1], dtype)
