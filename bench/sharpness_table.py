@@ -7,7 +7,7 @@ from typing import Any
 import sharpkit
 from bench.memory import SUBSPACE
 from bench.network import SAMPLES
-from bench.solving import AUTO, ITERATIONS, OURS, SCIPY
+from bench.solving import AUTO, ITERATIONS, LEAN, OURS, SCIPY
 from bench.table import Table
 
 Record = dict[str, Any]
@@ -15,7 +15,7 @@ Record = dict[str, Any]
 # CPU time outside the loss, as a share of SciPy's: for ten iterations, per evaluation.
 SHARES = {OURS: 1 / 20, AUTO: 1 / 40}
 OWN_SHARE = 0.05  # of a measurement of network F1
-BYTES = {OURS: 110, AUTO: 24}  # per weight, float32
+BYTES = {OURS: 110, AUTO: 32, LEAN: 24}  # per weight, float32
 SUBSPACE_BYTES = 2 * 2**30
 FIRST_CALL = 1.0  # seconds
 STEADY = 0.2  # the times of one method lie no further apart

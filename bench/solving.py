@@ -25,10 +25,12 @@ Array = Any  # a NumPy or a CuPy array
 Loss = Callable[[Array], tuple[float, Array]]
 
 AUTO, OURS, SCIPY = "auto", "lbfgsb", "scipy"
+LEAN = "auto, lean"
 METHODS = (AUTO, OURS, SCIPY)
 EPSILON, ITERATIONS, EVALUATIONS = 1e-3, 10, 25
 SETTINGS: dict[str, dict[str, Any]] = {
     AUTO: {"solver": "auto", "max_evaluations": EVALUATIONS},
+    LEAN: {"memory": "lean", "max_evaluations": EVALUATIONS},
     OURS: {"solver": sharpkit.LBFGSB(ITERATIONS, rescale=True)},
 }
 

@@ -21,7 +21,17 @@ from bench.memory import SUBSPACE, measurable
 from bench.network import SAMPLES, trained_f1
 from bench.problems import Quadratic
 from bench.sharpness_table import make_table
-from bench.solving import AUTO, METHODS, OURS, SCIPY, Outcome, middle, profile, solve
+from bench.solving import (
+    AUTO,
+    LEAN,
+    METHODS,
+    OURS,
+    SCIPY,
+    Outcome,
+    middle,
+    profile,
+    solve,
+)
 from bench.table import CaseError, Table
 from bench.timing import in_turns
 
@@ -191,7 +201,7 @@ def memory(n: int, slow: int) -> list[dict[str, Any]]:
     """Return the peak memory of each method, in a process of its own."""
     if not measurable():
         return []
-    sizes = {AUTO: n, OURS: n, SCIPY: slow, SUBSPACE: slow}
+    sizes = {AUTO: n, LEAN: n, OURS: n, SCIPY: slow, SUBSPACE: slow}
     return [
         in_fresh_process("bench.memory", "peak", method=method, n=size)
         for method, size in sizes.items()

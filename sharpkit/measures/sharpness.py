@@ -90,8 +90,10 @@ def sharpness(
         by itself: see `SharpnessResult.outside`. The noise is then looked at less
         closely, and in a subspace by two calls at the weights alone.
     memory
-        ``"lean"`` keeps fewer points at a time with ``"auto"``: five vectors, not
-        eight. It finds LEAN
+        ``"lean"`` keeps two points at a time with ``"auto"``, not four, and needs 24
+        bytes per weight of float32 with all else. In the hardest boxes of trained
+        networks it finds less: with 100 evaluations 0.951 of the best known on
+        average, where four find 0.96.
     seed
         $seed
     backend
@@ -122,10 +124,10 @@ def sharpness(
 
     Notes
     -----
-    Memory beside the callback's own, in vectors of the weights' length and dtype: eight
-    for ``"auto"`` in the full space, 27 for ``"lbfgsb"``; four in a random subspace,
-    beside A. With `repeats` there are two more in the full space: the gradient at the
-    weights and the best displacement.
+    Memory beside the callback's own, in vectors of the weights' length and dtype: at
+    most eight for ``"auto"`` in the full space, six with ``memory="lean"``, 27 for
+    ``"lbfgsb"``; four in a random subspace, beside A. With `repeats` there are two more
+    in the full space: the gradient at the weights and the best displacement.
 
     References
     ----------
