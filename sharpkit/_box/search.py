@@ -8,10 +8,11 @@ over boxes of four and two times the size, and begins at the corner it has come 
 Nothing outside the box is ever a result. Two evaluations inside tell which starts are
 worth more of them; the best are then crossed in pairs: the sum of their normalised
 gradients, corrected by the gradient at twice the corner it points to, leads on average
-higher than either.
+higher than either. Where two starts have come to one basin, a trap for most of them
+perhaps, what lies along it is removed from where the next ones begin (deflation).
 
 Where the loss cannot be asked outside the box, a start takes the gradient at a random
-corner inside, and removes what lies along the best point and its gradient (deflation).
+corner inside, and removes what lies along the best point and its gradient.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ FROM_CENTRE, INSIDE_SHARE = 10, 0.2  # evaluations there, or of the budget, if n
 # settled, and that so many times its last gain would lead to the best.
 ELSEWHERE, SETTLED, PACE = 5, 2e-3, 5
 POOL, LEAN_POOL = 4, 2  # tracks that are kept, and with lean memory
-RACERS = 0.11  # random starts per evaluation of the budget
+RACERS = 0.12  # random starts per evaluation of the budget
 PROMISING = 0.02  # tracks per evaluation of the budget that climb on after the race
 LAST, LEAST = 0.15, 7  # share of the budget for the last climbs, or so many
 MOST = 100  # random starts of the race, evaluations of the last climb, at most
@@ -86,6 +87,7 @@ class _Search:
         self.reached: list[float] = []
         self.kin: list[bool] = []
         self.leads, self.far, self.drawn, self.vain = True, FAR, 0, 0
+        self.trap: Track | None = None  # where starts have met
         self.settled = True
 
     def run(self) -> Outcome:
@@ -143,12 +145,13 @@ class _Search:
             self.far = max(self.far / 2, NEAREST)
         elif rise < USUAL[0] * best:
             self.far = min(2 * self.far, FARTHEST)
-        self._descend(track)
-
-    def _descend(self, track: Track) -> None:
+        if self.trap is not None:
+            known = self.trap if self.trap in self.tracks else self.ranked()[0]
+            self._without(track, known)
         for scale in OUTWARDS:
             self._outward(track, scale)
         self._begin(track, RACE)
+        self.trap = self._part(track) or self.trap
 
     def _elsewhere(self, track: Track) -> None:
         """Start as the gradient at a corner says, but for what is known already.
@@ -179,10 +182,21 @@ class _Search:
         space.copy(between, track.gradient)
         self._outward(track, OUTWARDS[-1])
         self._begin(track, evaluations, kin=True)
+        self._part(track)
+
+    def _part(self, track: Track) -> Track | None:
+        """Keep the higher one of a track and its twin, and return it, if there is one.
+
+        A twin has come to the same basin.
+        """
+        if track not in self.tracks:
+            return None
         for other in self.tracks:
             if other is not track and self._twins(track, other):
-                self._drop(min(track, other, key=lambda each: each.loss))
-                return
+                lower, upper = sorted((track, other), key=lambda each: each.loss)
+                self._drop(lower)
+                return upper
+        return None
 
     def _twins(self, a: Track, b: Track) -> bool:
         """Return whether two tracks have come to one basin, as their gradients say."""
@@ -317,8 +331,7 @@ class _Search:
 
     def _again(self, track: Track, best: Track, evaluations: int) -> None:
         """Start a track that has arrived anew, without what is known of the best."""
-        if not self._deflate(track, best):  # what is left is the other side
-            self.space.copy(self.climber.place(best), track.gradient, -1.0)
+        self._without(track, best)
         self.climber.drop(track)
         self._begin(track, evaluations)
 
@@ -347,6 +360,14 @@ class _Search:
             return np.nan
         self.space.copy(found.gradient, track.gradient)
         return found.loss
+
+    def _without(self, track: Track, best: Track) -> None:
+        """Take what is known of the best out of a track's gradient.
+
+        If nothing is left of it, the other side of the box takes its place.
+        """
+        if not self._deflate(track, best):
+            self.space.copy(self.climber.place(best), track.gradient, -1.0)
 
     def _deflate(self, track: Track, best: Track) -> bool:
         """Take the best place and its gradient out of a track's gradient.
