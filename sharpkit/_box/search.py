@@ -233,7 +233,7 @@ class _Search:
             self._random()
 
     def _few(self) -> None:
-        """Spend a small budget: on the mirrored corner if it is high, and a cross."""
+        """Spend a small budget, on both sides of the box if both are high."""
         best = self.ranked()[0]
         if best is not self.centre:
             mirrored = self._new()
@@ -241,6 +241,8 @@ class _Search:
             self._begin(mirrored, 1)
             if mirrored.loss - self.loss > MIRRORED * (best.loss - self.loss):
                 self._again(mirrored, best, CLIMB)
+                self._third(best, mirrored)
+                return
         cost = len(OUTWARDS) + 1 + RACE
         self._random()
         while True:
@@ -248,6 +250,17 @@ class _Search:
             if self.box.left < self.last + cost:
                 return
             self._random()
+
+    def _third(self, *known: Track) -> None:
+        """Start as the gradient far along the centre's says, but for what is known."""
+        if not all(track in self.tracks for track in (self.centre, *known)):
+            return
+        track = self._new(*known)
+        self.space.copy(self.centre.gradient, track.gradient)
+        self._outward(track, OUTWARDS[0])
+        for each in (*known, *known):
+            self._deflate(track, each)
+        self._begin(track, CLIMB)
 
     def _many(self) -> None:
         """Spend a large budget: half of it on a race, most of the rest on crosses."""
