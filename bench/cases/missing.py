@@ -19,11 +19,18 @@ from bench.known import LONG, QUICK, Searches, best_known, in_processes
 from bench.table import Table
 from sharpkit import SharpnessResult
 from sharpkit._box.agreement import CLOSE
-from sharpkit._diagnosis.missing import SPACES, Evidence, tabulate
+from sharpkit._diagnosis.missing import (
+    SPACES,
+    Evidence,
+    missing,
+    rows_of,
+    tabulate,
+)
 from sharpkit.results.common import finite
 
 # Fixed before looking, and used for nothing else.
 DATA_SEED, TRAINING_SEEDS = 500, tuple(range(500, 510))
+FRESH_DATA_SEED, FRESH_SEEDS = 600, (600, 601, 602)  # what the chances are held against
 QUICK_SEED = 21  # has been looked at
 SOLVER_SEEDS = (0, 1)
 BUDGETS: dict[str, dict[str, Any]] = {
@@ -39,10 +46,19 @@ def run(*, quick: bool) -> Table:
             (DIGITS,), (QUICK_SEED,), QUICK_SEED, epsilons=EPSILONS[:1]
         )
     else:
-        sources = minimisers((GLYPHS,), TRAINING_SEEDS, DATA_SEED)
-        sources += minimisers((DIGITS,), TRAINING_SEEDS, DATA_SEED, subspaces=True)
+        sources = boxes_of(TRAINING_SEEDS, DATA_SEED)
     work = partial(measure, searches=QUICK if quick else LONG)
-    return table(in_processes(sources, work, "missing"))
+    runs = in_processes(sources, work, "missing")
+    if quick:
+        return table(runs)
+    fresh = boxes_of(FRESH_SEEDS, FRESH_DATA_SEED)
+    return table(runs, in_processes(fresh, work, "missing, fresh boxes"))
+
+
+def boxes_of(seeds: tuple[int, ...], data_seed: int) -> list[Source]:
+    """Return the minimisers whose boxes are searched."""
+    sources = minimisers((GLYPHS,), seeds, data_seed)
+    return sources + minimisers((DIGITS,), seeds, data_seed, subspaces=True)
 
 
 def measure(source: Source, searches: Searches) -> list[dict[str, Any]]:
@@ -127,7 +143,32 @@ def grouped(runs: list[dict[str, Any]]) -> dict[tuple[str, str, str], list[float
     return {group: shares for group, shares in found.items() if shares}
 
 
-def table(runs: list[dict[str, Any]]) -> Table:
+def checked(fresh: list[dict[str, Any]], made: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return for each group of fresh runs the chances stated, and what they reached."""
+    rows, found = rows_of(made), defaultdict(list)
+    for run in fresh:
+        seen = evidence(run)
+        stated = missing(seen, rows)
+        if stated is not None:
+            found[seen.groups()[0]].append((stated, run["share"]))
+    return [
+        group._asdict()
+        | {"runs": len(each)}
+        | {
+            f"{what} {name}": float(np.mean(values))
+            for name, least in (("within_95", 0.95), ("within_80", 0.80))
+            for what, values in (
+                ("stated", [getattr(stated, name) for stated, _ in each]),
+                ("found", [share >= least for _, share in each]),
+            )
+        }
+        for group, each in sorted(found.items(), key=str)
+    ]
+
+
+def table(
+    runs: list[dict[str, Any]], fresh: list[dict[str, Any]] | None = None
+) -> Table:
     """Return one row for each group."""
     groups = [
         {"space": space, "budget": budget, "seen": seen, **figures(shares)}
@@ -143,6 +184,8 @@ def table(runs: list[dict[str, Any]]) -> Table:
     ]
     spent = [run["evaluations"] for run in runs if run["budget"] == "default"]
     boxes = len({run["case"] for run in runs})
+    made = tabulated(runs)
+    check = checked(fresh or [], made)
     return Table(
         title=f"what runs missed, {boxes} boxes, {len(SOLVER_SEEDS)} seeds",
         columns=(
@@ -156,8 +199,24 @@ def table(runs: list[dict[str, Any]]) -> Table:
             "agrees: a start that is no kin of others, nor the best one, ended "
             f"within {CLOSE:.0%} of the best",
             "runs on one box are not independent",
+            *(_said(each) for each in check),
         ),
-        data={"runs": runs, "groups": groups, "table": tabulated(runs)},
+        data={
+            **{"runs": runs, "fresh": fresh or [], "groups": groups},
+            **{"table": made, "checked": check},
+        },
+    )
+
+
+def _said(group: dict[str, Any]) -> str:
+    chances = ", ".join(
+        f"P(>= {least}) stated {group[f'stated {name}']:.2f}, "
+        f"found {group[f'found {name}']:.2f}"
+        for name, least in (("within_95", "0.95"), ("within_80", "0.80"))
+    )
+    return (
+        f"fresh boxes, {group['space']}, from {group['evaluations']} evaluations, "
+        f"{SEEN[group['agreed']]}, {group['runs']} runs: {chances}"
     )
 
 

@@ -28,6 +28,10 @@ OUTWARDS = (16.0, 4.0, 2.0)  # times the box: where the gradients of a far start
 LAST, FEWEST = 0.15, 3  # share of the budget for the last flips, or so many
 FAILS = 2  # a climb ends when so many evaluations in a row gained nothing
 PACE = 5  # or when so many gains as its last one would not lead to the best point
+SLOW, MANY = (
+    0.03,
+    50,
+)  # of the rise: gains that are left to the end of so large a budget
 IN_VAIN = 300  # the search ends when so many evaluations in a row found nothing more
 CLIMBS = 32  # random corners that are climbed over the model
 DOUBT = 4.0  # a coordinate may curve so many times as much as the model says
@@ -110,16 +114,17 @@ class Corners:
 
         Flips are left to the end: they are too many to be tried everywhere.
         """
-        last = max(int(LAST * (self._box.left + len(self._box.history))), FEWEST)
+        budget = self._box.left + len(self._box.history)
+        last = max(int(LAST * budget), FEWEST)
         while True:
-            self._ascend(last)
+            self._ascend(last, SLOW if budget >= MANY else 0.0)
             if self._box.left <= last + len(OUTWARDS) + FAILS:
                 break
             self._far()
         self._here = self._top
 
-    def _ascend(self, last: int) -> None:
-        """Climb until the model has failed, or its gains lead nowhere soon."""
+    def _ascend(self, last: int, slow: float) -> None:
+        """Climb until the model has failed, or its gains are slow or lead nowhere."""
         fails = 0
         while self._box.left > last and fails < FAILS:
             place, before = self._next(fails == 0), self._here.loss
@@ -127,7 +132,10 @@ class Corners:
                 return
             fails = 0 if self._evaluate(place) else fails + 1
             gain = self._here.loss - before
-            if gain and gain * PACE < self._best.loss - self._here.loss:
+            enough = max(
+                (self._best.loss - self._here.loss) / PACE, slow * self._best_rise
+            )
+            if 0 < gain < enough:
                 return
 
     def _far(self) -> None:

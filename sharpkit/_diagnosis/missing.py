@@ -53,6 +53,9 @@ class Group(NamedTuple):
     agreed: bool | None
 
 
+Rows = dict[Group, dict[str, Any]]
+
+
 class Evidence(NamedTuple):
     """What a run saw of how many basins there are.
 
@@ -140,7 +143,7 @@ class Evidence(NamedTuple):
         )
 
 
-def missing(evidence: Evidence) -> Missing | None:
+def missing(evidence: Evidence, table: Rows | None = None) -> Missing | None:
     """Return what runs with such evidence missed; None where there were too few.
 
     The highest of several searches misses no more than one of them, so that they are
@@ -150,12 +153,13 @@ def missing(evidence: Evidence) -> Missing | None:
     ----------
     evidence
         What the run saw. It must have risen.
+    table
+        The table to look it up in; None is the one that comes with the library.
     """
-    groups = evidence.groups()
+    groups, table = evidence.groups(), table or _table()
     if len(evidence.repeats) > 1:
         highest = max(evidence.repeats)
         groups += evidence._replace(repeats=(highest,)).groups()
-    table = _table()
     row = next((table[group] for group in groups if group in table), None)
     return None if row is None else Missing(**row, evidence=str(evidence))
 
@@ -234,12 +238,13 @@ def _chance(shares: list[float], least: float) -> float:
 
 
 @cache
-def _table() -> dict[Group, dict[str, Any]]:
+def _table() -> Rows:
     place = resources.files("sharpkit._diagnosis") / "missing.json"
-    return _rows(json.loads(place.read_text(encoding="utf-8")))
+    return rows_of(json.loads(place.read_text(encoding="utf-8")))
 
 
-def _rows(record: dict[str, Any]) -> dict[Group, dict[str, Any]]:
+def rows_of(record: dict[str, Any]) -> Rows:
+    """Return what `tabulate` has made by group, as it is looked up."""
     names = Group._fields
     return {
         Group(*map(row.get, names)): {

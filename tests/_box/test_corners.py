@@ -86,7 +86,13 @@ def test_a_maximum_inside_a_small_box():
     assert result.max_loss > 1 - 0.05 * float(np.sum(top**2))
 
 
-@pytest.mark.parametrize("n", [60, 200])
+def test_the_maximum_in_sixty_dimensions():
+    result = sharpness(np.ones(60), rosenbrock)
+    corner = 1e-3 * 2 * np.where(np.arange(60) % 2, 1.0, -1.0)
+    assert result.max_loss >= rosenbrock(1 + corner)[0]
+
+
+@pytest.mark.parametrize("n", [100, 200])
 def test_beyond_small_boxes_converged_means_that_the_weakest_flip_loses(n):
     result = sharpness(np.ones(n), rosenbrock)
     assert result.status is Status.BUDGET  # of so few evaluations

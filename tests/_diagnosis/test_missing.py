@@ -31,7 +31,7 @@ def table(monkeypatch):
 
     def use(runs):
         record = json.loads(json.dumps(tabulate(runs, "a test")))
-        monkeypatch.setattr(module, "_table", lambda: module._rows(record))
+        monkeypatch.setattr(module, "_table", lambda: module.rows_of(record))
         return record["groups"]
 
     return use
