@@ -28,8 +28,19 @@ if TYPE_CHECKING:
     )
     from sharpkit.measures.by_group import by_group as by_group
     from sharpkit.measures.check import check as check
+    from sharpkit.measures.critical_sharpness import (
+        critical_sharpness as critical_sharpness,
+    )
     from sharpkit.measures.diagonal import diagonal as diagonal
+    from sharpkit.measures.directional_sharpness import (
+        directional_sharpness as directional_sharpness,
+    )
+    from sharpkit.measures.distance import (
+        distance as distance,
+        gradient_norm as gradient_norm,
+    )
     from sharpkit.measures.eigenvalues import eigenvalues as eigenvalues
+    from sharpkit.measures.flatness_radius import flatness_radius as flatness_radius
     from sharpkit.measures.sharpness import sharpness as sharpness
     from sharpkit.measures.spectral_density import spectral_density as spectral_density
     from sharpkit.measures.trace import trace as trace
@@ -39,11 +50,18 @@ if TYPE_CHECKING:
     from sharpkit.results import (
         CheckResult as CheckResult,
         Comparison as Comparison,
+        CriticalResult as CriticalResult,
+        CriticalStatus as CriticalStatus,
         DensityResult as DensityResult,
         DiagonalResult as DiagonalResult,
+        DirectionalResult as DirectionalResult,
+        DistanceResult as DistanceResult,
         EigenResult as EigenResult,
+        GradientNormResult as GradientNormResult,
         GroupResults as GroupResults,
         Missing as Missing,
+        RadiusResult as RadiusResult,
+        RadiusStatus as RadiusStatus,
         Report as Report,
         SharpnessResult as SharpnessResult,
         Status as Status,
@@ -61,8 +79,12 @@ _PLACES = {
     "_vectors.parallel": ["get_num_threads", "set_num_threads"],
     "measures.by_group": ["by_group"],
     "measures.check": ["check"],
+    "measures.critical_sharpness": ["critical_sharpness"],
     "measures.diagonal": ["diagonal"],
+    "measures.directional_sharpness": ["directional_sharpness"],
+    "measures.distance": ["distance", "gradient_norm"],
     "measures.eigenvalues": ["eigenvalues"],
+    "measures.flatness_radius": ["flatness_radius"],
     "measures.sharpness": ["sharpness"],
     "measures.spectral_density": ["spectral_density"],
     "measures.trace": ["trace"],
@@ -72,11 +94,18 @@ _PLACES = {
     "results": [
         "CheckResult",
         "Comparison",
+        "CriticalResult",
+        "CriticalStatus",
         "DensityResult",
         "DiagonalResult",
+        "DirectionalResult",
+        "DistanceResult",
         "EigenResult",
+        "GradientNormResult",
         "GroupResults",
         "Missing",
+        "RadiusResult",
+        "RadiusStatus",
         "Report",
         "SharpnessResult",
         "Status",

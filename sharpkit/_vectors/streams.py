@@ -30,3 +30,5 @@ class Stream(enum.IntEnum):
     """The directions in which a loss is checked."""
     GLANCE = 1 << 39
     """The direction of the first look at a loss."""
+    RADIUS = 1 << 42
+    """The perturbations over which a rise is averaged."""

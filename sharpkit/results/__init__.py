@@ -1,5 +1,12 @@
 """What the measures return: frozen records that say how far to believe them."""
 
+from sharpkit.results.along import (
+    CriticalResult,
+    CriticalStatus,
+    DirectionalResult,
+    DistanceResult,
+    GradientNormResult,
+)
 from sharpkit.results.check import CheckResult
 from sharpkit.results.common import Run
 from sharpkit.results.comparison import Comparison
@@ -7,6 +14,7 @@ from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.groups import GroupResults
 from sharpkit.results.missing import Missing
+from sharpkit.results.radius import RadiusResult, RadiusStatus
 from sharpkit.results.report import Report
 from sharpkit.results.sharpness import SharpnessResult, Status
 from sharpkit.results.trace import DiagonalResult, TraceResult
@@ -14,11 +22,18 @@ from sharpkit.results.trace import DiagonalResult, TraceResult
 __all__ = [
     "CheckResult",
     "Comparison",
+    "CriticalResult",
+    "CriticalStatus",
     "DensityResult",
     "DiagonalResult",
+    "DirectionalResult",
+    "DistanceResult",
     "EigenResult",
+    "GradientNormResult",
     "GroupResults",
     "Missing",
+    "RadiusResult",
+    "RadiusStatus",
     "Report",
     "Run",
     "SharpnessResult",
