@@ -133,6 +133,25 @@ class Problem:
         """
         return self._mean(self._functions.gradient, self._layout.checked("w", w))
 
+    def forward(self, w: XpArray) -> float:
+        """Return the mean loss at ``w`` without its gradient.
+
+        Parameters
+        ----------
+        w : (n,)
+            A vector of the dtype of `weights`.
+        """
+        w, loss_sum, weight_sum = self._layout.checked("w", w), 0.0, 0.0
+        for arguments, count in self._pieces():
+            rows = self._counted(arguments, count)
+            if rows == 0:
+                continue  # a mean over nothing is no number
+            loss, weight = self._functions.value(self._constants, arguments, w)
+            size = float(rows or 0) if weight is None else float(weight)
+            loss_sum, weight_sum = loss_sum + size * float(loss), weight_sum + size
+        self._require_same(weight_sum)
+        return loss_sum / weight_sum
+
     @property
     def hvp(self) -> Callable[[XpArray, XpArray], jax.Array] | None:
         """The exact product ``hvp(w, v)`` of the Hessian at w with a vector v.

@@ -45,9 +45,9 @@ class Compiled(NamedTuple):
     answers
         The count of right answers: ``(constants, arguments, w) -> (right, asked)``, or
         None where nothing is counted.
-    loss
-        The mean loss: ``(constants, arguments, w) -> (mean loss, weight or None)``. It
-        is not compiled.
+    loss, value
+        The mean loss: ``(constants, arguments, w) -> (mean loss, weight or None)``. The
+        first is not compiled.
     again
         The function that returns the same for another layout.
     """
@@ -57,6 +57,7 @@ class Compiled(NamedTuple):
     gauss_newton: tuple[Summed, Summed]
     answers: Callable[..., tuple[XpArray, int] | None]
     loss: Callable[..., tuple[XpArray, XpArray | None]]
+    value: Callable[..., tuple[XpArray, XpArray | None]]
     again: Callable[[Layout], Compiled]
 
 
@@ -71,6 +72,7 @@ def compiled(
         (_summed(batch.gauss_newton), _summed(batch.gauss_newton_by_reverse)),
         jax.jit(batch.answers),
         batch.mean,
+        jax.jit(batch.mean),
         lambda other: compiled(other, loss, model),
     )
 

@@ -41,7 +41,7 @@ class Root(NamedTuple):
         The mean rise at the last scale that was looked at.
     draws : int
         The perturbations that were averaged.
-    end : {"converged", "budget", "unreached", "noise"}
+    end : {"converged", "budget", "unreached", "noise", "non-finite"}
         How the search ended.
     """
 
@@ -130,8 +130,6 @@ def mean_interval(samples: Vector, noise: float) -> tuple[float, float]:
         The standard deviation of an error that all of them share.
     """
     count, mean, spread = len(samples), float(np.mean(samples)), float(np.std(samples))
-    if not math.isfinite(mean):
-        return math.nan, math.inf
     t, root = quantile(count - 1), math.sqrt(count)
     skew = float(np.mean((samples - mean) ** 3)) / spread**3 if spread else 0.0
     stderr = spread / math.sqrt(count - 1)
@@ -191,8 +189,7 @@ class Crossing:
             self._report(self._draws.evaluations, scale)
             if len(looked) > 1:
                 power = _power(*looked[-2][:2], scale, mean) or power
-            stderr = float(np.std(samples)) / math.sqrt(count)
-            if abs(mean - self._target) <= CLOSE * stderr:
+            if math.isfinite(mean) and self._close(mean, samples):
                 break
             scale = self._next(scale, mean, power)
         return self._root(looked, power, count)
@@ -201,17 +198,23 @@ class Crossing:
         self, looked: list[tuple[float, float, Vector]], power: float, count: int
     ) -> Root:
         """Return the root by the scale that has come closest to it."""
-        scale, mean, samples = min(looked, key=lambda look: abs(look[1] - self._target))
+        fits = [look for look in looked if math.isfinite(look[1])]
+        most = min((s for s, mean, _ in looked if math.isinf(mean)), default=math.inf)
+        if not fits:
+            return Root(most, (0.0, most), math.inf, count, "non-finite")
+        scale, mean, samples = min(fits, key=lambda look: abs(look[1] - self._target))
         a, b = mean_interval(samples, self._noise)
         value = scale * _ratio(self._target, mean, power)
-        settled = 1 / FACTOR < value / scale < FACTOR and math.isfinite(mean)
-        return Root(
-            value,
-            (scale * _ratio(self._target, b, power), scale * self._above(a, power)),
-            mean,
-            count,
-            "converged" if settled else "budget",
-        )
+        if value >= most:
+            return Root(scale, (scale, most), mean, count, "non-finite")
+        interval = scale * _ratio(self._target, b, power), scale * self._above(a, power)
+        settled = 1 / FACTOR < value / scale < FACTOR
+        end = "converged" if settled else "budget"
+        return Root(value, interval, mean, count, end)
+
+    def _close(self, mean: float, samples: Vector) -> bool:
+        stderr = float(np.std(samples)) / math.sqrt(len(samples))
+        return abs(mean - self._target) <= CLOSE * stderr
 
     def _above(self, least: float, power: float) -> float:
         return math.inf if not least > 0 else _ratio(self._target, least, power)

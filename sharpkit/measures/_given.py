@@ -11,10 +11,12 @@ import numpy as np
 from sharpkit._inputs.arrays import array_module, is_array, is_masked
 from sharpkit._inputs.checks import as_float
 from sharpkit._inputs.foreign import native, native_loss
-from sharpkit._inputs.objective import Objective, kind_of
+from sharpkit._inputs.objective import ROUNDINGS, Objective, kind_of
 from sharpkit._inputs.types import Array
 from sharpkit.measures._point import Point
 from sharpkit.problem import is_problem
+
+CALLS = 8  # of a noisy loss at the weights, besides the first two
 
 
 def vector(point: Point, name: str, given: Any) -> Array:
@@ -187,6 +189,21 @@ def positive(name: str, value: Any) -> float:
         msg = f"{name}={value!r}; give a finite number above 0"
         raise ValueError(msg)
     return float(value)
+
+
+def centre(objective: Objective, weights: Array) -> tuple[float, Array | None, float]:
+    """Return loss, gradient and noise at the weights, with more calls if it is noisy.
+
+    A loss that is the same twice is called twice. Another is called ten times: the
+    difference of two calls says too little of the noise, and one call of the mean.
+    """
+    loss, gradient, noise = objective.centre(weights)
+    rounding = float(np.finfo(weights.dtype).eps) * (1 + abs(loss))
+    if noise <= ROUNDINGS * rounding:
+        return loss, gradient, noise
+    losses = [loss] + [objective(weights.copy())[0] for _ in range(CALLS)]
+    spread = float(np.std(losses, ddof=1))
+    return float(np.mean(losses)), gradient, max(spread, noise / 2)
 
 
 class Sum:

@@ -91,7 +91,8 @@ class Shrinking:
     ) -> None:
         self._objective, self._cube, self._loss = objective, cube, loss
         self._gradient, self._height, self._centre = gradient, height, centre
-        self._target, self._budget, self._seed = target, budget, seed
+        # What is risen by the target and no more is still inside the radius.
+        self._target, self._budget, self._seed = target * (1 + EXACT), budget, seed
         self._report, self._spent, self._space = report, 0, cube.search
         self._z, self._scaled = self._space.empty(), self._space.empty()
         self._rise = 0.0
@@ -101,19 +102,16 @@ class Shrinking:
         end = self._outward(first)
         if end:
             return Found(self._cube.epsilon, self._rise, self._spent, end)
-        searches, budget = 0, SEARCH
+        searches, budget, gained = 0, SEARCH, True
         while self._left > RAY + SEARCH:
-            if self._climb():
+            if gained and self._climb():
                 continue
-            budget = min(budget, self._left - RAY)
-            searches += 1
-            if self._search(budget, self._seed + searches - 1):
-                budget = SEARCH
-            elif budget > SEARCH or self._left < RAY + 2 * SEARCH:
+            spend, seed = min(budget, self._left - RAY), self._seed + searches
+            gained, searches = self._search(spend, seed), searches + 1
+            if not gained and budget == LAST:
                 end = "upper bound"
                 break
-            else:
-                budget = LAST
+            budget = budget if gained else LAST
         radius = self._cube.epsilon
         return Found(radius, self._rise, self._spent, end or "budget")
 
@@ -129,6 +127,9 @@ class Shrinking:
             rise = self._height(self._cube.weights_at(self._scaled)) - self._centre
         return math.inf if math.isnan(rise) else rise
 
+    def _risen(self, rise: float) -> bool:
+        return rise >= self._target * (1 - EXACT / 2)
+
     def _outward(self, first: float) -> str:
         """Find any point with the rise, along the corner of random signs."""
         self._space.fill_signs(self._z, self._seed, Stream.RADIUS - 1)
@@ -139,7 +140,7 @@ class Shrinking:
                 self._rise = rise
                 return "noise" if high < math.inf else "unreached"
             rise = self._at(scale)
-            if rise >= self._target:
+            if self._risen(rise):
                 high, scale = scale, scale / FACTOR
             else:
                 low, scale = scale, scale * FACTOR
@@ -155,7 +156,7 @@ class Shrinking:
         """
         low, high, below = 0.0, 1.0, 0.0
         above, power = self._at(1.0), USUAL_POWER
-        if not above >= self._target:
+        if not self._risen(above):
             return False
         for _ in range(RAY - 1):
             if above <= self._target * (1 + EXACT) or 1 - low / high < SMALLER / 4:
@@ -166,7 +167,7 @@ class Shrinking:
             rise = self._at(share)
             if below > 0 and math.isfinite(above):
                 power = math.log(above / below) / math.log(high / low)
-            if rise >= self._target * (1 - EXACT):
+            if self._risen(rise):
                 stuck = 1 - share / high < SMALLER / 4
                 high, above = share, rise
             else:

@@ -12,7 +12,7 @@ from sharpkit._inputs.checks import at_least
 from sharpkit._inputs.objective import Objective, require_moderate
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Array, LossFn
-from sharpkit.measures._given import Sum, direction_of, forward, positive
+from sharpkit.measures._given import Sum, centre, direction_of, forward, positive
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.results.along import CriticalResult, CriticalStatus
@@ -21,7 +21,7 @@ FIRST = 1e-2  # of 1 + |w|: the length of the first step, without a guess
 FACTOR, NEAR = 2.0, 1.25  # between steps; between the first two after a guess
 TOLERANCE = 1 / 16  # of the larger end: a bracket so narrow is the result
 MOST = 40  # forward passes
-SURE = 3.0  # so many standard deviations of the noise are a rise, or a fall
+SURE = 4.0  # so many standard deviations of the noise are a rise, or a fall
 
 
 @documented
@@ -110,7 +110,7 @@ def critical_sharpness(
     whole, objective = point.objective(), forward(point)
     vector = direction is not None and not hasattr(direction, "weights")
     update = direction_of(point, direction, whole)
-    loss, _, noise = objective.centre(point.weights)
+    loss, _, noise = centre(objective, point.weights)
     require_moderate(loss)
     with reporter(
         progress, budget, title="critical sharpness", unit="passes", value="{:.4g}"
@@ -210,10 +210,9 @@ class _Search:
         """Return how the search ended, as far as noise lets it be known."""
         if math.isinf(high):
             return CriticalStatus.NO_RISE
-        if math.isinf(interval[1]):
+        if math.isinf(interval[1]) and interval[0] > 0:
             return CriticalStatus.NO_DESCENT
-        told = interval[0] * (1 - TOLERANCE) <= 2 / high
-        told = told and interval[1] * (1 - 2 * TOLERANCE) <= interval[0]
+        told = interval[1] * (1 - 2 * TOLERANCE) <= interval[0]
         return CriticalStatus.CONVERGED if told else CriticalStatus.BELOW_NOISE
 
     def _above(self, step: float) -> bool:

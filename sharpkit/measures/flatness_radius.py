@@ -16,7 +16,7 @@ from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Array, LossFn, Report
 from sharpkit.measures._average_radius import Crossing, Draws
 from sharpkit.measures._bounds import Bounds
-from sharpkit.measures._given import Sum, error, forward, positive, start_of
+from sharpkit.measures._given import Sum, centre, error, forward, positive, start_of
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.measures._worst_radius import Shrinking
@@ -24,6 +24,7 @@ from sharpkit.results.radius import Bound, RadiusResult, RadiusStatus
 
 Kind = Literal["average", "worst"]
 Of = Literal["error", "loss"]
+USUAL = {"average": 200, "worst": 400}  # evaluations
 LEAST = 50  # evaluations; fewer say too little
 FIRST = 1e-2  # times the root mean square of the weights, and by magnitude: itself
 
@@ -34,6 +35,7 @@ ENDS = {
     "unreached": RadiusStatus.UNREACHED,
     "noise": RadiusStatus.BELOW_NOISE,
     "floor": RadiusStatus.FLOOR,
+    "non-finite": RadiusStatus.NON_FINITE,
 }
 
 
@@ -47,7 +49,7 @@ def flatness_radius(
     target: float = 0.1,
     of: Of = "error",
     start: Any = None,
-    max_evaluations: int = 200,
+    max_evaluations: int | None = None,
     seed: int = 0,
     backend: str | None = None,
     progress: Progress = None,
@@ -82,7 +84,8 @@ def flatness_radius(
         `RadiusResult.bounds` that count the distance from there.
     max_evaluations
         The evaluations of error or loss that may be done, at least 50, besides a few at
-        the weights. For the average, a third of them are perturbations.
+        the weights; None is 200, and 400 for the worst kind. For the average, about a
+        third of them are perturbations.
     seed
         $seed
     backend
@@ -111,6 +114,8 @@ def flatness_radius(
 
     Notes
     -----
+    A gradient that is taken numerically counts as one evaluation.
+
     The average sees the same perturbations at all scales. The interval turns what their
     spread leaves open of the mean rise into scales, by the power of the scale that the
     rise grows with there; it holds the radius in about 95 of 100 runs. It is assumed
@@ -145,7 +150,8 @@ def flatness_radius(
     one_of("kind", kind, get_args(Kind))
     one_of("of", of, get_args(Of))
     magnitude = true_or_false("magnitude", magnitude)
-    budget = at_least("max_evaluations", max_evaluations, LEAST)
+    usual = USUAL[kind] if max_evaluations is None else max_evaluations
+    budget = at_least("max_evaluations", usual, LEAST)
     target, seed = positive("target", target), checked_seed(seed)
     bounds = _bounds(point, start)
     what = _Rising(point, of, target, climbs=kind == "worst")
@@ -195,7 +201,7 @@ class _Rising:
         self.objective = point.objective()
         self.gradient: Array | None = None
         if of == "loss" or climbs:
-            self.loss, self.gradient, noise = self.objective.centre(point.weights)
+            self.loss, self.gradient, noise = centre(self.objective, point.weights)
             require_moderate(self.loss)
             if climbs and self.gradient is None and point.n > NUMERICAL_LIMIT:
                 msg = (
@@ -211,7 +217,7 @@ class _Rising:
             )
             self.centre, self.noise, self.source = self.loss, max(noise, seen), "loss"
         else:
-            self.centre, _, self.noise = self.height.centre(point.weights)
+            self.centre, _, self.noise = centre(self.height, point.weights)
             if self.centre + target > 1:
                 msg = (
                     f"target={target}: the error is {self.centre:.3g} at the weights, "

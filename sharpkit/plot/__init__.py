@@ -11,6 +11,7 @@ from sharpkit.plot.measures import (
     draw_diagonal,
     draw_eigenvalues,
     draw_groups,
+    draw_number,
     draw_sharpness,
     draw_trace,
 )
@@ -40,4 +41,8 @@ SEVERAL: dict[str, Callable[[Any], Sequence[Draw]]] = {
 def panels(result: Any) -> Sequence[Draw]:
     """Return the functions that draw the panels of a result's figure, each on axes."""
     name = type(result).__name__
-    return SEVERAL[name](result) if name in SEVERAL else [partial(SINGLE[name], result)]
+    return (
+        SEVERAL[name](result)
+        if name in SEVERAL
+        else [partial(SINGLE.get(name, draw_number), result)]
+    )

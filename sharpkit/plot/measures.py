@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         SharpnessResult,
         TraceResult,
     )
+    from sharpkit.results.common import Headline
 
 BINS = 100  # of a histogram
 
@@ -91,6 +92,16 @@ def draw_trace(result: TraceResult, ax: Axes) -> None:
     ax.set_ylabel("trace ± standard error")
     ax.set_title(f"{result.value:.4g} ± {result.stderr:.1g}")
     ax.legend(frameon=False)
+
+
+def draw_number(result: Headline, ax: Axes) -> None:
+    """Draw one number with its error."""
+    value, error = float(result), result.error
+    bar = error if np.isfinite(error) else None
+    ax.errorbar([0], [value], yerr=bar, fmt="o", capsize=3)
+    ax.set_xticks([])
+    ax.set_ylabel(result.headline)
+    ax.set_title(f"{value:.4g}" + ("" if bar is None else f" ± {bar:.1g}"))
 
 
 def draw_diagonal(result: DiagonalResult, ax: Axes) -> None:

@@ -48,9 +48,9 @@ class CriticalResult(Headline):
     loss : float
         The loss at the weights.
     noise : float
-        The noise of the loss, by two calls at the weights.
+        The noise of the loss, by two calls at the weights, ten if they differ.
     evaluations : int
-        The forward passes, two at the weights included.
+        The forward passes, those at the weights included.
     gradients : int
         The gradients that were taken: 1 where the update was not given as a vector.
     status : CriticalStatus

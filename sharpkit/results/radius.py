@@ -37,6 +37,10 @@ class RadiusStatus(enum.Enum):
         "floor: the 1e-3 that is added to the magnitudes alone makes it rise by the "
         "target, so that sigma' is next to 0; use magnitude=False, or a larger target"
     )
+    NON_FINITE = (
+        "non-finite: before the rise came to the target, some of what was to rise was "
+        "infinite or NaN; the radius is where that begins, bound the loss"
+    )
     BELOW_NOISE = (
         "below noise: the target cannot be told from the noise of what is to rise; "
         "make it deterministic, or give a larger target"

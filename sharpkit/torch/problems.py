@@ -114,6 +114,25 @@ class Problem:
                 loss, weights = loss + part, weights + weight
             return loss / checked_total(weights), gradient.div_(weights)
 
+    def forward(self, w: torch.Tensor) -> float:
+        """Return the mean loss at ``w`` by forward passes alone.
+
+        Parameters
+        ----------
+        w : (n,)
+            A vector of the dtype and on the device of `weights`.
+        """
+        w = self._layout.checked("w", w)
+        loss = weights = 0.0
+        with self._evaluation.running():
+            for batch in self._evaluation.batches:
+                found = self._evaluation.loss(w, batch)
+                if found is not None:
+                    _, part, weight = found
+                    loss += float(part.detach()) * weight
+                    weights += weight
+        return loss / checked_total(weights)
+
     @property
     def hvp(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
         """The exact product ``hvp(w, v)`` of the Hessian at w with a vector v.
