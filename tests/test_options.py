@@ -22,6 +22,11 @@ CALLS = {
     for name in ("sharpness", "eigenvalues", "trace", "diagonal", "check", "measure")
 } | {
     "spectral_density": (sharpkit.spectral_density, (PROBLEM,), {"max_products": 12}),
+    "flatness_radius": (sharpkit.flatness_radius, (PROBLEM,), {"of": "loss"}),
+    "critical_sharpness": (sharpkit.critical_sharpness, (PROBLEM,), {}),
+    "directional_sharpness": (sharpkit.directional_sharpness, (PROBLEM,), {}),
+    "distance": (sharpkit.distance, (PROBLEM,), {"start": W}),
+    "gradient_norm": (sharpkit.gradient_norm, (PROBLEM,), {}),
     "compare": (sharpkit.compare, (W, W + 1, PROBLEM), FAST),
     "LBFGSB": (sharpkit.LBFGSB, (), {}),
     "ScipyLBFGSB": (sharpkit.ScipyLBFGSB, (), {}),

@@ -21,7 +21,7 @@ from sharpkit.measures._bounds import EPSILON
 
 PILOT = 4  # draws that tell where to look
 SCALES = 3  # at which all draws are looked at
-FACTOR = 4.0  # between the pilot's scales
+FACTOR, NARROW = 4.0, 1.5  # between the pilot's scales, first and last
 # Times the first scale: beyond that nothing rises, and below it all is noise.
 FARTHEST, NEAREST = FACTOR**10, FACTOR**-12
 POWERS = 0.25, 8.0  # of the scale, which a rise may grow with
@@ -225,15 +225,21 @@ class Crossing:
         """Return scales of a rise below and above the target, and the power between."""
         low, high = (0.0, 0.0), (math.inf, math.inf)
         largest, least = FARTHEST * scale, NEAREST * scale
-        while not (low[0] > 0 and high[0] < math.inf):
+        while not high[0] <= NARROW * low[0]:
             if not least <= scale <= largest:
                 return low, high, 2.0
             mean = float(np.mean(controlled(*self._draws.rises(scale, range(PILOT)))))
             self._report(self._draws.evaluations, scale)
             if mean <= self._target:
-                low, scale = (scale, mean), scale * FACTOR
+                low = scale, mean
             else:
-                high, scale = (scale, mean), scale / FACTOR
+                high = scale, mean
+            if not low[0] > 0:
+                scale /= FACTOR
+            elif math.isinf(high[0]):
+                scale *= FACTOR
+            else:
+                scale = math.sqrt(low[0] * high[0])
         return low, high, _power(*low, *high) or 2.0
 
     def _guess(

@@ -16,7 +16,15 @@ from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Array, LossFn, Report
 from sharpkit.measures._average_radius import Crossing, Draws
 from sharpkit.measures._bounds import Bounds
-from sharpkit.measures._given import Sum, centre, error, forward, positive, start_of
+from sharpkit.measures._given import (
+    Sum,
+    centre,
+    closer,
+    error,
+    forward,
+    positive,
+    start_of,
+)
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.measures._worst_radius import Shrinking
@@ -215,7 +223,10 @@ class _Rising:
             seen = point.looks.noise(
                 self.objective, self.loss, self.gradient, epsilon=FIRST
             )
-            self.centre, self.noise, self.source = self.loss, max(noise, seen), "loss"
+            self.centre, self.source = self.loss, "loss"
+            least = target / spurious_rise(LEAST)
+            noise = closer(point, self.objective, self.loss, noise, least)
+            self.noise = max(noise, seen)
         else:
             self.centre, _, self.noise = centre(self.height, point.weights)
             if self.centre + target > 1:
