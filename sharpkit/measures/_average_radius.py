@@ -172,6 +172,7 @@ class Crossing:
         self._draws, self._target, self._noise = draws, target, noise
         self._budget, self._report = budget, report
 
+    @np.errstate(over="ignore", invalid="ignore")  # losses may be 1e200, or infinite
     def run(self, first: float) -> Root:
         """Return where it is, looked for from a first scale on."""
         low, high, power = self._bracket(first)

@@ -33,7 +33,7 @@ from sharpkit.results.radius import Bound, RadiusResult, RadiusStatus
 Kind = Literal["average", "worst"]
 Of = Literal["error", "loss"]
 USUAL = {"average": 200, "worst": 400}  # evaluations
-LEAST = 50  # evaluations; fewer say too little
+LEAST = 100  # evaluations; fewer say too little
 FIRST = 1e-2  # times the root mean square of the weights, and by magnitude: itself
 
 ENDS = {
@@ -91,9 +91,9 @@ def flatness_radius(
         The weights that the training began with, a vector or a problem at them, for the
         `RadiusResult.bounds` that count the distance from there.
     max_evaluations
-        The evaluations of error or loss that may be done, at least 50, besides a few at
-        the weights; None is 200, and 400 for the worst kind. For the average, about a
-        third of them are perturbations.
+        The evaluations of error or loss that may be done, at least 100, besides a few
+        at the weights; None is 200, and 400 for the worst kind. For the average, about
+        a third of them are perturbations.
     seed
         $seed
     backend

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import zlib
 
 import numpy as np
 import pytest
@@ -205,9 +206,10 @@ def test_a_target_below_the_rounding_of_the_loss(kind):
 
     def rounded(x):
         d = x - w
-        return float(np.float32(1) + np.float32(d @ d) / 2), d
+        noise = np.random.default_rng(zlib.crc32(x.tobytes())).standard_normal()
+        return 1 + float(d @ d) / 2 + 2e-6 * noise, d
 
-    found = flatness_radius(w, rounded, of="loss", kind=kind, target=2e-7)
+    found = flatness_radius(w, rounded, of="loss", kind=kind, target=4e-6)
     assert found.status is RadiusStatus.BELOW_NOISE
     fine = flatness_radius(w, rounded, of="loss", kind=kind, target=1e-3)
     assert fine.status in (RadiusStatus.CONVERGED, RadiusStatus.UPPER_BOUND)
@@ -235,7 +237,8 @@ def test_a_loss_that_is_infinite_before_it_has_risen():
     w = np.zeros(40)
     mean = flatness_radius(w, walled, of="loss")
     assert mean.status is RadiusStatus.NON_FINITE
-    assert 0.005 < mean.value < math.sqrt(0.05 / 40) < mean.interval[1]
+    assert 0.005 < mean.value < math.sqrt(0.05 / 40)
+    assert mean.value < mean.interval[1] < 0.1
     worst = flatness_radius(w, walled, of="loss", kind="worst")
     assert worst.value == pytest.approx(math.sqrt(0.05 / 40), rel=1e-3)
     assert json.loads(json.dumps(worst.to_dict(), allow_nan=False))["rise"] is None
@@ -297,7 +300,7 @@ def test_float32_and_a_device_find_what_float64_finds(cupy):
         ({"kind": "middle"}, "kind='middle'; give one of 'average', 'worst'"),
         ({"of": "accuracy"}, "of='accuracy'; give one of"),
         ({"of": "loss", "target": 0.0}, "target=0.0; give a finite number above 0"),
-        ({"of": "loss", "max_evaluations": 3}, "at least 50"),
+        ({"of": "loss", "max_evaluations": 3}, "at least 100"),
         ({"of": "loss", "start": np.zeros(3)}, r"start has shape \(3,\); give one"),
         ({"of": "loss", "start": np.full(40, np.nan)}, "start has entries that are"),
     ],
