@@ -132,7 +132,7 @@ class Shrinking:
 
     def _outward(self, first: float) -> str:
         """Find any point with the rise, along the corner of random signs."""
-        self._space.fill_signs(self._z, self._seed, Stream.RADIUS - 1)
+        self._space.fill_signs(self._z, self._seed, Stream.OUTWARD)
         scale, rise, low, high = first, 0.0, 0.0, math.inf
         while not (low > 0 and high < math.inf):
             if not NEAREST <= scale / first <= FARTHEST:

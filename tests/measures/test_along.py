@@ -194,6 +194,8 @@ def test_along_the_gradient_it_is_a_mean_of_eigenvalues():
     found = directional_sharpness(PROBLEM)
     assert found.value == pytest.approx(G @ H @ G / (G @ G), rel=1e-9)
     assert found.value <= np.linalg.eigvalsh(H)[-1]
+    exact = directional_sharpness(PROBLEM, hvp=lambda w, v: H @ v)
+    assert exact.value == pytest.approx(G @ H @ G / (G @ G), rel=1e-14)
 
 
 def test_lengths_in_all_and_by_layer():

@@ -7,9 +7,13 @@ import zlib
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 import sharpkit
 from sharpkit import Problem, RadiusStatus, flatness_radius
+from sharpkit._vectors.kernels import cpu
+from sharpkit._vectors.space import Space
+from sharpkit._vectors.streams import Stream
 
 TARGET = 0.1
 
@@ -75,6 +79,25 @@ def test_the_interval_of_the_average_holds_it_in_95_of_100_runs(name, slope, mag
         assert found.status is RadiusStatus.CONVERGED
         assert low <= found.value <= high
     assert 0.92 <= held / 500 <= 0.98
+
+
+@pytest.mark.parametrize("magnitude", [False, True])
+def test_sigma_is_the_root_of_the_mean_over_its_own_draws(magnitude):
+    """To rounding: with the draws in the place of their expectation."""
+    H, w = rotated(CURVATURES["slow"]), np.random.default_rng(1).standard_normal(40)
+    found = flatness_radius(quadratic(H, w), of="loss", magnitude=magnitude, seed=3)
+    space = Space(cpu, 40, np.float64)
+    U = np.empty((found.draws, 40))
+    for i, row in enumerate(U):
+        space.fill_normal(row, 3, Stream.RADIUS + i)
+
+    def excess(sigma):
+        d = U * (np.sqrt(sigma**2 * w**2 + 1e-6) if magnitude else sigma)
+        return float(np.einsum("ki,ij,kj->k", d, H, d).mean()) / 2 - TARGET
+
+    tolerance = 1e-5 if magnitude else 1e-12  # a power of sigma is exact for one only
+    assert found.value == pytest.approx(brentq(excess, 1e-3, 10), rel=tolerance)
+    assert found.draws > 40
 
 
 def test_the_mean_error_at_sigma_has_risen_by_the_target():
