@@ -45,6 +45,7 @@ MARKS = {
         *CUDA_SOURCE,
         *KILLED,
         *("bench", "examples", "measures/test_trace_calibration.py"),
+        "measures/test_radius_calibration.py",
         "test_agreement.py",
     ),
 }

@@ -22,6 +22,7 @@ from sharpkit.measures._given import (
 )
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
+from sharpkit.problem import is_problem
 from sharpkit.results.along import CriticalResult, CriticalStatus
 
 FIRST = 1e-2  # of 1 + |w|: the length of the first step, without a guess
@@ -116,7 +117,7 @@ def critical_sharpness(
     if guess is not None:
         guess = positive("guess", guess)
     whole, objective = point.objective(), forward(point)
-    vector = direction is not None and not hasattr(direction, "weights")
+    vector = direction is not None and not is_problem(direction)
     update = direction_of(point, direction, whole)
     loss, _, noise = centre(objective, point.weights)
     require_moderate(loss)

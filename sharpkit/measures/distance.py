@@ -11,13 +11,13 @@ from sharpkit._inputs.types import Array, LossFn
 from sharpkit.measures._given import required, start_of
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
+from sharpkit.problem import is_problem
 from sharpkit.results.along import DistanceResult, GradientNormResult
 
 
 @documented
 def distance(
     problem: Any,
-    loss_fn: LossFn | None = None,
     *,
     start: Any,
     backend: str | None = None,
@@ -28,9 +28,6 @@ def distance(
     ----------
     problem
         $problem
-    loss_fn
-        $loss_fn
-        It is not called.
     start
         The weights that the training began with: a flat vector, or a problem at them.
     backend
@@ -53,7 +50,8 @@ def distance(
     >>> float(sharpkit.distance(problem, start=np.zeros(2)))
     5.0
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    known = isinstance(problem, Point) or is_problem(problem)
+    point = Point.of(problem, None if known else _unasked, backend=backend)
     began = point.begin()
     away = start_of(point, start)
     point.space.combine([[1.0]], point.weights[None], away[None], beta=-1.0)
@@ -136,6 +134,11 @@ def _lengths(point: Point, vector: Array) -> tuple[float, float, dict[str, float
         for name, place in layers.items()
     }
     return length, length / whole if whole else math.nan, parts
+
+
+def _unasked(w: Array) -> float:
+    """Stand for a loss where none is needed."""
+    raise AssertionError
 
 
 class _Uncalled:

@@ -208,7 +208,7 @@ def test_lengths_in_all_and_by_layer():
         {"a": np.linalg.norm(away[:10]), "b": np.linalg.norm(away[10:])}, rel=1e-14
     )
     assert found.calls == 0
-    assert distance(W, loss, start=Problem(start, loss)).value == found.value
+    assert distance(W, start=Problem(start, loss)).value == found.value
     slope = gradient_norm(PROBLEM)
     assert slope.value == pytest.approx(np.linalg.norm(G), rel=1e-14)
     assert slope.layers["b"] == pytest.approx(np.linalg.norm(G[10:]), rel=1e-14)
