@@ -32,5 +32,5 @@ class Stream(enum.IntEnum):
     """The direction of the first look at a loss."""
     RADIUS = 1 << 42
     """The perturbations over which a rise is averaged."""
-    OUTWARD = 1 << 43
+    OUTWARD = 1 << 44
     """The corner along which a first point with a rise is looked for."""
