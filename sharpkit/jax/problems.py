@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import tree_leaves
 
+from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.warn import warn
 from sharpkit._inputs.weighing import MAPPING
@@ -115,6 +116,18 @@ class Problem:
                 return None
             total += rows
         return total
+
+    @property
+    def subset(self) -> Callable[[Any], Problem] | None:
+        """The same problem over some samples, ``subset(indices)``, at its weights.
+
+        Indices are whole numbers below `samples`, each once: rows of the arrays, or the
+        order of the batches in a list. Batches are cut as those of the problem. It is
+        None without data, and where data cannot be told apart into samples: another
+        iterable of batches, or arrays without a common first dimension.
+        """
+        indexed = self._batches is not None and self._batches.indexed
+        return self._subset if indexed else None
 
     def __call__(self, w: XpArray) -> tuple[float, jax.Array]:
         """Return the mean loss at ``w`` and its gradient.
@@ -267,6 +280,14 @@ class Problem:
 
     def release(self) -> None:
         """Free what is kept for products, which is nothing here."""
+
+    def _subset(self, indices: Any) -> Problem:
+        assert self._batches is not None  # subset is None otherwise
+        chosen = checked_indices(indices, self._batches.samples)
+        other, batches = copy.copy(self), self._batches.subset(chosen)
+        other._batches, other._weight_sum = batches, None
+        other._weighing = self._weighing.over(several=batches.several)
+        return other
 
     def _hvp(self, w: XpArray, v: XpArray) -> jax.Array:
         vectors = self._layout.checked("w", w), self._layout.checked("v", v)

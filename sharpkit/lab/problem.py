@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import Network, Statistics
 from sharpkit.lab.networks.mlp import MLP
@@ -95,6 +96,28 @@ class Problem:
         """Return the mean loss and its gradient, a new (n,) array."""
         gradient = array_module(weights).empty_like(weights)
         return self._sum(weights, gradient)[0] / len(self.x), gradient
+
+    @property
+    def samples(self) -> int:
+        """The number of samples."""
+        return len(self.x)
+
+    def subset(self, indices: XpArray) -> Problem:
+        """Return the same problem over some samples; constant statistics stay.
+
+        Parameters
+        ----------
+        indices : (k,)
+            The samples: whole numbers below `samples`, each once.
+        """
+        chosen = checked_indices(indices, self.samples)
+        return Problem(
+            self.network,
+            self.x[chosen],
+            self.y[chosen],
+            batch_norm=self.batch_norm,
+            statistics=self.statistics,
+        )
 
     def measure(self, weights: XpArray) -> Measured:
         """Return the mean loss and the accuracy at ``weights``."""

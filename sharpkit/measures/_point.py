@@ -10,6 +10,7 @@ from sharpkit._inputs.arrays import array_module, is_array
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
 from sharpkit._inputs.objective import Objective, ReturnedVector
+from sharpkit._inputs.samples import Indices
 from sharpkit._inputs.seal import Seal
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import warn
@@ -18,7 +19,7 @@ from sharpkit._vectors.backends import kernels_for
 from sharpkit._vectors.space import Space
 from sharpkit.measures._looks import Looks
 from sharpkit.measures._trusted import Trusted, tried
-from sharpkit.problem import ProblemLike, as_problem, is_problem
+from sharpkit.problem import ProblemLike, as_problem, is_problem, required_subset
 from sharpkit.results.common import Run
 
 
@@ -311,6 +312,34 @@ class Point:
             backend=self.backend,
             compared=False,
         )
+
+    def subsets(self, why: str) -> Callable[[Indices], Point]:
+        """Return the function that returns the point over some of the samples.
+
+        Parameters
+        ----------
+        why
+            What needs it, such as ``"subset=128"``.
+
+        Raises
+        ------
+        ValueError
+            If the problem has no samples to choose from.
+        """
+        chosen = required_subset(self.problem, why)
+
+        def over(indices: Indices) -> Point:
+            loss_fn = chosen(indices)
+            return Point(
+                self.weights,
+                native_loss(loss_fn, self.kind),
+                lambda: _native_product(loss_fn, None, self.kind),
+                backend=self.backend,
+                kind=self.kind,
+                problem=loss_fn,
+            )
+
+        return over
 
     def release(self) -> None:
         """Have the problem free what it keeps for products at these weights."""

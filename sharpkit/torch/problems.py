@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.warn import warn
 from sharpkit.torch.batches import rows
 from sharpkit.torch.checkpoint import values_in
@@ -87,6 +89,20 @@ class Problem:
     def entries(self) -> int:
         """The number of entries that a checkpoint of the model holds at the most."""
         return int(self._layout.entries)
+
+    @property
+    def subset(self) -> Callable[[Any], Problem] | None:
+        """The same problem over some samples, ``subset(indices)``, at its weights.
+
+        Indices are whole numbers below `samples`, each once: rows of the tensors, the
+        order of the batches in a list, or places in the data set of a ``DataLoader``,
+        which is then gone through in the order of the indices. Batches are cut as those
+        of the problem. Statistics that ``batch_norm="frozen"`` took of all data stay.
+
+        It is None where data cannot be told apart into samples: an iterable of another
+        kind, and a loader with a sampler or a batch sampler of its own.
+        """
+        return self._subset if self._evaluation.batches.indexed else None
 
     def __call__(self, w: torch.Tensor) -> tuple[float, torch.Tensor]:
         """Return the mean loss at ``w`` and its gradient.
@@ -312,6 +328,15 @@ class Problem:
     def release(self) -> None:
         """Free the graph that is kept for products."""
         self._products.release()
+
+    def _subset(self, indices: Any) -> Problem:
+        chosen = checked_indices(indices, self.samples)
+        evaluation = self._evaluation
+        other = copy.copy(self)
+        other._evaluation = evaluation.over(evaluation.batches.subset(chosen))
+        other._products = self._products.over(other._evaluation)
+        other._samples = len(chosen)
+        return other
 
     def _hvp(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -48,6 +49,12 @@ class Products:
         self._plain = False  # whether fast kernels without second derivative are off
         # what it is of, the weights, and what was built
         self._retained: tuple[Build, Any, Leaves, Apply] | None = None
+
+    def over(self, evaluation: Evaluation) -> Products:
+        """Return the products of other data; what torch lacks is the same."""
+        other = copy.copy(self)
+        other._evaluation, other._retained = evaluation, None
+        return other
 
     def hessian(self, w: Any, v: Any) -> Any:
         """Return ``H(w) v``."""
