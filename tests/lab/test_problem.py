@@ -121,3 +121,26 @@ def test_errors(draw, draw_statistics):
             Problem(network, x, y, batch_norm=batch_norm)
     with pytest.raises(ValueError, match="and none for 'batch'"):
         Problem(network, x, y, batch_norm="batch", statistics=statistics)
+
+
+@pytest.mark.parametrize("batch_norm", ["batch", "running", "frozen"])
+def test_a_subset_is_the_problem_of_these_samples(make, batch_norm):
+    whole, weights = make(batch_norm)
+    chosen = [3, 29, 7, 11]
+    alone = Problem(
+        whole.network,
+        whole.x[chosen],
+        whole.y[chosen],
+        batch_norm=batch_norm,
+        statistics=whole.statistics,
+    )
+    problem = sharpkit.Problem(
+        weights, whole, hvp=whole.hvp, samples=whole.samples, subset=whole.subset
+    )
+    part = problem.subset(chosen)
+    assert part(weights)[0] == alone(weights)[0]
+    assert_array_equal(part(weights)[1], alone(weights)[1])
+    v = np.random.default_rng(2).standard_normal(weights.shape)
+    assert_array_equal(part.hvp(weights, v), alone.hvp(weights, v))
+    with pytest.raises(ValueError, match="indices holds 30, and there are 30"):
+        whole.subset([30])
