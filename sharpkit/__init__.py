@@ -26,10 +26,13 @@ if TYPE_CHECKING:
         get_num_threads as get_num_threads,
         set_num_threads as set_num_threads,
     )
+    from sharpkit.measures.batch_sharpness import batch_sharpness as batch_sharpness
     from sharpkit.measures.by_group import by_group as by_group
     from sharpkit.measures.check import check as check
     from sharpkit.measures.diagonal import diagonal as diagonal
     from sharpkit.measures.eigenvalues import eigenvalues as eigenvalues
+    from sharpkit.measures.fisher_rao import fisher_rao as fisher_rao
+    from sharpkit.measures.gradient_noise import gradient_noise as gradient_noise
     from sharpkit.measures.sharpness import sharpness as sharpness
     from sharpkit.measures.spectral_density import spectral_density as spectral_density
     from sharpkit.measures.trace import trace as trace
@@ -37,14 +40,18 @@ if TYPE_CHECKING:
     from sharpkit.reports.compare import compare as compare
     from sharpkit.reports.measure import measure as measure
     from sharpkit.results import (
+        BatchSharpnessResult as BatchSharpnessResult,
         CheckResult as CheckResult,
         Comparison as Comparison,
         DensityResult as DensityResult,
         DiagonalResult as DiagonalResult,
         EigenResult as EigenResult,
+        FisherRaoResult as FisherRaoResult,
+        GradientNoiseResult as GradientNoiseResult,
         GroupResults as GroupResults,
         Missing as Missing,
         Report as Report,
+        SamplingStatus as SamplingStatus,
         SharpnessResult as SharpnessResult,
         Status as Status,
         TraceResult as TraceResult,
@@ -59,10 +66,13 @@ _PLACES = {
     "_spectrum.estimate": ["SpectrumStatus"],
     "_vectors.backends": ["backends"],
     "_vectors.parallel": ["get_num_threads", "set_num_threads"],
+    "measures.batch_sharpness": ["batch_sharpness"],
     "measures.by_group": ["by_group"],
     "measures.check": ["check"],
     "measures.diagonal": ["diagonal"],
     "measures.eigenvalues": ["eigenvalues"],
+    "measures.fisher_rao": ["fisher_rao"],
+    "measures.gradient_noise": ["gradient_noise"],
     "measures.sharpness": ["sharpness"],
     "measures.spectral_density": ["spectral_density"],
     "measures.trace": ["trace"],
@@ -70,14 +80,18 @@ _PLACES = {
     "reports.compare": ["compare"],
     "reports.measure": ["measure"],
     "results": [
+        "BatchSharpnessResult",
         "CheckResult",
         "Comparison",
         "DensityResult",
         "DiagonalResult",
         "EigenResult",
+        "FisherRaoResult",
+        "GradientNoiseResult",
         "GroupResults",
         "Missing",
         "Report",
+        "SamplingStatus",
         "SharpnessResult",
         "Status",
         "TraceResult",

@@ -30,3 +30,5 @@ class Stream(enum.IntEnum):
     """The directions in which a loss is checked."""
     GLANCE = 1 << 39
     """The direction of the first look at a loss."""
+    SAMPLES = 1 << 43
+    """Which samples make up a batch."""

@@ -83,6 +83,7 @@ class Point:
         self.looks = Looks(self.space, weights)
         self._redrawn: Any = None  # makes a problem of another random state
         self._widened: Any = None  # makes a problem in which little is hidden
+        self._source: Any = problem  # the loss as it was handed in
         self._compared = compared  # whether the product is to be that of the loss
         self._trusted: Trusted | None = None
 
@@ -149,6 +150,7 @@ class Point:
         if hvp is None:
             point._widened = getattr(whole or loss_fn, "widened", None)
         point._redrawn = getattr(whole or loss_fn, "redrawn", None)
+        point._source = whole or loss_fn
         return point
 
     @property
@@ -313,6 +315,12 @@ class Point:
             compared=False,
         )
 
+    @property
+    def samples(self) -> int | None:
+        """The number of samples that the loss is a mean of, where it is known."""
+        found: int | None = getattr(self._source, "samples", None)
+        return found
+
     def subsets(self, why: str) -> Callable[[Indices], Point]:
         """Return the function that returns the point over some of the samples.
 
@@ -326,17 +334,17 @@ class Point:
         ValueError
             If the problem has no samples to choose from.
         """
-        chosen = required_subset(self.problem, why)
+        chosen = required_subset(self._source, why)
 
         def over(indices: Indices) -> Point:
-            loss_fn = chosen(indices)
+            loss_fn: Any = chosen(indices)
             return Point(
                 self.weights,
                 native_loss(loss_fn, self.kind),
                 lambda: _native_product(loss_fn, None, self.kind),
                 backend=self.backend,
                 kind=self.kind,
-                problem=loss_fn,
+                problem=loss_fn if is_problem(loss_fn) else None,
             )
 
         return over

@@ -1,5 +1,11 @@
 """What the measures return: frozen records that say how far to believe them."""
 
+from sharpkit.results.batches import (
+    BatchSharpnessResult,
+    FisherRaoResult,
+    GradientNoiseResult,
+    SamplingStatus,
+)
 from sharpkit.results.check import CheckResult
 from sharpkit.results.common import Run
 from sharpkit.results.comparison import Comparison
@@ -12,15 +18,19 @@ from sharpkit.results.sharpness import SharpnessResult, Status
 from sharpkit.results.trace import DiagonalResult, TraceResult
 
 __all__ = [
+    "BatchSharpnessResult",
     "CheckResult",
     "Comparison",
     "DensityResult",
     "DiagonalResult",
     "EigenResult",
+    "FisherRaoResult",
+    "GradientNoiseResult",
     "GroupResults",
     "Missing",
     "Report",
     "Run",
+    "SamplingStatus",
     "SharpnessResult",
     "Status",
     "TraceResult",

@@ -6,7 +6,6 @@ import copy
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -46,7 +45,9 @@ class Products:
 
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
-        self._plain = False  # whether fast kernels without second derivative are off
+        # What has been found out, also for the products of other data: whether fast
+        # kernels without second derivative are off, and what torch lacks.
+        self._plain, self._known = False, list[tuple[bool, str | None]]()
         # what it is of, the weights, and what was built
         self._retained: tuple[Build, Any, Leaves, Apply] | None = None
 
@@ -64,7 +65,7 @@ class Products:
         """Return ``J^T H_loss J v``."""
         return self._product(_gauss_newton, w, v)
 
-    @cached_property
+    @property
     def lacking(self) -> str | None:
         """What torch says if it has no second derivative of the first batch, or None.
 
@@ -76,7 +77,11 @@ class Products:
             If torch says something else.
         """
         with ALONE:
-            return self._missing()
+            if not self._known:
+                reason = self._missing()
+                self._known.append((self._plain, reason))
+            self._plain, reason = self._known[0]
+            return reason
 
     def _missing(self) -> str | None:
         reason = None
