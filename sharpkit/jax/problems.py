@@ -206,6 +206,16 @@ class Problem:
             raise NotImplementedError(msg)
         return self._mean(function, *vectors)[1]
 
+    @property
+    def directional(self) -> Callable[[XpArray, XpArray], jax.Array] | None:
+        """The derivatives along v of the losses of single rows of the data.
+
+        ``directional(w, v)`` returns one for each, (k,), as if each row were a batch,
+        by a forward pass with a tangent. It is None where the data have no rows.
+        """
+        rows = self._first[1] if self._batches is not None else None
+        return None if rows is None else self._directional
+
     def accuracy(self, w: XpArray) -> float | None:
         """Return the share of samples whose largest output is their class, from 0 to 1.
 
@@ -288,6 +298,17 @@ class Problem:
         other._batches, other._weight_sum = batches, None
         other._weighing = self._weighing.over(several=batches.several)
         return other
+
+    def _directional(self, w: XpArray, v: XpArray) -> jax.Array:
+        w, v = self._layout.checked("w", w), self._layout.checked("v", v)
+        found, (forward, reverse) = [], self._functions.directional
+        for arguments, _ in self._pieces():
+            try:
+                part = forward(self._constants, arguments, w, v)
+            except (TypeError, NotImplementedError):  # as of a custom_vjp
+                part = reverse(self._constants, arguments, w, v)
+            found.append(part)
+        return jnp.concatenate(found)
 
     def _hvp(self, w: XpArray, v: XpArray) -> jax.Array:
         vectors = self._layout.checked("w", w), self._layout.checked("v", v)

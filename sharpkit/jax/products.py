@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax.tree_util import tree_leaves, tree_map
+from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.weighing import MAPPING
@@ -48,6 +48,9 @@ class Compiled(NamedTuple):
     loss
         The mean loss: ``(constants, arguments, w) -> (mean loss, weight or None)``. It
         is not compiled.
+    directional
+        The derivatives along v of the losses of single rows: ``(constants, arguments,
+        w, v) -> (rows,)``, by forward and by reverse differentiation.
     again
         The function that returns the same for another layout.
     """
@@ -57,6 +60,7 @@ class Compiled(NamedTuple):
     gauss_newton: tuple[Summed, Summed]
     answers: Callable[..., tuple[XpArray, int] | None]
     loss: Callable[..., tuple[XpArray, XpArray | None]]
+    directional: tuple[Callable[..., XpArray], Callable[..., XpArray]]
     again: Callable[[Layout], Compiled]
 
 
@@ -71,6 +75,7 @@ def compiled(
         (_summed(batch.gauss_newton), _summed(batch.gauss_newton_by_reverse)),
         jax.jit(batch.answers),
         batch.mean,
+        (jax.jit(batch.directional), jax.jit(batch.directional_by_reverse)),
         lambda other: compiled(other, loss, model),
     )
 
@@ -131,6 +136,32 @@ class _Batch:
         (moved,) = push(v)
         _, pull_bend, (found, weight) = jax.vjp(bend, out, has_aux=True)
         return pull(pull_bend(moved)[0])[0], found, weight
+
+    def directional(
+        self, constants: Any, arguments: Any, w: XpArray, v: XpArray
+    ) -> XpArray:
+        losses = functools.partial(self._losses, constants, arguments)
+        return jax.jvp(losses, (w,), (v,))[1]
+
+    def directional_by_reverse(
+        self, constants: Any, arguments: Any, w: XpArray, v: XpArray
+    ) -> XpArray:
+        losses = functools.partial(self._losses, constants, arguments)
+        out, pull = jax.vjp(losses, w)
+        # as in `gauss_newton_by_reverse`
+        _, push = jax.vjp(lambda u: pull(u)[0], jnp.zeros_like(out))
+        return push(v)[0]
+
+    def _losses(self, constants: Any, arguments: Any, w: XpArray) -> XpArray:
+        """Return the loss of each row of a batch, as if it were a batch alone."""
+        leaves, kind = tree_flatten(arguments)
+        many = [bool(jnp.ndim(leaf)) for leaf in leaves]
+
+        def one(*row: Any) -> XpArray:
+            own = [leaf[None] if m else leaf for leaf, m in zip(row, many, strict=True)]
+            return self.mean(constants, tree_unflatten(kind, own), w)[0]
+
+        return jax.vmap(one, [0 if m else None for m in many])(*leaves)
 
     def _slope(self, constants: Any, arguments: Any) -> Callable[[XpArray], Any]:
         def slope(w: XpArray) -> tuple[XpArray, Any]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from sharpkit._inputs.arrays import array_module, is_array
+from sharpkit._inputs.arrays import array_module, is_array, to_host
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
 from sharpkit._inputs.objective import Objective, ReturnedVector
@@ -321,6 +321,16 @@ class Point:
         found: int | None = getattr(self._source, "samples", None)
         return found
 
+    def directional(self, vector: Array) -> Array | None:
+        """Return the derivatives of the losses of samples along a vector, (k,).
+
+        They are None where the problem has no member for them.
+        """
+        along = getattr(self._source, "directional", None)
+        if along is None:
+            return None
+        return to_host(native_hvp(along, self.kind)(self.weights, vector))
+
     def subsets(self, why: str) -> Callable[[Indices], Point]:
         """Return the function that returns the point over some of the samples.
 
@@ -338,7 +348,7 @@ class Point:
 
         def over(indices: Indices) -> Point:
             loss_fn: Any = chosen(indices)
-            return Point(
+            part = Point(
                 self.weights,
                 native_loss(loss_fn, self.kind),
                 lambda: _native_product(loss_fn, None, self.kind),
@@ -346,6 +356,8 @@ class Point:
                 kind=self.kind,
                 problem=loss_fn if is_problem(loss_fn) else None,
             )
+            part._source = loss_fn
+            return part
 
         return over
 

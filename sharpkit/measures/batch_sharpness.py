@@ -12,8 +12,8 @@ from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import LossFn, Report
 from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.operators import Differences, Given, Operator
-from sharpkit._spectrum.sampling import looks, quantile
-from sharpkit.measures._batches import Draws, Sampled, Spent
+from sharpkit._spectrum.sampling import looks
+from sharpkit.measures._batches import Draws, Sampled, Spent, interval_of_mean
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.results.batches import BatchSharpnessResult, SamplingStatus
@@ -115,11 +115,10 @@ def batch_sharpness(
             "no direction: they are left out; larger batches have one"
         )
     _, value, stderr = along.history[-1]
-    width = stderr * quantile(math.inf if exact else max(len(along.values) - 1, 1))
     return BatchSharpnessResult(
         value=value,
         stderr=stderr,
-        interval=(value - width, value + width),
+        interval=along.interval(),
         status=SamplingStatus.EXACT if exact else status,
         batch_size=sampled.size,
         samples=sampled.samples,
@@ -174,6 +173,14 @@ class _Along:
             )
             raise ValueError(msg)
         return SamplingStatus.BUDGET
+
+    def interval(self) -> tuple[float, float]:
+        """Return the interval that holds the expectation in about 95 %."""
+        assert self._first is not None  # there are values
+        if len(self.values) > 1:
+            return interval_of_mean(self.values, error=self._first.error)
+        (value,), error = self.values, self._stderr()
+        return value - 2 * error, value + 2 * error
 
     def run(self, point: Point, began: float, seed: int) -> Run:
         """Return the record of the measurement."""

@@ -13,7 +13,13 @@ from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.samples import Indices
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit._spectrum.sampling import quantile
-from sharpkit.measures._batches import Draws, Sampled, Spent, warn_unless_additive
+from sharpkit.measures._batches import (
+    Draws,
+    Sampled,
+    Spent,
+    interval_of_mean,
+    warn_unless_additive,
+)
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.results.batches import GradientNoiseResult, SamplingStatus
@@ -179,8 +185,14 @@ class _Pairs:
         spread = self._error(self.variances)
         norm = math.sqrt(max(square, 0.0))
         norm_error = self._error(self._squares) if self._exact is None else 0.0
-        width = quantile(len(self.variances) - 1)
-        scale, stderr, interval = self._ratio(width)
+        ends = interval_of_mean(self.variances, left=self._left)
+        scale, stderr, interval = variance / (square or math.nan), math.nan, ends
+        if self._exact is None:
+            scale, stderr, interval = self._ratio()
+        elif square:
+            stderr, interval = spread / square, (ends[0] / square, ends[1] / square)
+        else:
+            scale, interval = math.inf, (math.inf, math.inf)
         sampled = self._sampled
         return GradientNoiseResult(
             value=scale,
@@ -190,10 +202,7 @@ class _Pairs:
             gradient_norm_stderr=norm_error / (2 * norm) if norm else math.nan,
             gradient_variance=variance,
             gradient_variance_stderr=spread,
-            gradient_variance_interval=(
-                variance - width * spread,
-                variance + width * spread,
-            ),
+            gradient_variance_interval=ends,
             status=SamplingStatus.COMPLETE if spread else SamplingStatus.EXACT,
             batch_size=sampled.size,
             large_batch=self._large,
@@ -204,18 +213,17 @@ class _Pairs:
             ),
         )
 
-    def _ratio(self, width: float) -> tuple[float, float, tuple[float, float]]:
+    def _ratio(self) -> tuple[float, float, tuple[float, float]]:
         """Return the noise scale, its error and its interval, by Fieller's theorem.
 
         These are all ratios R for which the mean of ``variance - R square`` is within
-        ``width`` standard errors of 0; without an end where the square is, too.
+        its error of 0; without an end where the mean square is, too.
         """
         pairs = np.array([self.variances, self._squares])
-        if self._exact is not None:
-            pairs[1] = pairs[1, 0]  # one number, exact
-        (s, g), k = pairs.mean(axis=1), self._error(pairs[0])
-        moments = np.cov(pairs) * (k / (np.std(pairs[0], ddof=1) or 1.0)) ** 2
-        (ss, sg), (_, gg) = width**2 * moments
+        count, width = pairs.shape[1], quantile(pairs.shape[1] - 1)
+        s, g = map(float, pairs.mean(axis=1))
+        (ss, sg), (_, gg) = np.cov(pairs).tolist()
+        ss, sg, gg = (x * width**2 / count for x in (ss, sg, gg))
         scale = s / g if g > 0 else math.inf
         a, b, c = g * g - gg, s * g - sg, s * s - ss
         root = math.sqrt(max(b * b - a * c, 0.0))
@@ -245,6 +253,9 @@ class _Pairs:
         return self._sampled.size == 1 and self._large == self._sampled.samples
 
     def _error(self, values: Any) -> float:
-        count, every = len(values), self._sampled.samples
-        left = (1 - count / every) if self._each else 1.0
-        return float(np.std(values, ddof=1)) * math.sqrt(left / count)
+        return float(np.std(values, ddof=1)) * math.sqrt(self._left / len(values))
+
+    @property
+    def _left(self) -> float:
+        """The share of the variance that is left where no sample is taken twice."""
+        return 1 - len(self.variances) / self._sampled.samples if self._each else 1.0

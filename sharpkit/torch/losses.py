@@ -154,6 +154,23 @@ class OutputLoss:
             counted = targets != self.ignored
         return int(((found == targets) & counted).sum()), int(counted.sum())
 
+    def shares(self, batch: Any) -> Any:
+        """Return what each row counts in the mean over a batch, (rows,).
+
+        They are all alike unless the loss is one of torch that says otherwise.
+        """
+        _, targets = self.parts(batch)
+        count = rows(batch)
+        if not (self._by_class and _are_classes(targets)):
+            return torch.full((count,), 1.0 / count, dtype=torch.float64)
+        counted = (targets != self.ignored).double()
+        weights = _option(self._loss, "weight", None)
+        if weights is not None:
+            known = torch.where(targets == self.ignored, 0, targets)
+            counted = counted * weights.double()[known]
+        each = counted.reshape(count, -1).sum(1)
+        return each / each.sum()
+
     def weight(self, batch: Any) -> float:
         """Return the number that a known loss divides by."""
         _, targets = self.parts(batch)

@@ -192,6 +192,23 @@ class Problem:
             raise NotImplementedError(msg)
         return self._products.gauss_newton(w, v)
 
+    @property
+    def directional(
+        self,
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
+        """The derivatives along v of the losses of single samples.
+
+        ``directional(w, v)`` returns one for each sample that counts, (k,), by a
+        forward pass with a tangent. It is None where the output is unknown
+        (``loss_takes="model"``), where samples share statistics
+        (``batch_norm="batch"``), and where `hvp` is None.
+        """
+        evaluation = self._evaluation
+        mixed = self.batch_norm == "batch" and bool(evaluation.norms)
+        if mixed or not evaluation.objective.takes_output or self._products.lacking:
+            return None
+        return self._directional
+
     def accuracy(self, w: torch.Tensor) -> float | None:
         """Return the share of samples whose largest output is their class, from 0 to 1.
 
@@ -337,6 +354,10 @@ class Problem:
         other._products = self._products.over(other._evaluation)
         other._samples = len(chosen)
         return other
+
+    def _directional(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        w, v = self._layout.checked("w", w), self._layout.checked("v", v)
+        return self._products.directional(w, v)
 
     def _hvp(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)

@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.leaves import BackwardOnlyError, Leaves, first_line, nodes
+from sharpkit.torch.losses import OutputLoss
 from sharpkit.torch.state import ALONE
 
 grad = torch.autograd.grad
@@ -64,6 +65,31 @@ class Products:
     def gauss_newton(self, w: Any, v: Any) -> Any:
         """Return ``J^T H_loss J v``."""
         return self._product(_gauss_newton, w, v)
+
+    def directional(self, w: Any, v: Any) -> Any:
+        """Return the derivative along v of the loss of each sample that counts."""
+        evaluation, found = self._evaluation, list[Any]()
+        objective = evaluation.objective
+        assert isinstance(objective, OutputLoss)  # checked by the caller
+        with evaluation.running(), self._kernels():
+            for batch in evaluation.batches:
+                parts = evaluation.output_loss(w, batch)
+                if parts is None:
+                    continue
+                leaves, output, point, loss, _ = parts
+                shares = objective.shares(batch).to(output)
+                if output.shape[:1] != shares.shape:
+                    msg = (
+                        f"the output has shape {tuple(output.shape)} for "
+                        f"{len(shares)} samples; give a model whose output has one row "
+                        "for each"
+                    )
+                    raise ValueError(msg)
+                moved = _moved(leaves, output, v)
+                (slope,) = grad(loss, point)
+                each = (slope * moved).reshape(len(shares), -1).sum(1)
+                found.append((each / shares)[shares > 0])
+        return torch.cat(found) if found else w.new_empty(0)
 
     @property
     def lacking(self) -> str | None:
@@ -198,7 +224,7 @@ def _gauss_newton(
     if found is None:
         return None
     leaves, output, point, loss, weight = found
-    # J v is the derivative by u of J^T u times v: no forward mode is needed.
+    # J v is the derivative by u of J^T u times v, as in `_moved`.
     dual = torch.zeros_like(output, requires_grad=True)
     back = leaves.gradient(output, dual, twice=True)
     (slope,) = grad(loss, point, create_graph=True)
@@ -209,6 +235,13 @@ def _gauss_newton(
         return leaves.derivative(output, bent, keep=keep)
 
     return apply, leaves, weight
+
+
+def _moved(leaves: Leaves, output: Any, v: Any) -> Any:
+    """Return J v: the derivative by u of J^T u, times v. It takes no forward mode."""
+    dual = torch.zeros_like(output, requires_grad=True)
+    back = leaves.gradient(output, dual, twice=True)
+    return _derivative(back, dual, v, keep=False)
 
 
 def checked_total(weight: float) -> float:
