@@ -365,19 +365,30 @@ class _Subset:
     def __call__(self, indices: Any) -> ProblemLike:
         assert self._samples is not None  # `of` sees to it
         chosen = checked_indices(indices, self._samples)
-        made = self._given(chosen)
-        if is_problem(made):
-            return at_vector(as_problem("subset", made), self._weights)
-        if not callable(made):
-            msg = (
-                f"subset returned {type(made).__name__}; return the loss_fn of the "
-                "chosen samples, or a problem"
-            )
-            raise TypeError(msg)
-        known = {name: getattr(made, name, None) for name in FUNCTIONS}
-        return Problem(
-            self._weights, made, layers=self._layers, samples=chosen.size, **known
+        part = _part(self._given(chosen), self._weights)
+        if isinstance(part, Problem):
+            return replace(part, layers=self._layers, samples=chosen.size)
+        return part
+
+
+def _part(made: Any, weights: XpArray) -> ProblemLike:
+    """Return what a user's ``subset`` returned as a problem at some weights.
+
+    Raises
+    ------
+    TypeError
+        If it is no loss.
+    """
+    if is_problem(made):
+        return at_vector(as_problem("subset", made), weights)
+    if not callable(made):
+        msg = (
+            f"subset returned {type(made).__name__}; return the loss_fn of the chosen "
+            "samples, or a problem"
         )
+        raise TypeError(msg)
+    known = {name: getattr(made, name, None) for name in FUNCTIONS}
+    return Problem(weights, made, **known)
 
 
 class _Completed:
@@ -396,7 +407,7 @@ class _Completed:
         if own is None and name in ("at", "on_line", "release"):
             own = getattr(Problem(self.weights, self._given), name)
         if own is not None and name == "subset":  # the given one has weights of its own
-            return lambda indices: at_vector(own(indices), self.weights)
+            return lambda indices: _part(own(indices), self.weights)
         return own
 
 

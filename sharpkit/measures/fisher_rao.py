@@ -54,7 +54,8 @@ def fisher_rao(
         is a vector, with the members ``samples`` and ``subset``.
     max_samples
         The number of samples that are looked at, in random order and none twice. None
-        takes all, and the value is exact.
+        takes all, and the value is exact. Near a minimum a few misfits may make up most
+        of the value, and a part of the samples without them has too small an interval.
     seed
         $seed
     backend

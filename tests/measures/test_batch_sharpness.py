@@ -89,18 +89,15 @@ def test_batches_without_a_gradient_are_left_out():
 
 
 def test_coverage():
-    """95 % within 3 points over 500 seeds, and with stopping as well."""
-    held = {"all": [], "stopped": []}
+    """95 % within 3 points over 500 seeds, though some stop early."""
     problem, truth = SMALL.problem(), ALL.mean()
-    for seed in range(500):
-        for name, rtol in (("all", None), ("stopped", 0.1)):
-            found = batch_sharpness(
-                problem, batch_size=3, rtol=rtol, max_batches=40, seed=seed
-            )
-            held[name].append(found.interval[0] <= truth <= found.interval[1])
-    assert all(0.92 <= np.mean(each) <= 0.98 for each in held.values()), {
-        name: np.mean(each) for name, each in held.items()
-    }
+    found = [
+        batch_sharpness(problem, batch_size=3, rtol=0.1, max_batches=40, seed=seed)
+        for seed in range(500)
+    ]
+    assert len({each.batches for each in found}) > 2
+    held = [low <= truth <= high for low, high in (each.interval for each in found)]
+    assert 0.92 <= np.mean(held) <= 0.98
 
 
 @pytest.mark.parametrize(

@@ -52,12 +52,12 @@ def test_some_samples_and_their_interval():
 
 @pytest.mark.slow
 def test_coverage():
-    model = Softmax(samples=300)
+    model = Softmax(samples=300, steps=5)  # of no long tail: see `fisher_rao`
     squares = (model.gradients() @ model.weights) ** 2
     held = [
         low <= squares.mean() <= high
         for low, high in (
-            fisher_rao(model.problem(), max_samples=120, seed=seed).interval
+            fisher_rao(model.problem(), max_samples=50, seed=seed).interval
             for seed in range(500)
         )
     ]
