@@ -216,6 +216,16 @@ class Problem:
         rows = self._first[1] if self._batches is not None else None
         return None if rows is None else self._directional
 
+    @property
+    def empirical_fisher(self) -> Callable[[XpArray, XpArray], jax.Array] | None:
+        """The product ``empirical_fisher(w, v)`` of the empirical Fisher matrix.
+
+        That is the mean over rows of ``g_i g_i^T``, with the gradients of single rows
+        and the given labels. Give it as ``hvp=problem.empirical_fisher``. It is None
+        where `directional` is.
+        """
+        return None if self.directional is None else self._fisher
+
     def accuracy(self, w: XpArray) -> float | None:
         """Return the share of samples whose largest output is their class, from 0 to 1.
 
@@ -301,14 +311,26 @@ class Problem:
 
     def _directional(self, w: XpArray, v: XpArray) -> jax.Array:
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)
-        found, (forward, reverse) = [], self._functions.directional
+        return jnp.concatenate([part for _, part in self._along(w, v)])
+
+    def _fisher(self, w: XpArray, v: XpArray) -> jax.Array:
+        w, v = self._layout.checked("w", w), self._layout.checked("v", v)
+        total, count = jnp.zeros_like(w), 0
+        for arguments, part in self._along(w, v):
+            total += self._functions.pulled(self._constants, arguments, w, part)
+            count += part.size
+        return total / count
+
+    def _along(self, w: XpArray, v: XpArray) -> Iterator[tuple[Any, jax.Array]]:
+        """Yield the arguments of each batch and its rows' derivatives along v."""
+        forward, reverse = self._functions.directional
         for arguments, _ in self._pieces():
+            given = self._constants, arguments, w, v
             try:
-                part = forward(self._constants, arguments, w, v)
+                part = forward(*given)
             except (TypeError, NotImplementedError):  # as of a custom_vjp
-                part = reverse(self._constants, arguments, w, v)
-            found.append(part)
-        return jnp.concatenate(found)
+                part = reverse(*given)
+            yield arguments, part
 
     def _hvp(self, w: XpArray, v: XpArray) -> jax.Array:
         vectors = self._layout.checked("w", w), self._layout.checked("v", v)

@@ -51,6 +51,9 @@ class Compiled(NamedTuple):
     directional
         The derivatives along v of the losses of single rows: ``(constants, arguments,
         w, v) -> (rows,)``, by forward and by reverse differentiation.
+    pulled
+        The gradient of the losses of single rows, weighed: ``(constants, arguments, w,
+        weights) -> (n,)``.
     again
         The function that returns the same for another layout.
     """
@@ -61,6 +64,7 @@ class Compiled(NamedTuple):
     answers: Callable[..., tuple[XpArray, int] | None]
     loss: Callable[..., tuple[XpArray, XpArray | None]]
     directional: tuple[Callable[..., XpArray], Callable[..., XpArray]]
+    pulled: Callable[..., XpArray]
     again: Callable[[Layout], Compiled]
 
 
@@ -76,6 +80,7 @@ def compiled(
         jax.jit(batch.answers),
         batch.mean,
         (jax.jit(batch.directional), jax.jit(batch.directional_by_reverse)),
+        jax.jit(batch.pulled),
         lambda other: compiled(other, loss, model),
     )
 
@@ -151,6 +156,13 @@ class _Batch:
         # as in `gauss_newton_by_reverse`
         _, push = jax.vjp(lambda u: pull(u)[0], jnp.zeros_like(out))
         return push(v)[0]
+
+    def pulled(
+        self, constants: Any, arguments: Any, w: XpArray, weights: XpArray
+    ) -> XpArray:
+        losses = functools.partial(self._losses, constants, arguments)
+        product: XpArray = jax.vjp(losses, w)[1](weights)[0]
+        return product
 
     def _losses(self, constants: Any, arguments: Any, w: XpArray) -> XpArray:
         """Return the loss of each row of a batch, as if it were a batch alone."""

@@ -22,6 +22,9 @@ from sharpkit.measures._trusted import Trusted, tried
 from sharpkit.problem import ProblemLike, as_problem, is_problem, required_subset
 from sharpkit.results.common import Run
 
+# Products of a problem with other matrices than the Hessian.
+OTHERS = ("gauss_newton", "empirical_fisher")
+
 
 class Counted(Protocol):
     """What counts the calls of a callback: an objective or an operator."""
@@ -144,7 +147,8 @@ class Point:
             backend=backend,
             kind=kind,
             problem=whole,
-            compared=hvp is None or hvp != getattr(whole, "gauss_newton", None),
+            compared=hvp is None
+            or all(hvp != getattr(whole, name, None) for name in OTHERS),
         )
         point._made = began
         if hvp is None:
@@ -320,6 +324,10 @@ class Point:
         """The number of samples that the loss is a mean of, where it is known."""
         found: int | None = getattr(self._source, "samples", None)
         return found
+
+    def has(self, name: str) -> bool:
+        """Return whether the loss as it was handed in has a member."""
+        return getattr(self._source, name, None) is not None
 
     def directional(self, vector: Array) -> Array | None:
         """Return the derivatives of the losses of samples along a vector, (k,).

@@ -97,8 +97,7 @@ def fisher_rao(
     """
     point = Point.of(problem, loss_fn, backend=backend)
     began = point.begin()
-    sampled = Sampled.of(point, "max_samples", _least_of(max_samples, point))
-    seed = checked_seed(seed)
+    sampled, seed = _sampled(point, max_samples), checked_seed(seed)
     each = _Each(point, sampled, seed)
     with reporter(
         progress, sampled.size, title="Fisher-Rao norm", unit="samples", value="{:.4g}"
@@ -108,10 +107,14 @@ def fisher_rao(
     return each.result(squares, began)
 
 
-def _least_of(given: int | None, point: Point) -> int:
-    if given is None:
-        return point.samples or 1  # without samples there is no subset either
-    return at_least("max_samples", given, min(2, point.samples or 2))
+def _sampled(point: Point, given: int | None) -> Sampled:
+    if given is not None:
+        least = at_least("max_samples", given, min(2, point.samples or 2))
+        return Sampled.of(point, "max_samples", least)
+    every = point.samples or 1  # without samples there is no subset either
+    if point.has("directional") and not point.has("subset"):
+        return Sampled(lambda _: point, every, every)  # none of them alone
+    return Sampled.of(point, "max_samples", every)
 
 
 def _checked(found: Array) -> Vector:
@@ -156,7 +159,7 @@ class _Each:
     def warn(self) -> None:
         """Warn if the loss is not the mean of those of its samples."""
         few = self._chosen[: min(CHECKED, len(self._chosen) // 2 * 2)]
-        if len(few):
+        if len(few) and self._point.has("subset"):
             warn_unless_additive(self._sampled.part, self._spent, few, "the Fisher")
 
     def result(self, squares: Vector, began: float) -> FisherRaoResult:

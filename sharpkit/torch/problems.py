@@ -209,6 +209,18 @@ class Problem:
             return None
         return self._directional
 
+    @property
+    def empirical_fisher(
+        self,
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
+        """The product ``empirical_fisher(w, v)`` of the empirical Fisher matrix.
+
+        That is the mean over samples of ``g_i g_i^T``, with the gradients of single
+        samples and the given labels. Give it as ``hvp=problem.empirical_fisher``. It is
+        None where `directional` is.
+        """
+        return None if self.directional is None else self._fisher
+
     def accuracy(self, w: torch.Tensor) -> float | None:
         """Return the share of samples whose largest output is their class, from 0 to 1.
 
@@ -358,6 +370,10 @@ class Problem:
     def _directional(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)
         return self._products.directional(w, v)
+
+    def _fisher(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        w, v = self._layout.checked("w", w), self._layout.checked("v", v)
+        return self._products.empirical_fisher(w, v)
 
     def _hvp(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)

@@ -69,27 +69,19 @@ class Products:
     def directional(self, w: Any, v: Any) -> Any:
         """Return the derivative along v of the loss of each sample that counts."""
         evaluation, found = self._evaluation, list[Any]()
-        objective = evaluation.objective
-        assert isinstance(objective, OutputLoss)  # checked by the caller
         with evaluation.running(), self._kernels():
             for batch in evaluation.batches:
-                parts = evaluation.output_loss(w, batch)
-                if parts is None:
-                    continue
-                leaves, output, point, loss, _ = parts
-                shares = objective.shares(batch).to(output)
-                if output.shape[:1] != shares.shape:
-                    msg = (
-                        f"the output has shape {tuple(output.shape)} for "
-                        f"{len(shares)} samples; give a model whose output has one row "
-                        "for each"
-                    )
-                    raise ValueError(msg)
-                moved = _moved(leaves, output, v)
-                (slope,) = grad(loss, point)
-                each = (slope * moved).reshape(len(shares), -1).sum(1)
-                found.append((each / shares)[shares > 0])
+                parts = _by_sample(evaluation, w, batch)
+                if parts is not None:
+                    leaves, output, slopes, counted = parts
+                    moved = _push(leaves, output)(v, False)
+                    each = (slopes * moved).reshape(len(slopes), -1).sum(1)
+                    found.append(each[counted])
         return torch.cat(found) if found else w.new_empty(0)
+
+    def empirical_fisher(self, w: Any, v: Any) -> Any:
+        """Return the mean over samples of ``g_i (g_i . v)``."""
+        return self._product(_empirical_fisher, w, v)
 
     @property
     def lacking(self) -> str | None:
@@ -224,24 +216,71 @@ def _gauss_newton(
     if found is None:
         return None
     leaves, output, point, loss, weight = found
-    # J v is the derivative by u of J^T u times v, as in `_moved`.
-    dual = torch.zeros_like(output, requires_grad=True)
-    back = leaves.gradient(output, dual, twice=True)
+    push = _push(leaves, output)
     (slope,) = grad(loss, point, create_graph=True)
 
     def apply(v: Any, keep: bool) -> Any:
-        moved = _derivative(back, dual, v, keep)
+        moved = push(v, keep)
         bent = _derivative(slope, point, moved, keep)
         return leaves.derivative(output, bent, keep=keep)
 
     return apply, leaves, weight
 
 
-def _moved(leaves: Leaves, output: Any, v: Any) -> Any:
-    """Return J v: the derivative by u of J^T u, times v. It takes no forward mode."""
+def _empirical_fisher(
+    evaluation: Evaluation, w: Any, batch: Any
+) -> tuple[Apply, Leaves, float] | None:
+    parts = _by_sample(evaluation, w, batch)
+    if parts is None:
+        return None
+    leaves, output, slopes, counted = parts
+    push, count = _push(leaves, output), int(counted.sum())
+
+    def apply(v: Any, keep: bool) -> Any:
+        rows = (slopes * push(v, keep)).reshape(len(slopes), -1).sum(1)
+        along = rows.reshape(-1, *[1] * (slopes.dim() - 1))
+        return leaves.derivative(output, slopes * along / count, keep=keep)
+
+    return apply, leaves, float(count)
+
+
+def _by_sample(
+    evaluation: Evaluation, w: Any, batch: Any
+) -> tuple[Leaves, Any, Any, Any] | None:
+    """Return leaves, the output, each sample's loss by it, and which samples count.
+
+    Raises
+    ------
+    ValueError
+        If the output has no row for each sample.
+    """
+    objective = evaluation.objective
+    assert isinstance(objective, OutputLoss)  # checked by the caller
+    found = evaluation.output_loss(w, batch)
+    if found is None:
+        return None
+    leaves, output, point, loss, _ = found
+    shares = objective.shares(batch).to(output)
+    if output.shape[:1] != shares.shape:
+        msg = (
+            f"the output has shape {tuple(output.shape)} for {len(shares)} samples; "
+            "give a model whose output has one row for each"
+        )
+        raise ValueError(msg)
+    (slope,) = grad(loss, point)
+    counted = shares > 0
+    shares = torch.where(counted, shares, 1).reshape(-1, *[1] * (slope.dim() - 1))
+    return leaves, output, slope / shares, counted
+
+
+def _push(leaves: Leaves, output: Any) -> Apply:
+    """Return the product with the Jacobian of an output.
+
+    J v is the derivative by u of J^T u times v: it takes no forward mode.
+    """
     dual = torch.zeros_like(output, requires_grad=True)
     back = leaves.gradient(output, dual, twice=True)
-    return _derivative(back, dual, v, keep=False)
+    return lambda v, keep: _derivative(back, dual, v, keep)
 
 
 def checked_total(weight: float) -> float:

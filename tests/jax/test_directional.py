@@ -56,3 +56,14 @@ def test_the_other_measures_of_batches(x64):
     assert noise.gradient_variance == pytest.approx(float((rest**2).sum() / (ROWS - 1)))
     sharp = sharpkit.batch_sharpness(made, batch_size=4, max_batches=12)
     assert sharp.source == "hvp"
+
+
+@pytest.mark.parametrize("data", [lambda: (X, Y), lambda: pieces(5)])
+def test_the_empirical_fisher_matrix(x64, data):
+    made = sharpkit.jax.problem(squares, PARAMS, data(), model=model)
+    w = made.weights
+    gradients = np.array([made.subset([i])(w)[1] for i in range(ROWS)])
+    dense = gradients.T @ gradients / ROWS
+    assert_allclose(made.empirical_fisher(w, V), dense @ V, rtol=1e-11, atol=1e-13)
+    trace = sharpkit.trace(made, hvp=made.empirical_fisher)
+    assert float(trace) == pytest.approx(np.trace(dense), rel=1e-9)

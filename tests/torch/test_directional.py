@@ -101,3 +101,40 @@ def test_the_other_measures_of_batches():
     sharp = sharpkit.batch_sharpness(made, batch_size=4, max_batches=12)
     assert "hvp" in sharp.source
     assert sharp.value > 0
+
+
+@pytest.mark.parametrize("cut", [{}, {"micro_batch": 4}])
+@pytest.mark.parametrize("name", ["layer_norm_mlp", "tied_language", "class_weighted"])
+def test_the_empirical_fisher_matrix(name, cut):
+    own = case(name)
+    made = problem(own.model, own.loss, own.data, **cut)
+    w = made.weights
+    eye = torch.eye(len(w), dtype=w.dtype)
+    gradients = torch.stack([one_by_one(name, w, e) for e in eye])  # (n, samples)
+    dense = gradients @ gradients.T / gradients.shape[1]
+    for v in (direction(len(w)), direction(len(w), 8)):
+        found = made.empirical_fisher(w, v)
+        assert torch.allclose(found, dense @ v, rtol=1e-9, atol=1e-12)
+    top = sharpkit.eigenvalues(made, hvp=made.empirical_fisher)
+    known = float(torch.linalg.eigvalsh(dense)[-1])
+    assert float(top) == pytest.approx(known, rel=1e-3)
+
+
+class Again:
+    """Batches that are only gone through."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def __iter__(self):
+        return iter(self.batches)
+
+
+def test_data_that_cannot_be_indexed_have_a_norm_all_the_same():
+    own = case("regression")
+    made = problem(own.model, own.loss, Again(own.batches(4, 5)))
+    known = one_by_one("regression", made.weights, made.weights)
+    found = sharpkit.fisher_rao(made)
+    assert found.value == pytest.approx(float((known**2).mean()), rel=1e-10)
+    with pytest.raises(ValueError, match=r"max_samples=3 needs single samples"):
+        sharpkit.fisher_rao(made, max_samples=3)
