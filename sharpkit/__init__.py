@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         get_num_threads as get_num_threads,
         set_num_threads as set_num_threads,
     )
+    from sharpkit.measures.batch_sharpness import batch_sharpness as batch_sharpness
     from sharpkit.measures.by_group import by_group as by_group
     from sharpkit.measures.check import check as check
     from sharpkit.measures.critical_sharpness import (
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
         gradient_norm as gradient_norm,
     )
     from sharpkit.measures.eigenvalues import eigenvalues as eigenvalues
+    from sharpkit.measures.fisher_rao import fisher_rao as fisher_rao
     from sharpkit.measures.flatness_radius import flatness_radius as flatness_radius
+    from sharpkit.measures.gradient_noise import gradient_noise as gradient_noise
     from sharpkit.measures.sharpness import sharpness as sharpness
     from sharpkit.measures.spectral_density import spectral_density as spectral_density
     from sharpkit.measures.trace import trace as trace
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from sharpkit.reports.compare import compare as compare
     from sharpkit.reports.measure import measure as measure
     from sharpkit.results import (
+        BatchSharpnessResult as BatchSharpnessResult,
         CheckResult as CheckResult,
         Comparison as Comparison,
         CriticalResult as CriticalResult,
@@ -57,12 +61,15 @@ if TYPE_CHECKING:
         DirectionalResult as DirectionalResult,
         DistanceResult as DistanceResult,
         EigenResult as EigenResult,
+        FisherRaoResult as FisherRaoResult,
+        GradientNoiseResult as GradientNoiseResult,
         GradientNormResult as GradientNormResult,
         GroupResults as GroupResults,
         Missing as Missing,
         RadiusResult as RadiusResult,
         RadiusStatus as RadiusStatus,
         Report as Report,
+        SamplingStatus as SamplingStatus,
         SharpnessResult as SharpnessResult,
         Status as Status,
         TraceResult as TraceResult,
@@ -77,6 +84,7 @@ _PLACES = {
     "_spectrum.estimate": ["SpectrumStatus"],
     "_vectors.backends": ["backends"],
     "_vectors.parallel": ["get_num_threads", "set_num_threads"],
+    "measures.batch_sharpness": ["batch_sharpness"],
     "measures.by_group": ["by_group"],
     "measures.check": ["check"],
     "measures.critical_sharpness": ["critical_sharpness"],
@@ -85,6 +93,8 @@ _PLACES = {
     "measures.distance": ["distance", "gradient_norm"],
     "measures.eigenvalues": ["eigenvalues"],
     "measures.flatness_radius": ["flatness_radius"],
+    "measures.fisher_rao": ["fisher_rao"],
+    "measures.gradient_noise": ["gradient_noise"],
     "measures.sharpness": ["sharpness"],
     "measures.spectral_density": ["spectral_density"],
     "measures.trace": ["trace"],
@@ -92,6 +102,7 @@ _PLACES = {
     "reports.compare": ["compare"],
     "reports.measure": ["measure"],
     "results": [
+        "BatchSharpnessResult",
         "CheckResult",
         "Comparison",
         "CriticalResult",
@@ -102,11 +113,14 @@ _PLACES = {
         "DistanceResult",
         "EigenResult",
         "GradientNormResult",
+        "FisherRaoResult",
+        "GradientNoiseResult",
         "GroupResults",
         "Missing",
         "RadiusResult",
         "RadiusStatus",
         "Report",
+        "SamplingStatus",
         "SharpnessResult",
         "Status",
         "TraceResult",

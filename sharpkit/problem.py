@@ -19,9 +19,11 @@ from sharpkit._inputs.checks import at_least, checked_weights, require_callable
 from sharpkit._inputs.foreign import native
 from sharpkit._inputs.models import model_message
 from sharpkit._inputs.names import listed
+from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.types import XpArray
 
 Product = Callable[[XpArray, XpArray], XpArray]
+Subset = Callable[[Any], "ProblemLike"]
 
 
 class ProblemLike(Protocol):
@@ -61,6 +63,16 @@ class ProblemLike(Protocol):
         """The number of samples that the loss and the accuracy are means of."""
         ...
 
+    @property
+    def subset(self) -> Subset | None:
+        """The same problem over some of its samples, ``subset(indices)``.
+
+        It is at the same weights, and it is what a problem made of these samples alone
+        would be; statistics that are constant stay what they are. Indices are whole
+        numbers from 0 to ``samples - 1``, each once.
+        """
+        ...
+
     def __call__(self, w: XpArray) -> Any:
         """Return the loss at ``w``, or the loss and its gradient."""
         ...
@@ -78,8 +90,9 @@ class ProblemLike(Protocol):
         ...
 
 
+FUNCTIONS = ("hvp", "gauss_newton", "accuracy")
 MEMBERS = (
-    *("hvp", "gauss_newton", "layers", "accuracy", "samples"),
+    *("hvp", "gauss_newton", "layers", "accuracy", "samples", "subset"),
     *("at", "on_line", "release"),
 )
 
@@ -103,6 +116,11 @@ class Problem:
         The share of right answers, from 0 to 1: ``accuracy(w) -> float``.
     samples : int or None
         The number of samples that the loss and the accuracy are means of.
+    subset : callable or None
+        The loss over some of the samples, ``subset(indices) -> loss_fn``: a function
+        that is given their indices, (k,) int64, and returns the ``loss_fn`` of these
+        alone, with its ``hvp`` as an attribute if it has one, or a problem. It needs
+        ``samples``. ``problem.subset(indices)`` is then the problem over them.
 
     Raises
     ------
@@ -124,18 +142,23 @@ class Problem:
     layers: Mapping[str, slice] | None = field(default=None, kw_only=True)
     accuracy: Callable[[XpArray], float] | None = field(default=None, kw_only=True)
     samples: int | None = field(default=None, kw_only=True)
+    subset: Callable[[NDArray[np.int64]], Any] | None = field(
+        default=None, kw_only=True
+    )
 
     def __post_init__(self) -> None:
         own, kind = native(self.weights)
         own = checked_weights(own)
         object.__setattr__(self, "weights", own if kind is None else kind.given(own))
         require_callable("loss_fn", self.loss_fn)
-        for name in ("hvp", "gauss_newton", "accuracy"):
+        for name in FUNCTIONS:
             given = getattr(self, name)
             if given is not None:
                 require_callable(name, given)
         if self.samples is not None:
             at_least("samples", self.samples, 1)
+        if self.subset is not None:
+            object.__setattr__(self, "subset", _Subset.of(self, self.subset))
         if self.layers is not None:
             _require_mapping("layers", self.layers, "slices, such as slice(0, 100)")
             given_layers: Mapping[str, Any] = self.layers
@@ -294,6 +317,80 @@ def at_vector(problem: ProblemLike, vector: Any) -> ProblemLike:
     return cast("ProblemLike", _Completed(problem, plain.weights))
 
 
+def required_subset(problem: Any, why: str) -> Subset:
+    """Return the member ``subset`` of a problem.
+
+    Parameters
+    ----------
+    problem
+        The problem, or what else a measure was given.
+    why
+        What needs it, such as ``"subset=128"``.
+
+    Raises
+    ------
+    ValueError
+        If it has none.
+    """
+    found: Subset | None = getattr(problem, "subset", None)
+    if found is None:
+        msg = (
+            f"{why} needs single samples, and problem.subset is None; give a model's "
+            "problem its data as tensors or arrays, as a list of batches, or as a "
+            "DataLoader over a data set with a length; or give sharpkit.Problem(..., "
+            "samples=n, subset=function of indices)"
+        )
+        raise ValueError(msg)
+    return found
+
+
+class _Subset:
+    """The member `subset` of a `Problem`: what the user gave, behind checks."""
+
+    def __init__(self, given: Callable[[Any], Any], problem: Problem) -> None:
+        self._given, self._samples = given, problem.samples
+        self._weights, self._layers = problem.weights, problem.layers
+
+    @classmethod
+    def of(cls, problem: Problem, given: Any) -> _Subset:
+        """Return it for a problem, whose own copies hand it on."""
+        if isinstance(given, cls):
+            return cls(given._given, problem)
+        require_callable("subset", given)
+        if problem.samples is None:
+            msg = "subset is given and samples=None; give the number of samples, too"
+            raise ValueError(msg)
+        return cls(given, problem)
+
+    def __call__(self, indices: Any) -> ProblemLike:
+        assert self._samples is not None  # `of` sees to it
+        chosen = checked_indices(indices, self._samples)
+        part = _part(self._given(chosen), self._weights)
+        if isinstance(part, Problem):
+            return replace(part, layers=self._layers, samples=chosen.size)
+        return part
+
+
+def _part(made: Any, weights: XpArray) -> ProblemLike:
+    """Return what a user's ``subset`` returned as a problem at some weights.
+
+    Raises
+    ------
+    TypeError
+        If it is no loss.
+    """
+    if is_problem(made):
+        return at_vector(as_problem("subset", made), weights)
+    if not callable(made):
+        msg = (
+            f"subset returned {type(made).__name__}; return the loss_fn of the chosen "
+            "samples, or a problem"
+        )
+        raise TypeError(msg)
+    known = {name: getattr(made, name, None) for name in FUNCTIONS}
+    return Problem(weights, made, **known)
+
+
 class _Completed:
     """A loss function at some weights, with the members of a problem that it lacks."""
 
@@ -309,6 +406,8 @@ class _Completed:
         own = getattr(self._given, name, None)
         if own is None and name in ("at", "on_line", "release"):
             own = getattr(Problem(self.weights, self._given), name)
+        if own is not None and name == "subset":  # the given one has weights of its own
+            return lambda indices: _part(own(indices), self.weights)
         return own
 
 

@@ -24,7 +24,10 @@ def test_a_framework_shows_its_public_names_only(name):
     assert dir(importlib.import_module(f"sharpkit.{name}")) == ["Problem", "problem"]
 
 
-MEMBERS = "weights hvp gauss_newton layers accuracy samples at on_line release __call__"
+MEMBERS = (
+    "weights hvp gauss_newton layers accuracy samples subset at on_line release "
+    "__call__"
+)
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])

@@ -16,6 +16,12 @@ PROBLEM = sharpkit.Problem(
     lambda w: (float(CURVATURE @ (w * w)) / 2, CURVATURE * w),
     hvp=lambda w, v: CURVATURE * v,
 )
+SAMPLED = sharpkit.Problem(
+    W,
+    PROBLEM.loss_fn,
+    samples=4,
+    subset=lambda chosen: lambda w: (float(w @ w) / 2 + chosen.mean(), w.copy()),
+)
 FAST = {"measures": ("trace",), "alphas": [0, 1]}
 CALLS = {
     name: (getattr(sharpkit, name), (PROBLEM,), {})
@@ -27,6 +33,13 @@ CALLS = {
     "directional_sharpness": (sharpkit.directional_sharpness, (PROBLEM,), {}),
     "distance": (sharpkit.distance, (PROBLEM,), {"start": W}),
     "gradient_norm": (sharpkit.gradient_norm, (PROBLEM,), {}),
+    "batch_sharpness": (
+        sharpkit.batch_sharpness,
+        (SAMPLED,),
+        {"batch_size": 1, "max_batches": 12},
+    ),
+    "gradient_noise": (sharpkit.gradient_noise, (SAMPLED,), {"batches": 2}),
+    "fisher_rao": (sharpkit.fisher_rao, (SAMPLED,), {}),
     "compare": (sharpkit.compare, (W, W + 1, PROBLEM), FAST),
     "LBFGSB": (sharpkit.LBFGSB, (), {}),
     "ScipyLBFGSB": (sharpkit.ScipyLBFGSB, (), {}),

@@ -5,7 +5,7 @@ import pytest
 from problems import Separable
 
 import sharpkit
-from sharpkit.problem import Problem
+from sharpkit.problem import Problem, at_vector, required_subset
 
 
 def square(w):
@@ -150,3 +150,82 @@ def test_with_torch_tensors():
     assert problem.weights.tolist() == weights.tolist() == [0, 1, 2, 3]
     assert repr(problem) == "Problem of n = 4 weights, float32"
     assert problem.at({"w": np.ones(4)}).weights.tolist() == [1] * 4
+
+
+X, Y = np.random.default_rng(0).standard_normal((12, 10)), np.arange(12.0)
+
+
+def of_samples(chosen=slice(None)):
+    """The mean square of some samples, with its exact product."""
+    x, y = X[chosen], Y[chosen]
+
+    def loss_fn(w):
+        rest = x @ w - y
+        return float(rest @ rest) / len(y), 2 * (x.T @ rest) / len(y)
+
+    loss_fn.hvp = lambda w, v: 2 * (x.T @ (x @ v)) / len(y)
+    return loss_fn
+
+
+def as_problem_of_samples(chosen):
+    return Problem(np.full(10, 7.0), of_samples(chosen))
+
+
+@pytest.mark.parametrize("given", [of_samples, as_problem_of_samples])
+def test_a_subset_is_the_problem_over_these_samples(given):
+    whole = Problem(np.ones(10), of_samples(), samples=12, subset=given)
+    moved = whole.at({"weights": np.linspace(0, 1, 10)})
+    for problem in (whole, moved):
+        part = problem.subset([7, 2, 5])
+        np.testing.assert_array_equal(part.weights, problem.weights)
+        found, own = part(part.weights), of_samples([7, 2, 5])(part.weights)
+        assert found[0] == own[0]
+        np.testing.assert_array_equal(found[1], own[1])
+    assert (part.samples, part.subset) == (
+        (3, None) if given is of_samples else (None, None)
+    )
+    if given is of_samples:
+        np.testing.assert_array_equal(
+            part.hvp(part.weights, Y[:10]),
+            of_samples([7, 2, 5]).hvp(part.weights, Y[:10]),
+        )
+
+
+def test_the_parts_of_a_moved_problem_are_at_its_weights():
+    whole = Problem(np.ones(10), of_samples(), samples=12, subset=of_samples)
+    part = at_vector(whole, np.full(10, 3.0)).subset(range(4))
+    np.testing.assert_array_equal(part.weights, np.full(10, 3.0))
+    assert at_vector(Problem(np.ones(10), square), np.zeros(10)).subset is None
+
+
+@pytest.mark.parametrize(
+    ("indices", "error", "match"),
+    [
+        ([], ValueError, r"shape \(0,\); give at least one sample"),
+        ([[1, 2]], ValueError, r"indices has shape \(1, 2\)"),
+        ([0, 12], ValueError, "indices holds 12, and there are 12 samples; .* 0 to 11"),
+        ([-1], ValueError, "indices holds -1"),
+        ([1.0], TypeError, "indices are of type float64; give whole numbers$"),
+        (np.ones(12, bool), TypeError, r"of type bool; .*numpy.flatnonzero\(indices\)"),
+        ([3, 1, 3], ValueError, "indices holds 3 more than once; give each sample"),
+        (3, TypeError, "indices is of type int; give"),
+        ([[1], [1, 2]], TypeError, "indices is of type list; give"),
+        (slice(3), TypeError, "indices is of type slice; give"),
+    ],
+)
+def test_indices_that_are_none(indices, error, match):
+    problem = Problem(np.ones(10), of_samples(), samples=12, subset=of_samples)
+    with pytest.raises(error, match=match):
+        problem.subset(indices)
+
+
+def test_a_bad_subset():
+    with pytest.raises(ValueError, match="samples=None; give the number"):
+        Problem(np.ones(10), of_samples(), subset=of_samples)
+    with pytest.raises(TypeError, match=r"subset=1 .* not callable"):
+        Problem(np.ones(10), of_samples(), samples=12, subset=1)
+    problem = Problem(np.ones(10), of_samples(), samples=12, subset=lambda i: 3.0)
+    with pytest.raises(TypeError, match="subset returned float; return the loss_fn"):
+        problem.subset([1])
+    with pytest.raises(ValueError, match=r"subset=4 needs .*; give a model's problem"):
+        required_subset(Problem(np.ones(10), square), "subset=4")

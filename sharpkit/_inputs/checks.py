@@ -158,6 +158,27 @@ def checked_seed(seed: Any) -> int:
     return at_least("seed", seed, 0)
 
 
+def checked_rtol(rtol: Any) -> float | None:
+    """Return ``rtol`` as a float if it is a number above 0, or None.
+
+    Raises
+    ------
+    TypeError
+        If it is not a number.
+    ValueError
+        If it is not above 0 and finite.
+    """
+    if rtol is None:
+        return None
+    if isinstance(rtol, bool) or not isinstance(rtol, numbers.Real):
+        msg = f"rtol={rtol!r} is not a number; give one such as 0.01, or None"
+        raise TypeError(msg)
+    if not 0 < as_float(rtol) < math.inf:
+        msg = f"rtol={rtol!r}; give a number above 0, such as 0.01"
+        raise ValueError(msg)
+    return float(rtol)
+
+
 def true_or_false(name: str, value: Any) -> bool:
     """Return ``value`` as a bool if it is one.
 

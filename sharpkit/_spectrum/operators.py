@@ -243,6 +243,18 @@ class Differences:
         again._objective, again.products = self._objective.fresh(), 0
         return again
 
+    def over(self, loss_fn: LossFn) -> Differences:
+        """Return the operator of another loss of the kind, with the step of this one.
+
+        Parameters
+        ----------
+        loss_fn
+            The loss with its gradient, such as that of other samples.
+        """
+        again = copy.copy(self)
+        again._objective, again.products = Objective(loss_fn, self._weights), 0
+        return again
+
     def _difference(self, v: Array, step: float, out: Array) -> None:
         norm = self.space.norm(v)
         for sign, take in ((1.0, self.space.copy), (-1.0, self.space.add)):

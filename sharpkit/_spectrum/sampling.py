@@ -24,7 +24,7 @@ ALIKE = 0.5  # of what is lost in parallel directions, squared, may be error
 PARALLEL = 1e-5  # below this squared sine of an angle, 1 / sine^2 is mostly rounding
 
 
-def looks(most: int) -> Iterator[int]:
+def looks(most: int, first: int = FIRST_LOOK) -> Iterator[int]:
     """Yield the numbers of products to make an estimate at: 20, 28, 40, 57, ... most.
 
     They are fixed beforehand and few: who looks after each probe, and stops where the
@@ -36,7 +36,7 @@ def looks(most: int) -> Iterator[int]:
         A number of products.
     """
     step = 0
-    while (products := round(FIRST_LOOK * 2 ** (step / LOOKS_PER_DOUBLING))) < most:
+    while (products := round(first * 2 ** (step / LOOKS_PER_DOUBLING))) < most:
         yield products
         step += 1
     yield most

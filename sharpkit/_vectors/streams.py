@@ -34,3 +34,5 @@ class Stream(enum.IntEnum):
     """The perturbations over which a rise is averaged."""
     OUTWARD = 1 << 44
     """The corner along which a first point with a rise is looked for."""
+    SAMPLES = 1 << 43
+    """Which samples make up a batch."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -63,6 +64,38 @@ class Batches:
         batch, rows = next(iter(self))
         return Batches([_cut(batch, 0, min(rows, size)) if rows else batch], None)
 
+    @property
+    def indexed(self) -> bool:
+        """Whether single samples can be taken out of the data."""
+        return isinstance(self._batches, list) and all(map(_rows, self._batches))
+
+    @property
+    def samples(self) -> int:
+        """The number of samples, where they are `indexed`."""
+        return sum(_rows(batch) or 0 for batch in self._batches)
+
+    def subset(self, indices: Any) -> Batches:
+        """Return the batches of some samples, cut as these are.
+
+        Parameters
+        ----------
+        indices : (k,)
+            The samples, which must be `indexed`: rows of the arrays, or in the order of
+            the batches.
+        """
+        part, start = copy.copy(self), 0
+        own: list[Batch] = []
+        for batch in self._batches:
+            stop = start + (_rows(batch) or 0)
+            here = indices[(start <= indices) & (indices < stop)] - start
+            if here.size:
+                own.append(_taken(batch, here))
+            start = stop
+        part._batches = own
+        size = self._micro_batch or len(indices)
+        part.several = len(own) > 1 or len(indices) > size
+        return part
+
     def __iter__(self) -> Iterator[tuple[Batch, int | None]]:
         for index, each in enumerate(self._batches):
             batch = _converted(f"batch {index} of data", each)
@@ -114,6 +147,17 @@ def _cut(batch: Batch, start: int, size: int) -> Batch:
         return leaf[start : start + size]
 
     return batch if _rows(batch) == size else tree_map(rows, batch)
+
+
+def _taken(batch: Batch, indices: Any) -> Batch:
+    def rows(leaf: Any) -> Any:
+        if not getattr(leaf, "shape", ()):
+            return leaf
+        if isinstance(leaf, jax.Array):  # with the indices as an operand: compiled once
+            return jnp.take(leaf, indices, axis=0)
+        return leaf[indices]
+
+    return tree_map(rows, batch)
 
 
 def _require_rows(data: Any) -> None:

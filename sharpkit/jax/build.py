@@ -7,10 +7,11 @@ from typing import Any
 
 from jax.tree_util import tree_leaves
 
-from sharpkit._inputs.checks import at_least
+from sharpkit._inputs.checks import at_least, true_or_false
 from sharpkit._inputs.names import Choice
 from sharpkit.jax.batches import Batches
 from sharpkit.jax.layout import Layout
+from sharpkit.jax.logits import with_normalized_logits
 from sharpkit.jax.problems import Problem
 from sharpkit.jax.products import compiled
 
@@ -21,6 +22,7 @@ def problem(
     data: Any = None,
     *,
     model: Callable[..., Any] | None = None,
+    normalize_logits: bool = False,
     parameters: Choice | None = None,
     micro_batch: int | None = None,
 ) -> Problem:
@@ -55,6 +57,12 @@ def problem(
         The function ``model(params, inputs)`` that returns the outputs. The accuracy
         and products with the Gauss-Newton matrix need it. A batch is then a pair
         ``(inputs, targets)``.
+    normalize_logits
+        Whether the outputs of a classifier, (batch, classes) or (batch, ..., classes),
+        are normalised before the loss: of each prediction its mean over the classes is
+        taken away, and it is divided by its norm (arXiv 2302.07011). A measure then
+        does not change with the scale of the last layer, and the loss is another one.
+        It needs ``model``.
     parameters
         The names of the arrays to measure, or patterns such as ``"layers.*.weight"``,
         or a function that is given a name and returns whether to measure the array. A
@@ -184,6 +192,14 @@ def problem(
         if data is None and given is not None:
             msg = f"{name}={given!r} with data=None; give the data, or leave out {name}"
             raise ValueError(msg)
+    if true_or_false("normalize_logits", normalize_logits):
+        if model is None:
+            msg = (
+                "normalize_logits=True with model=None, and the logits are unknown; "
+                "give a model(params, inputs) and a loss(outputs, targets)"
+            )
+            raise ValueError(msg)
+        loss, model = with_normalized_logits(loss, model)
     if micro_batch is not None:
         micro_batch = at_least("micro_batch", micro_batch, 1)
     layout = Layout(params, parameters)

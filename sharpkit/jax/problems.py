@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import tree_leaves
 
+from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.warn import warn
 from sharpkit._inputs.weighing import MAPPING
@@ -116,6 +117,18 @@ class Problem:
             total += rows
         return total
 
+    @property
+    def subset(self) -> Callable[[Any], Problem] | None:
+        """The same problem over some samples, ``subset(indices)``, at its weights.
+
+        Indices are whole numbers below `samples`, each once: rows of the arrays, or the
+        order of the batches in a list. Batches are cut as those of the problem. It is
+        None without data, and where data cannot be told apart into samples: another
+        iterable of batches, or arrays without a common first dimension.
+        """
+        indexed = self._batches is not None and self._batches.indexed
+        return self._subset if indexed else None
+
     def __call__(self, w: XpArray) -> tuple[float, jax.Array]:
         """Return the mean loss at ``w`` and its gradient.
 
@@ -212,6 +225,26 @@ class Problem:
             raise NotImplementedError(msg)
         return self._mean(function, *vectors)[1]
 
+    @property
+    def directional(self) -> Callable[[XpArray, XpArray], jax.Array] | None:
+        """The derivatives along v of the losses of single rows of the data.
+
+        ``directional(w, v)`` returns one for each, (k,), as if each row were a batch,
+        by a forward pass with a tangent. It is None where the data have no rows.
+        """
+        rows = self._first[1] if self._batches is not None else None
+        return None if rows is None else self._directional
+
+    @property
+    def empirical_fisher(self) -> Callable[[XpArray, XpArray], jax.Array] | None:
+        """The product ``empirical_fisher(w, v)`` of the empirical Fisher matrix.
+
+        That is the mean over rows of ``g_i g_i^T``, with the gradients of single rows
+        and the given labels. Give it as ``hvp=problem.empirical_fisher``. It is None
+        where `directional` is.
+        """
+        return None if self.directional is None else self._fisher
+
     def accuracy(self, w: XpArray) -> float | None:
         """Return the share of samples whose largest output is their class, from 0 to 1.
 
@@ -286,6 +319,37 @@ class Problem:
 
     def release(self) -> None:
         """Free what is kept for products, which is nothing here."""
+
+    def _subset(self, indices: Any) -> Problem:
+        assert self._batches is not None  # subset is None otherwise
+        chosen = checked_indices(indices, self._batches.samples)
+        other, batches = copy.copy(self), self._batches.subset(chosen)
+        other._batches, other._weight_sum = batches, None
+        other._weighing = self._weighing.over(several=batches.several)
+        return other
+
+    def _directional(self, w: XpArray, v: XpArray) -> jax.Array:
+        w, v = self._layout.checked("w", w), self._layout.checked("v", v)
+        return jnp.concatenate([part for _, part in self._along(w, v)])
+
+    def _fisher(self, w: XpArray, v: XpArray) -> jax.Array:
+        w, v = self._layout.checked("w", w), self._layout.checked("v", v)
+        total, count = jnp.zeros_like(w), 0
+        for arguments, part in self._along(w, v):
+            total += self._functions.pulled(self._constants, arguments, w, part)
+            count += part.size
+        return total / count
+
+    def _along(self, w: XpArray, v: XpArray) -> Iterator[tuple[Any, jax.Array]]:
+        """Yield the arguments of each batch and its rows' derivatives along v."""
+        forward, reverse = self._functions.directional
+        for arguments, _ in self._pieces():
+            given = self._constants, arguments, w, v
+            try:
+                part = forward(*given)
+            except (TypeError, NotImplementedError):  # as of a custom_vjp
+                part = reverse(*given)
+            yield arguments, part
 
     def _hvp(self, w: XpArray, v: XpArray) -> jax.Array:
         vectors = self._layout.checked("w", w), self._layout.checked("v", v)

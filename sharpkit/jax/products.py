@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax.tree_util import tree_leaves, tree_map
+from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.weighing import MAPPING
@@ -48,6 +48,12 @@ class Compiled(NamedTuple):
     loss, value
         The mean loss: ``(constants, arguments, w) -> (mean loss, weight or None)``. The
         first is not compiled.
+    directional
+        The derivatives along v of the losses of single rows: ``(constants, arguments,
+        w, v) -> (rows,)``, by forward and by reverse differentiation.
+    pulled
+        The gradient of the losses of single rows, weighed: ``(constants, arguments, w,
+        weights) -> (n,)``.
     again
         The function that returns the same for another layout.
     """
@@ -58,6 +64,8 @@ class Compiled(NamedTuple):
     answers: Callable[..., tuple[XpArray, int] | None]
     loss: Callable[..., tuple[XpArray, XpArray | None]]
     value: Callable[..., tuple[XpArray, XpArray | None]]
+    directional: tuple[Callable[..., XpArray], Callable[..., XpArray]]
+    pulled: Callable[..., XpArray]
     again: Callable[[Layout], Compiled]
 
 
@@ -73,6 +81,8 @@ def compiled(
         jax.jit(batch.answers),
         batch.mean,
         jax.jit(batch.mean),
+        (jax.jit(batch.directional), jax.jit(batch.directional_by_reverse)),
+        jax.jit(batch.pulled),
         lambda other: compiled(other, loss, model),
     )
 
@@ -133,6 +143,39 @@ class _Batch:
         (moved,) = push(v)
         _, pull_bend, (found, weight) = jax.vjp(bend, out, has_aux=True)
         return pull(pull_bend(moved)[0])[0], found, weight
+
+    def directional(
+        self, constants: Any, arguments: Any, w: XpArray, v: XpArray
+    ) -> XpArray:
+        losses = functools.partial(self._losses, constants, arguments)
+        return jax.jvp(losses, (w,), (v,))[1]
+
+    def directional_by_reverse(
+        self, constants: Any, arguments: Any, w: XpArray, v: XpArray
+    ) -> XpArray:
+        losses = functools.partial(self._losses, constants, arguments)
+        out, pull = jax.vjp(losses, w)
+        # as in `gauss_newton_by_reverse`
+        _, push = jax.vjp(lambda u: pull(u)[0], jnp.zeros_like(out))
+        return push(v)[0]
+
+    def pulled(
+        self, constants: Any, arguments: Any, w: XpArray, weights: XpArray
+    ) -> XpArray:
+        losses = functools.partial(self._losses, constants, arguments)
+        product: XpArray = jax.vjp(losses, w)[1](weights)[0]
+        return product
+
+    def _losses(self, constants: Any, arguments: Any, w: XpArray) -> XpArray:
+        """Return the loss of each row of a batch, as if it were a batch alone."""
+        leaves, kind = tree_flatten(arguments)
+        many = [bool(jnp.ndim(leaf)) for leaf in leaves]
+
+        def one(*row: Any) -> XpArray:
+            own = [leaf[None] if m else leaf for leaf, m in zip(row, many, strict=True)]
+            return self.mean(constants, tree_unflatten(kind, own), w)[0]
+
+        return jax.vmap(one, [0 if m else None for m in many])(*leaves)
 
     def _slope(self, constants: Any, arguments: Any) -> Callable[[XpArray], Any]:
         def slope(w: XpArray) -> tuple[XpArray, Any]:

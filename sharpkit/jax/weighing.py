@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -53,6 +54,14 @@ class Weighing:
         self._unit = 0.0  # what is read from the first batch, for each row
         self._name: str | None = None
         self._rivals: dict[str, float] = {}  # what fits, for each row of the first
+
+    def over(self, *, several: bool) -> Weighing:
+        """Return the weights of other batches of the same data, as far as known."""
+        if several == self._several:
+            return self
+        other = copy.copy(self)
+        other._several = several
+        return other
 
     def weight(self, loss: Loss, arguments: Any, rows: int) -> float:
         """Return the weight of a batch.

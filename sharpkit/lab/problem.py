@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import Network, Statistics
 from sharpkit.lab.networks.mlp import MLP
@@ -58,6 +59,9 @@ class Problem:
         ``statistics``. The sharpness depends strongly on this choice.
     statistics
         The constants for ``"running"`` and ``"frozen"``; None for ``"batch"``.
+    normalize_logits
+        Whether the loss is that of logits without their mean, divided by their norm,
+        sample by sample: the scale of the last layer does not count then.
 
     Raises
     ------
@@ -75,6 +79,7 @@ class Problem:
         *,
         batch_norm: BatchNorm,
         statistics: Statistics | None = None,
+        normalize_logits: bool = False,
     ) -> None:
         if batch_norm not in get_args(BatchNorm):
             msg = f"batch_norm={batch_norm!r} is none of 'batch', 'running', 'frozen'"
@@ -88,13 +93,36 @@ class Problem:
         check_labels(y, len(x), network.classes)
         self.network, self.x, self.y = network, x, y
         self.batch_norm: BatchNorm = batch_norm
-        self.statistics = statistics
+        self.statistics, self.normalize_logits = statistics, normalize_logits
         self._products = Products(network) if isinstance(network, MLP) else None
 
     def __call__(self, weights: XpArray) -> tuple[float, XpArray]:
         """Return the mean loss and its gradient, a new (n,) array."""
         gradient = array_module(weights).empty_like(weights)
         return self._sum(weights, gradient)[0] / len(self.x), gradient
+
+    @property
+    def samples(self) -> int:
+        """The number of samples."""
+        return len(self.x)
+
+    def subset(self, indices: XpArray) -> Problem:
+        """Return the same problem over some samples; constant statistics stay.
+
+        Parameters
+        ----------
+        indices : (k,)
+            The samples: whole numbers below `samples`, each once.
+        """
+        chosen = checked_indices(indices, self.samples)
+        return Problem(
+            self.network,
+            self.x[chosen],
+            self.y[chosen],
+            batch_norm=self.batch_norm,
+            statistics=self.statistics,
+            normalize_logits=self.normalize_logits,
+        )
 
     def measure(self, weights: XpArray) -> Measured:
         """Return the mean loss and the accuracy at ``weights``."""
@@ -144,6 +172,7 @@ class Problem:
                 statistics=self.statistics or "batch",
                 out=part,
                 scale=scale,
+                normalize_logits=self.normalize_logits,
             )
             if result is None:
                 result = part
@@ -163,6 +192,7 @@ class Problem:
                 statistics=self.statistics or "batch",
                 gradient=part,
                 scale=1 / len(self.x),
+                normalize_logits=self.normalize_logits,
             )
             if block.start and gradient is not None:
                 gradient += part

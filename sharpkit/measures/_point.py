@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from sharpkit._inputs.arrays import array_module, is_array
+from sharpkit._inputs.arrays import array_module, is_array, to_host
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
 from sharpkit._inputs.objective import Objective, ReturnedVector
+from sharpkit._inputs.samples import Indices
 from sharpkit._inputs.seal import Seal
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import warn
@@ -18,8 +19,11 @@ from sharpkit._vectors.backends import kernels_for
 from sharpkit._vectors.space import Space
 from sharpkit.measures._looks import Looks
 from sharpkit.measures._trusted import Trusted, tried
-from sharpkit.problem import ProblemLike, as_problem, is_problem
+from sharpkit.problem import ProblemLike, as_problem, is_problem, required_subset
 from sharpkit.results.common import Run
+
+# Products of a problem with other matrices than the Hessian.
+OTHERS = ("gauss_newton", "empirical_fisher")
 
 
 class Counted(Protocol):
@@ -82,6 +86,7 @@ class Point:
         self.looks = Looks(self.space, weights)
         self._redrawn: Any = None  # makes a problem of another random state
         self._widened: Any = None  # makes a problem in which little is hidden
+        self._source: Any = problem  # the loss as it was handed in
         self._compared = compared  # whether the product is to be that of the loss
         self._trusted: Trusted | None = None
 
@@ -142,12 +147,14 @@ class Point:
             backend=backend,
             kind=kind,
             problem=whole,
-            compared=hvp is None or hvp != getattr(whole, "gauss_newton", None),
+            compared=hvp is None
+            or all(hvp != getattr(whole, name, None) for name in OTHERS),
         )
         point._made = began
         if hvp is None:
             point._widened = getattr(whole or loss_fn, "widened", None)
         point._redrawn = getattr(whole or loss_fn, "redrawn", None)
+        point._source = whole or loss_fn
         return point
 
     @property
@@ -311,6 +318,56 @@ class Point:
             backend=self.backend,
             compared=False,
         )
+
+    @property
+    def samples(self) -> int | None:
+        """The number of samples that the loss is a mean of, where it is known."""
+        found: int | None = getattr(self._source, "samples", None)
+        return found
+
+    def has(self, name: str) -> bool:
+        """Return whether the loss as it was handed in has a member."""
+        return getattr(self._source, name, None) is not None
+
+    def directional(self, vector: Array) -> Array | None:
+        """Return the derivatives of the losses of samples along a vector, (k,).
+
+        They are None where the problem has no member for them.
+        """
+        along = getattr(self._source, "directional", None)
+        if along is None:
+            return None
+        return to_host(native_hvp(along, self.kind)(self.weights, vector))
+
+    def subsets(self, why: str) -> Callable[[Indices], Point]:
+        """Return the function that returns the point over some of the samples.
+
+        Parameters
+        ----------
+        why
+            What needs it, such as ``"subset=128"``.
+
+        Raises
+        ------
+        ValueError
+            If the problem has no samples to choose from.
+        """
+        chosen = required_subset(self._source, why)
+
+        def over(indices: Indices) -> Point:
+            loss_fn: Any = chosen(indices)
+            part = Point(
+                self.weights,
+                native_loss(loss_fn, self.kind),
+                lambda: _native_product(loss_fn, None, self.kind),
+                backend=self.backend,
+                kind=self.kind,
+                problem=loss_fn if is_problem(loss_fn) else None,
+            )
+            part._source = loss_fn
+            return part
+
+        return over
 
     def release(self) -> None:
         """Have the problem free what it keeps for products at these weights."""

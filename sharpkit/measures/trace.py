@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from typing import Any, Literal, get_args
 
-from sharpkit._inputs.checks import as_float, at_least, checked_seed, one_of
+from sharpkit._inputs.checks import at_least, checked_rtol, checked_seed, one_of
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum import hutchinson, hutchpp, xtrace
@@ -107,7 +105,7 @@ def trace(
     one_of("method", method, get_args(Method))
     estimate, least = METHODS[method]
     budget = at_least("max_products", max_products, least)
-    rtol, seed = _checked_rtol(rtol), checked_seed(seed)
+    rtol, seed = checked_rtol(rtol), checked_seed(seed)
     with reporter(
         progress, budget, title="trace", unit="products", value="{:.4g} so far"
     ) as report:
@@ -128,15 +126,3 @@ def trace(
         history=found.history,
         run=point.run_of_products(operator, began, seed),
     )
-
-
-def _checked_rtol(rtol: Any) -> float | None:
-    if rtol is None:
-        return None
-    if isinstance(rtol, bool) or not isinstance(rtol, numbers.Real):
-        msg = f"rtol={rtol!r} is not a number; give one such as 0.01, or None"
-        raise TypeError(msg)
-    if not 0 < as_float(rtol) < math.inf:
-        msg = f"rtol={rtol!r}; give a number above 0, such as 0.01"
-        raise ValueError(msg)
-    return float(rtol)

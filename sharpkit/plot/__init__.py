@@ -10,6 +10,7 @@ from sharpkit.plot.figures import Draw, figure_of
 from sharpkit.plot.measures import (
     draw_diagonal,
     draw_eigenvalues,
+    draw_estimate,
     draw_groups,
     draw_number,
     draw_sharpness,
@@ -25,9 +26,12 @@ __all__ = ["figure_of", "panels"]
 
 # By name: results import this room when they are drawn, not the other way round.
 SINGLE: dict[str, Callable[[Any, Axes], None]] = {
+    "BatchSharpnessResult": draw_estimate,
     "DensityResult": draw_density,
     "DiagonalResult": draw_diagonal,
     "EigenResult": draw_eigenvalues,
+    "FisherRaoResult": draw_estimate,
+    "GradientNoiseResult": draw_estimate,
     "GroupResults": draw_groups,
     "SharpnessResult": draw_sharpness,
     "TraceResult": draw_trace,

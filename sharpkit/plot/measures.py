@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         SharpnessResult,
         TraceResult,
     )
+    from sharpkit.results.batches import Estimate
     from sharpkit.results.common import Headline
 
 BINS = 100  # of a histogram
@@ -102,6 +103,20 @@ def draw_number(result: Headline, ax: Axes) -> None:
     ax.set_xticks([])
     ax.set_ylabel(result.headline)
     ax.set_title(f"{value:.4g}" + ("" if bar is None else f" ± {bar:.1g}"))
+
+
+def draw_estimate(result: Estimate, ax: Axes) -> None:
+    """Draw the estimates on the way, if there are any, and the interval."""
+    history = getattr(result, "history", ((1, result.value, result.stderr),))
+    counts, values, errors = np.array(history, np.float64).T
+    if np.isfinite(result.interval).all():
+        ax.axhspan(*result.interval, alpha=0.2, lw=0, label="95 % interval")
+    known = np.where(np.isfinite(errors), errors, 0)
+    ax.errorbar(counts, values, yerr=known, fmt="o-", capsize=3, label=result.headline)
+    ax.set_xlabel("batches" if len(history) > 1 else "")
+    ax.set_ylabel(f"{result.headline} ± standard error")
+    ax.set_title(f"{result.value:.4g} ± {result.stderr:.1g}")
+    ax.legend(frameon=False)
 
 
 def draw_diagonal(result: DiagonalResult, ax: Axes) -> None:

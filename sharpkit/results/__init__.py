@@ -7,6 +7,12 @@ from sharpkit.results.along import (
     DistanceResult,
     GradientNormResult,
 )
+from sharpkit.results.batches import (
+    BatchSharpnessResult,
+    FisherRaoResult,
+    GradientNoiseResult,
+    SamplingStatus,
+)
 from sharpkit.results.check import CheckResult
 from sharpkit.results.common import Run
 from sharpkit.results.comparison import Comparison
@@ -20,6 +26,7 @@ from sharpkit.results.sharpness import SharpnessResult, Status
 from sharpkit.results.trace import DiagonalResult, TraceResult
 
 __all__ = [
+    "BatchSharpnessResult",
     "CheckResult",
     "Comparison",
     "CriticalResult",
@@ -29,6 +36,8 @@ __all__ = [
     "DirectionalResult",
     "DistanceResult",
     "EigenResult",
+    "FisherRaoResult",
+    "GradientNoiseResult",
     "GradientNormResult",
     "GroupResults",
     "Missing",
@@ -36,6 +45,7 @@ __all__ = [
     "RadiusStatus",
     "Report",
     "Run",
+    "SamplingStatus",
     "SharpnessResult",
     "Status",
     "TraceResult",

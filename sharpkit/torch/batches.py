@@ -69,6 +69,48 @@ class Batches:
     def __iter__(self) -> Iterator[Any]:
         return self._lending.each(self.bare())
 
+    @property
+    def indexed(self) -> bool:
+        """Whether single samples can be taken out of the data."""
+        if self._rows is not None:
+            return True
+        if isinstance(self.data, torch.utils.data.DataLoader):
+            return _is_indexed(self.data)
+        return isinstance(self.data, (list, tuple)) and all(map(_has_rows, self.data))
+
+    def subset(self, indices: Any) -> Batches:
+        """Return the batches of some samples, cut as these are.
+
+        Parameters
+        ----------
+        indices : (k,)
+            The samples, which must be `indexed`: the rows of the tensors, in the data
+            set of a loader, or in the order of the batches.
+        """
+        part = copy.copy(self)
+        part._lending = Lending()
+        if self._rows is not None:
+            part.data, part._rows = (
+                _cut(self.data, torch.from_numpy(indices)),
+                len(indices),
+            )
+            part._step = min(self._step, part._rows)
+            part.count = -(-part._rows // part._step)
+            part.cuts_rows = part.count > 1
+            return part
+        part.count = None
+        if isinstance(self.data, torch.utils.data.DataLoader):
+            part.data = _loader(self.data, indices)
+            return part
+        part.data, start = [], 0
+        for batch in self.data:
+            stop = start + _common_rows(batch)
+            own = indices[(start <= indices) & (indices < stop)] - start
+            if own.size:
+                part.data.append(_cut(batch, torch.from_numpy(own)))
+            start = stop
+        return part
+
     def bare(self) -> Iterator[Any]:
         """Yield the batches for those who only look at them.
 
@@ -207,7 +249,62 @@ def _require_iterable(data: Any, micro_batch: Any) -> None:
         raise ValueError(msg)
 
 
-def _cut(value: Any, part: slice) -> Any:
+def _has_rows(batch: Any) -> bool:
+    """Return whether a batch is of tensors that have one row for each sample."""
+    shapes = [tuple(tensor.shape[:1]) for tensor in tensors(batch)]
+    return _is_of_tensors(batch) and len(set(shapes)) == 1 and shapes[0] > (0,)
+
+
+def _is_of_tensors(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return all(map(_is_of_tensors, value.values()))
+    if isinstance(value, (tuple, list)) and not isinstance(value, PackedSequence):
+        return all(map(_is_of_tensors, value))
+    return isinstance(value, torch.Tensor)
+
+
+def _is_indexed(loader: Any) -> bool:
+    """Return whether a loader serves each sample of its data set, or the first ones."""
+    data, sampler = loader.dataset, loader.sampler
+    usual = torch.utils.data.SequentialSampler, torch.utils.data.RandomSampler
+    if (
+        loader.batch_size is None
+        or isinstance(data, torch.utils.data.IterableDataset)
+        or type(sampler) not in usual
+        or type(loader.batch_sampler) is not torch.utils.data.BatchSampler
+        or sampler.data_source is not data
+        or not (hasattr(data, "__len__") and hasattr(data, "__getitem__"))
+    ):
+        return False
+    if type(sampler) is usual[0]:
+        return True
+    every = not sampler.replacement and sampler.num_samples == len(data)
+    return every and not (loader.drop_last and len(data) % loader.batch_size)
+
+
+def _loader(loader: Any, indices: Any) -> Any:
+    """Return a loader of some samples alone, which has no need of workers if few."""
+    few = len(indices) <= loader.batch_size
+    workers = (
+        {}
+        if few or not loader.num_workers
+        else {
+            "num_workers": loader.num_workers,
+            "prefetch_factor": loader.prefetch_factor,
+            "multiprocessing_context": loader.multiprocessing_context,
+            "worker_init_fn": loader.worker_init_fn,
+        }
+    )
+    return torch.utils.data.DataLoader(
+        torch.utils.data.Subset(loader.dataset, indices.tolist()),
+        batch_size=loader.batch_size,
+        collate_fn=loader.collate_fn,
+        generator=loader.generator,
+        **workers,
+    )
+
+
+def _cut(value: Any, part: Any) -> Any:
     if isinstance(value, torch.Tensor):
         return value[part]
     if isinstance(value, Mapping):

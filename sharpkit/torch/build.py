@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from sharpkit._inputs.checks import one_of
+from sharpkit._inputs.checks import one_of, true_or_false
 from sharpkit._inputs.names import Choice
 from sharpkit.torch.batches import Batches
 from sharpkit.torch.elsewhere import Elsewhere
@@ -27,6 +27,7 @@ def problem(
     *,
     loss_takes: Literal["output", "model"] = "output",
     batch_norm: Literal["running", "batch", "frozen"] = "running",
+    normalize_logits: bool = False,
     parameters: Choice | None = None,
     micro_batch: int | None = None,
     dtype: torch.dtype | None = None,
@@ -70,6 +71,11 @@ def problem(
         those of all the data at the weights of the model, which are constant from then
         on and do not depend on the batches, but take a partial pass over the data for
         each batch norm.
+    normalize_logits
+        Whether the output of a classifier, (batch, classes) or (batch, classes, ...),
+        is normalised before the loss: of each prediction its mean over the classes is
+        taken away, and it is divided by its norm (arXiv 2302.07011). A measure then
+        does not change with the scale of the last layer, and the loss is another one.
     parameters
         The names of the parameters to measure, or patterns such as ``"encoder.*"``, or
         a function that is given a name and returns whether to measure it. The others
@@ -174,6 +180,7 @@ def problem(
     """
     one_of("loss_takes", loss_takes, ("output", "model"))
     one_of("batch_norm", batch_norm, ("running", "batch", "frozen"))
+    normalized = true_or_false("normalize_logits", normalize_logits)
     model = _unwrapped(model)
     layout = Layout(model, parameters, dtype)
     pairs = loss_takes == "output"
@@ -181,8 +188,9 @@ def problem(
     objective: OutputLoss | ModelLoss
     if pairs:
         _require_pairs(data)
-        objective = OutputLoss(loss, layout.cast)
+        objective = OutputLoss(loss, layout.cast, normalized=normalized)
     else:
+        _require_plain(normalized)
         objective = ModelLoss(loss)
     evaluation = Evaluation(
         model,
@@ -217,6 +225,15 @@ def _unwrapped(model: Any) -> Any:
         msg = "model is a scripted module; give the torch.nn.Module it was made from"
         raise TypeError(msg)
     return model
+
+
+def _require_plain(normalized: bool) -> None:
+    if normalized:
+        msg = (
+            "normalize_logits=True with loss_takes='model', whose logits are unknown; "
+            "give loss_takes='output' and a loss(output, targets)"
+        )
+        raise ValueError(msg)
 
 
 def _require_pairs(data: Any) -> None:

@@ -114,6 +114,12 @@ class Evaluation:
         other.randomness = self.randomness.redrawn()
         return other
 
+    def over(self, batches: Batches) -> Evaluation:
+        """Return the same evaluation over other data; frozen statistics stay."""
+        other = copy.copy(self)
+        other.batches, other.weighing = batches, self.weighing.over(batches)
+        return other
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Evaluate inside; model, loss and random generators are left as found.

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sharpkit._inputs.weighing import MAPPING
 from sharpkit.torch.batches import is_pair, rows
+from sharpkit.torch.logits import normalized, require_classes
 
 # The means of these are over the class weights of the targets that are not ignored,
 CLASSES = (
@@ -45,11 +46,15 @@ class OutputLoss:
     cast
         A function that brings a tensor of the loss, such as its class weights, into the
         measured dtype.
+    normalized
+        Whether outputs are logits that are normalised before the loss sees them.
 
     Attributes
     ----------
     takes_output : bool
         Whether the loss is called with the output of the model.
+    normalized : bool
+        Whether it normalises logits.
     ignored : int or None
         The target that counts for nothing.
     known : bool
@@ -58,9 +63,11 @@ class OutputLoss:
 
     takes_output = True
 
-    def __init__(self, loss: Any, cast: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, loss: Any, cast: Callable[[Any], Any], *, normalized: bool = False
+    ) -> None:
         _require_mean(loss)
-        self._loss = loss
+        self._loss, self.normalized = loss, normalized
         if isinstance(loss, partial):
             tensors = {
                 key: cast(value) if isinstance(value, torch.Tensor) else value
@@ -70,6 +77,13 @@ class OutputLoss:
         self._by_class = _is_one_of(loss, CLASSES)
         self._by_element = _is_one_of(loss, ELEMENTS)
         self.known = self._by_class or self._by_element
+        if normalized and self._by_element:
+            msg = (
+                "normalize_logits=True, and loss is a mean over elements, not over "
+                "classes; give one of classes, such as torch.nn.CrossEntropyLoss(), or "
+                "normalize_logits=False"
+            )
+            raise ValueError(msg)
         self.ignored = (
             _option(loss, "ignore_index", IGNORED) if self._by_class else None
         )
@@ -82,6 +96,10 @@ class OutputLoss:
 
     def run(self, model: Any, batch: Any) -> Any:
         """Return the output of the model."""
+        output = self._output(model, batch)
+        return normalized(output) if self.normalized else output
+
+    def _output(self, model: Any, batch: Any) -> Any:
         inputs, _ = self.parts(batch)
         if isinstance(inputs, Mapping):
             return model(**inputs)
@@ -92,6 +110,8 @@ class OutputLoss:
     def of_output(self, output: Any, batch: Any) -> Returned | None:
         """Return the mean loss of an output, and the weight if it is known."""
         _, targets = self.parts(batch)
+        if self.normalized:
+            require_classes(output, targets)
         found = returned(self._loss(output, targets))
         if found is None or not self.known:
             return found
@@ -133,6 +153,23 @@ class OutputLoss:
         if self.ignored is not None:
             counted = targets != self.ignored
         return int(((found == targets) & counted).sum()), int(counted.sum())
+
+    def shares(self, batch: Any) -> Any:
+        """Return what each row counts in the mean over a batch, (rows,).
+
+        They are all alike unless the loss is one of torch that says otherwise.
+        """
+        _, targets = self.parts(batch)
+        count = rows(batch)
+        if not (self._by_class and _are_classes(targets)):
+            return torch.full((count,), 1.0 / count, dtype=torch.float64)
+        counted = (targets != self.ignored).double()
+        weights = _option(self._loss, "weight", None)
+        if weights is not None:
+            known = torch.where(targets == self.ignored, 0, targets)
+            counted = counted * weights.double()[known]
+        each = counted.reshape(count, -1).sum(1)
+        return each / each.sum()
 
     def weight(self, batch: Any) -> float:
         """Return the number that a known loss divides by."""

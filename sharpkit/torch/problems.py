@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
+from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.warn import warn
 from sharpkit.torch.batches import rows
 from sharpkit.torch.checkpoint import values_in
@@ -87,6 +89,20 @@ class Problem:
     def entries(self) -> int:
         """The number of entries that a checkpoint of the model holds at the most."""
         return int(self._layout.entries)
+
+    @property
+    def subset(self) -> Callable[[Any], Problem] | None:
+        """The same problem over some samples, ``subset(indices)``, at its weights.
+
+        Indices are whole numbers below `samples`, each once: rows of the tensors, the
+        order of the batches in a list, or places in the data set of a ``DataLoader``,
+        which is then gone through in the order of the indices. Batches are cut as those
+        of the problem. Statistics that ``batch_norm="frozen"`` took of all data stay.
+
+        It is None where data cannot be told apart into samples: an iterable of another
+        kind, and a loader with a sampler or a batch sampler of its own.
+        """
+        return self._subset if self._evaluation.batches.indexed else None
 
     def __call__(self, w: torch.Tensor) -> tuple[float, torch.Tensor]:
         """Return the mean loss at ``w`` and its gradient.
@@ -194,6 +210,35 @@ class Problem:
             )
             raise NotImplementedError(msg)
         return self._products.gauss_newton(w, v)
+
+    @property
+    def directional(
+        self,
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
+        """The derivatives along v of the losses of single samples.
+
+        ``directional(w, v)`` returns one for each sample that counts, (k,), by a
+        forward pass with a tangent. It is None where the output is unknown
+        (``loss_takes="model"``), where samples share statistics
+        (``batch_norm="batch"``), and where `hvp` is None.
+        """
+        evaluation = self._evaluation
+        mixed = self.batch_norm == "batch" and bool(evaluation.norms)
+        if mixed or not evaluation.objective.takes_output or self._products.lacking:
+            return None
+        return self._directional
+
+    @property
+    def empirical_fisher(
+        self,
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:
+        """The product ``empirical_fisher(w, v)`` of the empirical Fisher matrix.
+
+        That is the mean over samples of ``g_i g_i^T``, with the gradients of single
+        samples and the given labels. Give it as ``hvp=problem.empirical_fisher``. It is
+        None where `directional` is.
+        """
+        return None if self.directional is None else self._fisher
 
     def accuracy(self, w: torch.Tensor) -> float | None:
         """Return the share of samples whose largest output is their class, from 0 to 1.
@@ -331,6 +376,23 @@ class Problem:
     def release(self) -> None:
         """Free the graph that is kept for products."""
         self._products.release()
+
+    def _subset(self, indices: Any) -> Problem:
+        chosen = checked_indices(indices, self.samples)
+        evaluation = self._evaluation
+        other = copy.copy(self)
+        other._evaluation = evaluation.over(evaluation.batches.subset(chosen))
+        other._products = self._products.over(other._evaluation)
+        other._samples = len(chosen)
+        return other
+
+    def _directional(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        w, v = self._layout.checked("w", w), self._layout.checked("v", v)
+        return self._products.directional(w, v)
+
+    def _fisher(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        w, v = self._layout.checked("w", w), self._layout.checked("v", v)
+        return self._products.empirical_fisher(w, v)
 
     def _hvp(self, w: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)

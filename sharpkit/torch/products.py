@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.leaves import BackwardOnlyError, Leaves, first_line, nodes
+from sharpkit.torch.losses import OutputLoss
 from sharpkit.torch.state import ALONE
 
 grad = torch.autograd.grad
@@ -45,9 +46,17 @@ class Products:
 
     def __init__(self, evaluation: Evaluation) -> None:
         self._evaluation = evaluation
-        self._plain = False  # whether fast kernels without second derivative are off
+        # What has been found out, also for the products of other data: whether fast
+        # kernels without second derivative are off, and what torch lacks.
+        self._plain, self._known = False, list[tuple[bool, str | None]]()
         # what it is of, the weights, and what was built
         self._retained: tuple[Build, Any, Leaves, Apply] | None = None
+
+    def over(self, evaluation: Evaluation) -> Products:
+        """Return the products of other data; what torch lacks is the same."""
+        other = copy.copy(self)
+        other._evaluation, other._retained = evaluation, None
+        return other
 
     def hessian(self, w: Any, v: Any) -> Any:
         """Return ``H(w) v``."""
@@ -57,7 +66,24 @@ class Products:
         """Return ``J^T H_loss J v``."""
         return self._product(_gauss_newton, w, v)
 
-    @cached_property
+    def directional(self, w: Any, v: Any) -> Any:
+        """Return the derivative along v of the loss of each sample that counts."""
+        evaluation, found = self._evaluation, list[Any]()
+        with evaluation.running(), self._kernels():
+            for batch in evaluation.batches:
+                parts = _by_sample(evaluation, w, batch)
+                if parts is not None:
+                    leaves, output, slopes, counted = parts
+                    moved = _push(leaves, output)(v, False)
+                    each = (slopes * moved).reshape(len(slopes), -1).sum(1)
+                    found.append(each[counted])
+        return torch.cat(found) if found else w.new_empty(0)
+
+    def empirical_fisher(self, w: Any, v: Any) -> Any:
+        """Return the mean over samples of ``g_i (g_i . v)``."""
+        return self._product(_empirical_fisher, w, v)
+
+    @property
     def lacking(self) -> str | None:
         """What torch says if it has no second derivative of the first batch, or None.
 
@@ -69,7 +95,11 @@ class Products:
             If torch says something else.
         """
         with ALONE:
-            return self._missing()
+            if not self._known:
+                reason = self._missing()
+                self._known.append((self._plain, reason))
+            self._plain, reason = self._known[0]
+            return reason
 
     def _missing(self) -> str | None:
         reason = None
@@ -186,17 +216,71 @@ def _gauss_newton(
     if found is None:
         return None
     leaves, output, point, loss, weight = found
-    # J v is the derivative by u of J^T u times v: no forward mode is needed.
-    dual = torch.zeros_like(output, requires_grad=True)
-    back = leaves.gradient(output, dual, twice=True)
+    push = _push(leaves, output)
     (slope,) = grad(loss, point, create_graph=True)
 
     def apply(v: Any, keep: bool) -> Any:
-        moved = _derivative(back, dual, v, keep)
+        moved = push(v, keep)
         bent = _derivative(slope, point, moved, keep)
         return leaves.derivative(output, bent, keep=keep)
 
     return apply, leaves, weight
+
+
+def _empirical_fisher(
+    evaluation: Evaluation, w: Any, batch: Any
+) -> tuple[Apply, Leaves, float] | None:
+    parts = _by_sample(evaluation, w, batch)
+    if parts is None:
+        return None
+    leaves, output, slopes, counted = parts
+    push, count = _push(leaves, output), int(counted.sum())
+
+    def apply(v: Any, keep: bool) -> Any:
+        rows = (slopes * push(v, keep)).reshape(len(slopes), -1).sum(1)
+        along = rows.reshape(-1, *[1] * (slopes.dim() - 1))
+        return leaves.derivative(output, slopes * along / count, keep=keep)
+
+    return apply, leaves, float(count)
+
+
+def _by_sample(
+    evaluation: Evaluation, w: Any, batch: Any
+) -> tuple[Leaves, Any, Any, Any] | None:
+    """Return leaves, the output, each sample's loss by it, and which samples count.
+
+    Raises
+    ------
+    ValueError
+        If the output has no row for each sample.
+    """
+    objective = evaluation.objective
+    assert isinstance(objective, OutputLoss)  # checked by the caller
+    found = evaluation.output_loss(w, batch)
+    if found is None:
+        return None
+    leaves, output, point, loss, _ = found
+    shares = objective.shares(batch).to(output)
+    if output.shape[:1] != shares.shape:
+        msg = (
+            f"the output has shape {tuple(output.shape)} for {len(shares)} samples; "
+            "give a model whose output has one row for each"
+        )
+        raise ValueError(msg)
+    (slope,) = grad(loss, point)
+    counted = shares > 0
+    shares = torch.where(counted, shares, 1).reshape(-1, *[1] * (slope.dim() - 1))
+    return leaves, output, slope / shares, counted
+
+
+def _push(leaves: Leaves, output: Any) -> Apply:
+    """Return the product with the Jacobian of an output.
+
+    J v is the derivative by u of J^T u times v: it takes no forward mode.
+    """
+    dual = torch.zeros_like(output, requires_grad=True)
+    back = leaves.gradient(output, dual, twice=True)
+    return lambda v, keep: _derivative(back, dual, v, keep)
 
 
 def checked_total(weight: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
 from itertools import islice
@@ -52,6 +53,12 @@ class Weighing:
         self._name: str | None = None
         self._rows = self._unit = 1.0
         self._rivals: dict[str, float] = {}  # what fits as well, in the first batch
+
+    def over(self, batches: Batches) -> Weighing:
+        """Return the weights of other batches of the same data, as far as known."""
+        other = copy.copy(self)
+        other._batches = batches
+        return other
 
     def settled(self, batch: Any) -> bool:
         """Return whether the weight of a batch is known without a trial."""

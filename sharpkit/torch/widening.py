@@ -32,11 +32,13 @@ def widened(evaluation: Evaluation) -> Evaluation:
     with evaluation.running():
         batch = next(iter(evaluation.batches))
     batches = Batches([_few(batch)], None, layout.device, layout.dtype, pairs=pairs)
-    loss = evaluation.own_loss
+    loss, objective = evaluation.own_loss, evaluation.objective
     return Evaluation(
         evaluation.model,
         loss,
-        objective=OutputLoss(loss, layout.cast) if pairs else ModelLoss(loss),
+        objective=OutputLoss(loss, layout.cast, normalized=objective.normalized)
+        if isinstance(objective, OutputLoss)
+        else ModelLoss(loss),
         batches=batches,
         layout=layout,
         randomness=evaluation.randomness,

@@ -121,3 +121,84 @@ def test_errors(draw, draw_statistics):
             Problem(network, x, y, batch_norm=batch_norm)
     with pytest.raises(ValueError, match="and none for 'batch'"):
         Problem(network, x, y, batch_norm="batch", statistics=statistics)
+
+
+@pytest.mark.parametrize("batch_norm", ["batch", "running", "frozen"])
+def test_a_subset_is_the_problem_of_these_samples(make, batch_norm):
+    whole, weights = make(batch_norm)
+    chosen = [3, 29, 7, 11]
+    alone = Problem(
+        whole.network,
+        whole.x[chosen],
+        whole.y[chosen],
+        batch_norm=batch_norm,
+        statistics=whole.statistics,
+    )
+    problem = sharpkit.Problem(
+        weights, whole, hvp=whole.hvp, samples=whole.samples, subset=whole.subset
+    )
+    part = problem.subset(chosen)
+    assert part(weights)[0] == alone(weights)[0]
+    assert_array_equal(part(weights)[1], alone(weights)[1])
+    v = np.random.default_rng(2).standard_normal(weights.shape)
+    assert_array_equal(part.hvp(weights, v), alone.hvp(weights, v))
+    with pytest.raises(ValueError, match="indices holds 30, and there are 30"):
+        whole.subset([30])
+
+
+@pytest.mark.parametrize("batch_norm", ["batch", "running"])
+def test_normalized_logits_are_those_of_pytorch(make, twin, batch_norm):
+    whole, weights = make(batch_norm)
+    problem = Problem(
+        whole.network,
+        whole.x,
+        whole.y,
+        batch_norm=batch_norm,
+        statistics=whole.statistics,
+        normalize_logits=True,
+    )
+    model = twin(whole.network, weights)
+    torch = model.torch
+    if batch_norm == "running":
+        model.set_statistics(whole.statistics)
+    model.model.train(batch_norm == "batch")
+    logits = model.model(torch.from_numpy(whole.x))
+    centred = logits - logits.mean(1, keepdim=True)
+    known = torch.nn.functional.cross_entropy(
+        centred / centred.norm(dim=1, keepdim=True), torch.from_numpy(whole.y)
+    )
+    assert_allclose(problem(weights)[0], float(known.detach()), rtol=1e-12)
+
+
+def differences(function, weights, v, h=1e-6):
+    return (function(weights + h * v) - function(weights - h * v)) / (2 * h)
+
+
+@pytest.mark.parametrize("batch_norm", ["batch", "running"])
+def test_derivatives_with_normalized_logits(make, batch_norm):
+    whole, weights = make(batch_norm)
+    problem = Problem(
+        whole.network,
+        whole.x,
+        whole.y,
+        batch_norm=batch_norm,
+        statistics=whole.statistics,
+        normalize_logits=True,
+    )
+    assert problem.subset([1, 2, 3]).normalize_logits
+    v = np.random.default_rng(4).standard_normal(weights.shape)
+    slope = differences(lambda w: problem(w)[0], weights, v)
+    gradient = problem(weights)[1]
+    assert_allclose(gradient @ v, slope, rtol=1e-7)
+    bent = differences(lambda w: problem(w)[1], weights, v)
+    scale = np.abs(bent).max()
+    assert_allclose(problem.hvp(weights, v), bent, rtol=0, atol=1e-7 * scale)
+    # The scale of the last layer counts for nothing; its Gauss-Newton matrix is none.
+    along = np.zeros_like(weights)
+    part = whole.network.layers(along)[-1]
+    own = whole.network.layers(weights)[-1]
+    part.weight[...], part.bias[...] = own.weight, own.bias
+    assert abs(gradient @ along) < 1e-12
+    assert np.abs(problem.gauss_newton(weights, along)).max() < 1e-12
+    assert v @ problem.gauss_newton(weights, v) > 0
+    assert abs(whole(weights)[1] @ along) > 1e-3

@@ -232,3 +232,21 @@ def test_without_matplotlib(result, monkeypatch):
         match=r"a plot needs matplotlib: pip install 'sharpkit\[plot\]'",
     ):
         result.plot()
+
+
+def test_estimates_over_samples():
+    x = np.arange(20.0)
+
+    def over(chosen):
+        own = x[chosen]
+        return lambda w: (float(np.mean((w - own) ** 2)) / 2, w - own.mean())
+
+    problem = Problem(np.ones(1), over(slice(None)), samples=20, subset=over)
+    found = sharpkit.batch_sharpness(problem, batch_size=2, max_batches=20, rtol=None)
+    (ax,) = found.plot().axes
+    assert ax.get_xlabel() == "batches"
+    assert ax.get_ylabel() == "batch sharpness ± standard error"
+    for result in (sharpkit.gradient_noise(problem), sharpkit.fisher_rao(problem)):
+        (ax,) = result.plot().axes
+        assert result.headline in ax.get_ylabel()
+        ax.figure.canvas.draw()

@@ -109,6 +109,7 @@ class Network(Protocol):
         scale: float = 1.0,
         input_gradient: XpArray | None = None,
         dropout: int | None = None,
+        normalize_logits: bool = False,
     ) -> Evaluation:
         """Return summed loss, right answers and batch statistics over the rows of x.
 
@@ -134,5 +135,8 @@ class Network(Protocol):
         dropout
             The seed of the dropout masks of a network that has such; None drops
             nothing.
+        normalize_logits
+            Whether the loss is that of logits without their mean, divided by their
+            norm, row by row.
         """
         ...

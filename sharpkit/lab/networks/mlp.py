@@ -16,6 +16,7 @@ from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import BATCH_NORM_EPS, Evaluation, Layer, Statistics
 from sharpkit.lab.steps import steps_for
+from sharpkit.lab.steps.logits import Normalized
 
 
 class MLP:
@@ -111,6 +112,7 @@ class MLP:
         scale: float = 1.0,
         input_gradient: XpArray | None = None,
         dropout: int | None = None,
+        normalize_logits: bool = False,
     ) -> Evaluation:
         """Return summed loss, right answers and batch statistics over the rows of x.
 
@@ -128,7 +130,11 @@ class MLP:
         norms = self.forward(layers, x, statistics, buffers)
         dlogits = None if gradient is None else buffers.dlogits
         steps = steps_for(weights)
-        loss_sum, right = steps.softmax_cross_entropy(buffers.z[-1], y, dlogits, scale)
+        unit = Normalized.of(buffers.z[-1]) if normalize_logits else None
+        logits = buffers.z[-1] if unit is None else unit.unit
+        loss_sum, right = steps.softmax_cross_entropy(logits, y, dlogits, scale)
+        if unit is not None and dlogits is not None:
+            dlogits[...] = unit.pulled(dlogits)
         if gradient is not None:
             self.backward(layers, self.layers(gradient), x, norms, buffers)
             if input_gradient is not None:  # the first layer's is left in its buffer

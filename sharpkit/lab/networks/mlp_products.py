@@ -20,6 +20,7 @@ from sharpkit._inputs.types import XpArray
 from sharpkit.lab.networks.base import Layer, Statistics
 from sharpkit.lab.networks.mlp import MLP, Buffers, Norm, require_one_place
 from sharpkit.lab.steps import product_steps_for, steps_for
+from sharpkit.lab.steps.logits import Normalized
 
 
 class Pass(NamedTuple):
@@ -133,6 +134,7 @@ class Products:
         statistics: Statistics | Literal["batch"],
         out: XpArray,
         scale: float = 1.0,
+        normalize_logits: bool = False,
     ) -> None:
         """Write ``scale H v`` to ``out``, with H the Hessian of the summed loss.
 
@@ -140,7 +142,7 @@ class Products:
         ----------
         weights, v, out : (n,) float32 or float64, of one dtype
             The weights, the vector, and where the product is written.
-        x, y, statistics, scale
+        x, y, statistics, scale, normalize_logits
             Those of `Network.evaluate`; with ``"batch"`` the derivatives flow through
             the mean and the variance of these rows, to second order.
 
@@ -151,8 +153,15 @@ class Products:
         """
         taped = self._forward(weights, v, x, statistics)
         logits, (rdlogits, dlogits) = taped.z[-1], taped.pairs[-1]
+        moved, unit = taped.rz[-1], None
+        if normalize_logits:
+            unit = Normalized.of(logits)
+            logits, moved = unit.unit, unit.tangent(moved)
         steps_for(x).softmax_cross_entropy(logits, y, dlogits, scale)
-        product_steps_for(x).softmax_hessian(logits, taped.rz[-1], rdlogits, scale)
+        product_steps_for(x).softmax_hessian(logits, moved, rdlogits, scale)
+        if unit is not None:
+            rdlogits[...] = unit.pulled_tangent(dlogits, rdlogits, taped.rz[-1])
+            dlogits[...] = unit.pulled(dlogits)
         _backward(taped, x, self.network.layers(out))
 
     def gauss_newton(
@@ -164,6 +173,7 @@ class Products:
         statistics: Statistics | Literal["batch"],
         out: XpArray,
         scale: float = 1.0,
+        normalize_logits: bool = False,
     ) -> None:
         """Write ``scale J^T H_L J v`` to ``out``: the generalised Gauss-Newton product.
 
@@ -172,9 +182,14 @@ class Products:
         Parameters and errors are those of `hessian`.
         """
         taped = self._forward(weights, v, x, statistics)
-        dlogits = taped.pairs[-1][0]
-        steps = product_steps_for(x)
-        steps.softmax_hessian(taped.z[-1], taped.rz[-1], dlogits, scale)
+        dlogits, logits, moved = taped.pairs[-1][0], taped.z[-1], taped.rz[-1]
+        unit = None
+        if normalize_logits:  # which counts as a part of the network
+            unit = Normalized.of(logits)
+            logits, moved = unit.unit, unit.tangent(moved)
+        product_steps_for(x).softmax_hessian(logits, moved, dlogits, scale)
+        if unit is not None:
+            dlogits[...] = unit.pulled(dlogits)
         self.network.backward(
             taped.layers, self.network.layers(out), x, taped.norms, taped.primal()
         )

@@ -16,6 +16,7 @@ from sharpkit.lab.networks.base import Evaluation, Layer, Statistics
 from sharpkit.lab.networks.convnets import IMAGE
 from sharpkit.lab.networks.torch_structure import Norm, structure_of
 from sharpkit.lab.steps import check_labels
+from sharpkit.lab.steps.logits import SMALLEST
 from sharpkit.torch.state import differentiating
 
 Tensor = Any  # a torch.Tensor
@@ -111,6 +112,7 @@ class TorchNetwork:
         scale: float = 1.0,
         input_gradient: XpArray | None = None,
         dropout: int | None = None,
+        normalize_logits: bool = False,
     ) -> Evaluation:
         """Return summed loss, right answers and batch statistics over the rows of x.
 
@@ -135,6 +137,8 @@ class TorchNetwork:
             leaves = self._leaves(weights, constants is None, gradient is not None)
             images = self._images(x, input_gradient is not None)
             logits = torch.func.functional_call(self._structure.steered, leaves, images)
+            if normalize_logits:
+                logits = _normalized(logits)
             labels = torch.from_numpy(np.array(y, np.int64))
             losses = nn.functional.cross_entropy(logits, labels, reduction="none")
             sources = [p for p in [*leaves.values(), images] if p.requires_grad]
@@ -261,6 +265,12 @@ def _tensors(statistics: Statistics, dtype: Any) -> list[tuple[Tensor, Tensor]]:
         )
         for mean, var in zip(statistics.means, statistics.variances, strict=True)
     ]
+
+
+def _normalized(logits: Any) -> Any:
+    centred = logits - logits.mean(1, keepdim=True)
+    square = centred.square().sum(1, keepdim=True)
+    return centred / square.clamp_min(SMALLEST**2).sqrt()
 
 
 def _statistics(norms: list[Norm]) -> Statistics:
