@@ -26,6 +26,10 @@ if TYPE_CHECKING:
         get_num_threads as get_num_threads,
         set_num_threads as set_num_threads,
     )
+    from sharpkit.measures.average_sharpness import (
+        average_sharpness as average_sharpness,
+    )
+    from sharpkit.measures.ball_sharpness import ball_sharpness as ball_sharpness
     from sharpkit.measures.by_group import by_group as by_group
     from sharpkit.measures.check import check as check
     from sharpkit.measures.diagonal import diagonal as diagonal
@@ -37,6 +41,10 @@ if TYPE_CHECKING:
     from sharpkit.reports.compare import compare as compare
     from sharpkit.reports.measure import measure as measure
     from sharpkit.results import (
+        AverageResult as AverageResult,
+        AverageStatus as AverageStatus,
+        BallResult as BallResult,
+        BallStatus as BallStatus,
         CheckResult as CheckResult,
         Comparison as Comparison,
         DensityResult as DensityResult,
@@ -59,6 +67,8 @@ _PLACES = {
     "_spectrum.estimate": ["SpectrumStatus"],
     "_vectors.backends": ["backends"],
     "_vectors.parallel": ["get_num_threads", "set_num_threads"],
+    "measures.average_sharpness": ["average_sharpness"],
+    "measures.ball_sharpness": ["ball_sharpness"],
     "measures.by_group": ["by_group"],
     "measures.check": ["check"],
     "measures.diagonal": ["diagonal"],
@@ -70,6 +80,10 @@ _PLACES = {
     "reports.compare": ["compare"],
     "reports.measure": ["measure"],
     "results": [
+        "AverageResult",
+        "AverageStatus",
+        "BallResult",
+        "BallStatus",
         "CheckResult",
         "Comparison",
         "DensityResult",

@@ -30,3 +30,8 @@ class Stream(enum.IntEnum):
     """The directions in which a loss is checked."""
     GLANCE = 1 << 39
     """The direction of the first look at a loss."""
+    NOISE = 1 << 43
+    """Noise that a rise is averaged over, with `NOISE_STREAMS` for each vector."""
+
+
+NOISE_STREAMS = 32  # a uniform number is made of so many signs at most

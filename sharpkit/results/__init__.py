@@ -1,5 +1,7 @@
 """What the measures return: frozen records that say how far to believe them."""
 
+from sharpkit.results.average import AverageResult, AverageStatus
+from sharpkit.results.ball import BallResult, BallStatus
 from sharpkit.results.check import CheckResult
 from sharpkit.results.common import Run
 from sharpkit.results.comparison import Comparison
@@ -12,6 +14,10 @@ from sharpkit.results.sharpness import SharpnessResult, Status
 from sharpkit.results.trace import DiagonalResult, TraceResult
 
 __all__ = [
+    "AverageResult",
+    "AverageStatus",
+    "BallResult",
+    "BallStatus",
     "CheckResult",
     "Comparison",
     "DensityResult",
