@@ -32,7 +32,7 @@ KEPT = 3  # places, and the gradients there
 GAP = 1e-2  # of the rise: an ascent to which no more is promised has come to its end
 FINE = 1e-6  # the same of the best one
 RACE = 6  # evaluations of a start before it is judged
-LONGEST = 0.15  # of the budget, for one start
+LONGEST = 0.4  # of the budget, for one start
 OUT = ()
 PACE = 4  # a start goes on while so many gains as its last one would reach the best
 FAILS = 5  # an ascent ends when so many steps in a row have failed
@@ -204,14 +204,17 @@ class Ascents:
     def _propose(self, fails: int, gap: float) -> bool:
         """Write the next place to the trial; return whether it promises anything."""
         top = self._top()
-        if fails % 2:
-            return self._turn(top, 2.0 ** (1 - fails))
         model = self._model(top)
         u = _highest(model, self.radius)
         gain = _rise(model, u)
         there = self._unit(KEPT + top) + model.turned.T @ (u - model.at)
         length = self._length(there)
         rise = max(self.losses[top] + gain - self.loss, 0.0)
+        if fails % 2:
+            if gain <= FINE * rise:
+                return self._turn(top, 2.0 ** (1 - fails))
+            self._write(model.basis.T @ u)
+            return True
         left = self.radius * length - there @ self.gram @ (model.basis.T @ u)
         values, vectors = np.linalg.eigh(model.curvature)
         inside = np.linalg.norm(u) < self.radius * (1 - SAME)
