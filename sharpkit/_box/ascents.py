@@ -33,7 +33,6 @@ GAP = 1e-2  # of the rise: an ascent to which no more is promised has come to it
 FINE = 1e-6  # the same of the best one
 RACE = 6  # evaluations of a start before it is judged
 LONGEST = 0.4  # of the budget, for one start
-OUT = ()
 PACE = 4  # a start goes on while so many gains as its last one would reach the best
 FAILS = 5  # an ascent ends when so many steps in a row have failed
 IN_VAIN = 12  # the search ends when so many starts in a row have led no higher
@@ -117,11 +116,6 @@ class Ascents:
             self.space.copy(self.best.z, self.trial, -1.0)
         else:
             self.space.fill_signs(self.trial, self.seed, Stream.CORNERS + drawn)
-            for scale in OUT:
-                if self.box.left and self.box.outside:
-                    found = self.box.evaluate_outside(self.trial, scale)
-                    if found is not None:
-                        self.space.copy(found.gradient, self.trial)
         return mirrored
 
     def _agreed(self) -> bool:
@@ -139,7 +133,7 @@ class Ascents:
         self.kin.append(kin)
         self._evaluate()
         self._climb(RACE, GAP)
-        end = self.box.left - int(LONGEST * len(self.box.history) + LONGEST * self.box.left)
+        end = self.box.left - int(LONGEST * (self.box.left + len(self.box.history)))
         while self.box.left > end and self.order:
             before = self.reached[-1]
             if not self._climb(RACE, GAP):
