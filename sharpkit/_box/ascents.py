@@ -97,14 +97,15 @@ class Ascents:
             self.space.copy(self.rows[-1], self.trial)
             self._start()
         while True:
-            last = int(LAST * (self.box.left + len(self.box.history)))
+            last = int(LAST * self.box.left)
             while self.box.left > last and vain < IN_VAIN and not self._agreed():
                 before = self.best.loss
                 self._start(kin=self._elsewhere(drawn))
                 drawn += 1
                 vain = 0 if self.best.loss > before else vain + 1
             self._finish()
-            if self._agreed() or not self.box.extend():
+            more = bool(self.box.left) and vain < IN_VAIN
+            if self._agreed() or not (more or self.box.extend()):
                 break
         stopped = bool(self.box.left)
         return Outcome(self.best, tuple(self.reached), tuple(self.kin), stopped)
@@ -134,7 +135,7 @@ class Ascents:
         self._evaluate()
         self._climb(RACE, GAP)
         end = self.box.left - int(LONGEST * (self.box.left + len(self.box.history)))
-        while self.box.left > end and self.order:
+        while self.box.left > max(end, 0) and self.order:
             before = self.reached[-1]
             if not self._climb(RACE, GAP):
                 return

@@ -58,12 +58,12 @@ SPECTRA = {
 @pytest.mark.parametrize("slope", [0.1, 0.0])
 def test_a_quadratic(name, adaptive, slope):
     f = Quadratic(0, SPECTRA[name], slope)
-    found, box = ascend(f, f.w, 100, adaptive=adaptive)
+    found, box = ascend(f, f.w, 200, adaptive=adaptive)
     best = f.maximum(R, adaptive=adaptive)
     assert found.best.loss <= best + 1e-12
     assert found.best.loss >= best * (0.999 if slope else 0.99)
     assert found.best.loss == max(box.history)
-    assert len(box.history) <= 100
+    assert len(box.history) <= 200
     c = np.abs(f.w) if adaptive else 1
     steps = [np.linalg.norm((x - f.w) / c) for x in f.seen]
     assert max(steps) <= R * (1 + 1e-12)
