@@ -23,7 +23,7 @@ import numpy as np
 
 from sharpkit._box.agreement import confirmed
 from sharpkit._box.ball import Ball
-from sharpkit._box.box import Found, Outcome, Point
+from sharpkit._box.box import Found, Outcome
 from sharpkit._box.trust import maximum
 from sharpkit._inputs.types import Array, Matrix, Vector
 from sharpkit._vectors.streams import Stream
@@ -214,12 +214,12 @@ class Ascents:
         values, vectors = np.linalg.eigh(model.curvature)
         inside = np.linalg.norm(u) < self.radius * (1 - SAME)
         ended = not fails and left <= gap * rise
-        guess = values[-1] if len(values) else 0.0
+        guess = float(values[-1]) if len(values) else 0.0
         if inside and len(values):
-            guess = values[0]
+            guess = float(values[0])
             if left <= gap * rise:  # is the loss a maximum all around?
                 there = model.turned.T @ vectors[:, -1]
-                length, guess = self._length(there), np.abs(values).max()
+                length, guess = self._length(there), float(np.abs(values).max())
                 ended = False
         new = there - model.basis.T @ (model.basis @ self.gram @ there)
         size = self._length(new)

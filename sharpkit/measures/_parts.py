@@ -1,4 +1,4 @@
-"""Disjoint random subsets of a problem's samples, for measures that are means of them."""
+"""Disjoint random subsets of samples, for measures that are means over them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USUAL = 100  # subsets that are measured by default, at most
 
 
 class Parts:
-    """The subsets that a measure takes the mean of: the problem itself if there are none.
+    """The subsets that a measure takes the mean over, or the problem itself.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class Parts:
             yield Point.of(take.subset(np.sort(chosen)), backend=self._point.backend)
 
     def stderr(self, values: Vector) -> float:
-        """Return the standard error of a mean over subsets, for that over all of them."""
+        """Return the standard error of a mean over subsets for that over all."""
         if self.count == self.whole:
             return 0.0
         spread = float(np.std(values, ddof=1)) / math.sqrt(self.count)

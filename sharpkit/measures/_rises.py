@@ -1,4 +1,4 @@
-"""What measures of absolute rises share: the loss at the weights, its noise, a radius."""
+"""What measures of absolute rises share: loss and noise at the weights, a radius."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Centre(NamedTuple):
 
 
 def looked_at(point: Point, objective: Objective, step: float) -> Centre:
-    """Evaluate twice at the weights, and on both sides of them where there is a gradient.
+    """Evaluate twice at the weights, and with a gradient on both sides of them.
 
     Parameters
     ----------

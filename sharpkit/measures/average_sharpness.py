@@ -143,7 +143,8 @@ def average_sharpness(
     pairs = _pairs(samples)
     parts = Parts(point, subset, subsets, seed)
     noise_of = _Noise(point, radius, distribution, seed, adaptive=adaptive)
-    rises, losses, evaluations = np.empty((parts.count, pairs)), [], 0
+    rises, evaluations = np.empty((parts.count, pairs)), 0
+    losses: list[float] = []
     runs: list[Run] = []
     known: Centre | None = None
     with reporter(
@@ -162,7 +163,7 @@ def average_sharpness(
             _fill(row, objective, noise_of, centre.loss, report, done)
             if known is None:
                 noise = closer_noise(part, objective, float(row.mean()), centre)
-                known, misled = centre._replace(noise=noise), part.looks.misled
+                known = centre._replace(noise=noise)
             losses.append(centre.loss)
             evaluations += centre.spent + 2 * pairs
             source = "none"

@@ -132,7 +132,7 @@ def ball_sharpness(
 
     Notes
     -----
-    Memory beside the callback's own, in vectors of the weights' length: 17 for l2, 11
+    Memory beside the callback's own, in vectors of the weights' length: 17 for l2, 12
     for linf, one more if adaptive.
 
     References
@@ -181,7 +181,9 @@ def ball_sharpness(
             if known is None:
                 known, misled = centre._replace(noise=noise), part.looks.misled
             every.append(found)
-            runs.append(part.run(objective, began, source=_source(objective), seed=seed))
+            runs.append(
+                part.run(objective, began, source=_source(objective), seed=seed)
+            )
     assert known is not None
     rises = np.array([found.rise for found in every])
     alone = every[0] if parts.size is None else None
