@@ -243,7 +243,7 @@ class Ascents:
         return steep > 0
 
     def _length(self, factors: Vector) -> float:
-        return float(np.sqrt(max(factors @ self.gram @ factors, 0.0)))
+        return float(max(float(factors @ self.gram @ factors), 0.0) ** 0.5)
 
     def _model(self, top: int) -> _Model:
         """Return what the places in use tell, from the highest one on."""

@@ -23,8 +23,8 @@ class BallStatus(enum.Enum):
         "allow more evaluations (max_evaluations), or try another seed"
     )
     BUDGET = (
-        "budget: the evaluations ran out before the search had converged; the value is "
-        "a lower bound, allow more evaluations (max_evaluations) to tighten it"
+        "budget: the search ended before it had converged; the value is a lower bound, "
+        "allow more evaluations (max_evaluations), or try another seed, to tighten it"
     )
     ONE_STEP = (
         "one step: the rise after one step along the gradient, as training with SAM "
