@@ -26,6 +26,10 @@ if TYPE_CHECKING:
         get_num_threads as get_num_threads,
         set_num_threads as set_num_threads,
     )
+    from sharpkit.measures.average_sharpness import (
+        average_sharpness as average_sharpness,
+    )
+    from sharpkit.measures.ball_sharpness import ball_sharpness as ball_sharpness
     from sharpkit.measures.batch_sharpness import batch_sharpness as batch_sharpness
     from sharpkit.measures.by_group import by_group as by_group
     from sharpkit.measures.check import check as check
@@ -51,6 +55,10 @@ if TYPE_CHECKING:
     from sharpkit.reports.compare import compare as compare
     from sharpkit.reports.measure import measure as measure
     from sharpkit.results import (
+        AverageResult as AverageResult,
+        AverageStatus as AverageStatus,
+        BallResult as BallResult,
+        BallStatus as BallStatus,
         BatchSharpnessResult as BatchSharpnessResult,
         CheckResult as CheckResult,
         Comparison as Comparison,
@@ -85,6 +93,8 @@ _PLACES = {
     "_vectors.backends": ["backends"],
     "_vectors.parallel": ["get_num_threads", "set_num_threads"],
     "measures.batch_sharpness": ["batch_sharpness"],
+    "measures.average_sharpness": ["average_sharpness"],
+    "measures.ball_sharpness": ["ball_sharpness"],
     "measures.by_group": ["by_group"],
     "measures.check": ["check"],
     "measures.critical_sharpness": ["critical_sharpness"],
@@ -103,6 +113,10 @@ _PLACES = {
     "reports.measure": ["measure"],
     "results": [
         "BatchSharpnessResult",
+        "AverageResult",
+        "AverageStatus",
+        "BallResult",
+        "BallStatus",
         "CheckResult",
         "Comparison",
         "CriticalResult",

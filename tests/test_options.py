@@ -25,7 +25,10 @@ SAMPLED = sharpkit.Problem(
 FAST = {"measures": ("trace",), "alphas": [0, 1]}
 CALLS = {
     name: (getattr(sharpkit, name), (PROBLEM,), {})
-    for name in ("sharpness", "eigenvalues", "trace", "diagonal", "check", "measure")
+    for name in (
+        *("sharpness", "eigenvalues", "trace", "diagonal", "check", "measure"),
+        *("ball_sharpness", "average_sharpness"),
+    )
 } | {
     "spectral_density": (sharpkit.spectral_density, (PROBLEM,), {"max_products": 12}),
     "flatness_radius": (sharpkit.flatness_radius, (PROBLEM,), {"of": "loss"}),

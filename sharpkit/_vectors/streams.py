@@ -36,3 +36,8 @@ class Stream(enum.IntEnum):
     """The corner along which a first point with a rise is looked for."""
     SAMPLES = 1 << 43
     """Which samples make up a batch."""
+    NOISE = 1 << 45
+    """Noise that a rise is averaged over, with `NOISE_STREAMS` for each vector."""
+
+
+NOISE_STREAMS = 32  # a uniform number is made of so many signs at most

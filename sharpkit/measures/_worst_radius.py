@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sharpkit._box.ball import Cube
 from sharpkit._box.box import Box
-from sharpkit._box.cube import Cube
 from sharpkit._box.search import maximise
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.types import Array

@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from sharpkit._box.ball import Cube
 from sharpkit._box.box import NUMERICAL_LIMIT
-from sharpkit._box.cube import Cube
 from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._inputs.checks import at_least, checked_seed, one_of, true_or_false
 from sharpkit._inputs.objective import Objective, require_moderate
@@ -281,7 +281,7 @@ def _worst(
     report: Report,
 ) -> Answer:
     first = _first(point, magnitude)
-    cube = Cube(point.space, point.weights, first, scaled=magnitude)
+    cube = Cube(point.space, point.weights, first, adaptive=magnitude)
     found = Shrinking(
         what.objective,
         cube,

@@ -7,6 +7,8 @@ from sharpkit.results.along import (
     DistanceResult,
     GradientNormResult,
 )
+from sharpkit.results.average import AverageResult, AverageStatus
+from sharpkit.results.ball import BallResult, BallStatus
 from sharpkit.results.batches import (
     BatchSharpnessResult,
     FisherRaoResult,
@@ -26,6 +28,10 @@ from sharpkit.results.sharpness import SharpnessResult, Status
 from sharpkit.results.trace import DiagonalResult, TraceResult
 
 __all__ = [
+    "AverageResult",
+    "AverageStatus",
+    "BallResult",
+    "BallStatus",
     "BatchSharpnessResult",
     "CheckResult",
     "Comparison",
