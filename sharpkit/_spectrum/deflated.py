@@ -1,4 +1,4 @@
-"""The trace on a subspace that is known already exactly, and of the rest by sampling."""
+"""The trace on a subspace that is known already, and of the rest by sampling."""
 
 from __future__ import annotations
 

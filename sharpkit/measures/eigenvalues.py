@@ -122,9 +122,16 @@ def eigenvalues(
     [99.0, 98.0]
     """
     point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
-    options = {"which": which, "tol": tol, "max_products": max_products, "ncv": ncv}
     return searched(
-        point, k=k, verify=verify, seed=seed, progress=progress, **options
+        point,
+        k=k,
+        which=which,
+        tol=tol,
+        max_products=max_products,
+        ncv=ncv,
+        verify=verify,
+        seed=seed,
+        progress=progress,
     )[0]
 
 
