@@ -16,7 +16,6 @@ from sharpkit._inputs.checks import (
     checked_seed,
     one_of,
 )
-from sharpkit._inputs.names import listed
 from sharpkit._inputs.progress import (
     OutOfTime,
     Progress,
@@ -209,13 +208,15 @@ def tell(progress: Progress, sessions: list[Session], more: float = 0.0) -> None
         usual = Work(*map(sum, zip(Work(), *costs, strict=True)))
         limit = settings.max_evaluations or math.inf
         seconds = session.seconds(usual)
-        work.append(min(limit * session.seconds(Work(1)), seconds))
+        work.append(min(limit * session.seconds(Work(session.unit)), seconds))
     seconds, most = sum(work) + more, settings.time_budget
     if most is not None and most < seconds:
         seconds, kept = most, ", which is the time budget"
     else:
         kept = f", of {sessions[0].seconds(Work(1)):.2g} s an evaluation"
-    what = listed([name.replace("_", " ") for name in settings.measures])
+    names = [name.replace("_", " ") for name in settings.measures]
+    more_names = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    what = ", ".join(names[:3]) + more_names
     at = "" if len(sessions) == 1 else f" at {len(sessions)} points"
     announce(
         progress,
@@ -272,7 +273,6 @@ def steps(session: Session) -> Iterator[Report]:
     )
     yield report
     reasons = {name: KNOWN[name].reason(session) for name in settings.measures}
-    tried = False
     for index, name in enumerate(settings.measures):
         entry, reason, interrupt = KNOWN[name], reasons[name], None
         session.waiting = tuple(
@@ -280,9 +280,6 @@ def steps(session: Session) -> Iterator[Report]:
         )
         try:
             with until(session.end):
-                if entry.needs == "products" and not (reason or tried):
-                    tried = True
-                    session.prepare()
                 row = _row(session, entry, reason)
         except OutOfTime:
             ended = f"the time budget of {settings.time_budget:g} s ended meanwhile"
@@ -310,6 +307,9 @@ def _row(session: Session, entry: Entry, reason: str) -> Taken:
     waiting = [KNOWN[name].cost(session) for name in session.waiting]
     cost: Cost = entry.cost(session)
     share = None if reason else session.share(cost, waiting)
+    if cost.least.products and not (reason or isinstance(share, str) or session.tried):
+        session.prepare()
+        share = session.share(cost, waiting)
     if isinstance(share, str):
         reason = share
     if reason or isinstance(share, str):

@@ -88,13 +88,8 @@ def _below(session: Session) -> str:
 
 
 def _search_cost(session: Session, searches: int) -> Cost:
-    calls, least = _calls(session), min(searches, 2) * FIRST
+    calls, least = session.unit, min(searches, 2) * FIRST
     return Cost(Work(least * calls), Work(searches * WHOLE * calls))
-
-
-def _calls(session: Session) -> int:
-    """Return the calls that an evaluation with its gradient takes."""
-    return 1 if session.found.differentiable else 1 + 2 * session.n
 
 
 def _searches(session: Session, work: Work | None, searches: int) -> dict[str, Any]:
@@ -102,7 +97,7 @@ def _searches(session: Session, work: Work | None, searches: int) -> dict[str, A
     found = {"epsilon": session.settings.epsilon, **session.options}
     if work is None:
         return found | {"repeats": searches}
-    allowed = work.evaluations // _calls(session)
+    allowed = work.evaluations // session.unit
     fitting = [
         count
         for count in range(1, searches + 1)

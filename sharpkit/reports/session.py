@@ -15,6 +15,8 @@ from sharpkit.results.report import Settings
 # In evaluations of loss and gradient. An exact product takes 2 to 3 (of network F1 2.5
 # to 2.9); one by differences is two gradients.
 EXACT, BY_DIFFERENCES = 3, 2
+# Products, at most, that it takes to try an exact one, or to choose a step.
+TRIAL = {EXACT: 4, BY_DIFFERENCES: 12}
 
 
 class Work(NamedTuple):
@@ -65,6 +67,8 @@ class Session:
         The names of the measures that have not begun.
     partners : int
         How many points share the time that is left: this one, and others after it.
+    tried : bool
+        Whether the product has been tried, or the step of the differences chosen.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Session:
         self.waiting: tuple[str, ...] = ()
         self.runs = [found.run]
         self._product = EXACT if point.hvp is not None else BY_DIFFERENCES
+        self.tried, self._trial = False, 0
         self._seconds = [found.evaluation_seconds] * 2
         self._seconds[1] *= self._product
 
@@ -89,6 +94,11 @@ class Session:
     def n(self) -> int:
         """The number of weights."""
         return self.point.n
+
+    @property
+    def unit(self) -> int:
+        """The calls that an evaluation takes: many, if by differences of the loss."""
+        return 1 if self.found.differentiable else 1 + 2 * self.n
 
     @property
     def has_products(self) -> bool:
@@ -102,7 +112,7 @@ class Session:
 
     def prepare(self) -> None:
         """Try the product, or choose the step of the differences, once for all."""
-        began = time.perf_counter()
+        self.tried, began = True, time.perf_counter()
         title, unit = "products", "products"
         with reporter(self.progress, None, title=title, unit=unit, value="") as report:
             operator = self.point.operator(self.settings.seed, report)
@@ -110,6 +120,7 @@ class Session:
         self._product = EXACT if exact else BY_DIFFERENCES
         self._seconds[1] = self._seconds[0] * self._product
         run = self.point.run_of_products(operator, began, self.settings.seed)
+        self._trial = run.calls  # of an exact product they are mostly products
         self.runs.append(run)
 
     def ran(self, run: Run) -> None:
@@ -122,13 +133,13 @@ class Session:
 
     @property
     def spent(self) -> int:
-        """What all has cost so far, in evaluations."""
+        """What all has cost so far, in calls of the loss."""
         calls = sum(run.calls for run in self.runs)
-        products = sum(run.products for run in self.runs)
+        products = sum(run.products for run in self.runs) + self._trial
         return calls + (products * (EXACT - 1) if self._product == EXACT else 0)
 
-    def evaluations(self, work: Work) -> float:
-        """Return what work costs in evaluations."""
+    def calls(self, work: Work) -> float:
+        """Return what work costs in calls of the loss."""
         return work.evaluations + self._product * work.products
 
     def seconds(self, work: Work) -> float:
@@ -154,14 +165,18 @@ class Session:
         """
         found, limits = None, []
         if self.settings.max_evaluations is not None:
-            left: float = self.settings.max_evaluations - self.spent
+            left: float = self.settings.max_evaluations * self.unit - self.spent
             reason = f"max_evaluations={self.settings.max_evaluations} leave no room"
-            limits.append((left, self.evaluations, "evaluations", reason))
+            limits.append((left, self.calls, "evaluations", reason))
         if self.end < math.inf:
             left = (self.end - time.perf_counter()) / self.partners
             reason = f"the time budget of {self.settings.time_budget:g} s leaves none"
             limits.append((left, self.seconds, "s", reason))
-        for room, price, unit, reason in limits:
+        trial = Work()
+        if not self.tried and any(each.least.products for each in [own, *waiting]):
+            trial = Work(products=TRIAL[self._product])
+        for left, price, unit, reason in limits:
+            room = left - price(trial)
             least, usual = price(own.least), price(own.usual)
             if least > max(room, 0.0):
                 return f"not taken: {reason}: it takes at least {least:.3g} {unit}"
