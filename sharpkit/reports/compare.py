@@ -203,13 +203,13 @@ def _results(
         try:
             with until(end):
                 path = _path(of_a[0], of_b[0], alphas, progress)
-        except OutOfTime:
+        except OutOfTime:  # which a note tells of
             break
         found = replace(found, paths=found.paths | {data: path})
-        yield replace(found, complete=_done(found, len(sides)))
+        yield replace(found, complete=_done(found) and len(found.paths) == len(sides))
     for measured_so_far in _in_turn(sessions, running, reports):
         found = replace(found, reports=halves(measured_so_far))
-        found = replace(found, complete=_done(found, len(sides)))
+        found = replace(found, complete=_done(found))
         yield found
 
 
@@ -222,9 +222,8 @@ def _without_path(settings: Settings, places: int, points: int) -> Settings:
     return replace(settings, max_evaluations=max(most - -(-places // points), 1))
 
 
-def _done(found: Comparison, data: int) -> bool:
-    reports = [each for side in found.reports for each in side]
-    return len(found.paths) == data and all(each.complete for each in reports)
+def _done(found: Comparison) -> bool:
+    return all(each.complete for side in found.reports for each in side)
 
 
 def _in_turn(

@@ -55,6 +55,21 @@ def sides_of(a: Any, b: Any, problem: Any) -> Sides:
     }
 
 
+def at_checkpoint(problem: Any, checkpoint: Any) -> ProblemLike:
+    """Return a problem, the first of a mapping of several, at a checkpoint.
+
+    Parameters
+    ----------
+    problem
+        The problem, or a mapping of names of data sets to problems.
+    checkpoint
+        The checkpoint, as `compare` takes it.
+    """
+    first = next(iter(_data_sets("problem", problem).values()))
+    most = getattr(first, "entries", None)
+    return _moved(first, _entries("checkpoint", checkpoint, most))
+
+
 def _each(name: str, side: Any) -> list[Any]:
     """Return the checkpoints of one side: a list, or one.
 

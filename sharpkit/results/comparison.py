@@ -263,6 +263,8 @@ class Comparison(Recorded, Drawn):
                 "the sharpness differs by no more than the searches may have missed: "
                 f"search more often (repeats={2 * self.settings.repeats})"
             )
+        if self.complete and len(self.paths) < len(self.fits):
+            lines.append("the time budget ended before the line was taken")
         if not self.complete:
             lines.append("not complete: it was stopped, or is still going on")
         return lines

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -266,3 +267,76 @@ def test_a_report_is_judged_by_all_its_searches():
     report = measure(problem, measures=("sharpness",), repeats=3)
     assert report.sharpness.missing.evidence.startswith("3 searches, the highest of ")
     assert report.sharpness.repeats == report.sharpness_values
+
+
+def test_several_checkpoints_of_each_side(quadratic):
+    problem, loss = quadratic()
+    random = np.random.default_rng(4)
+    a, b = ([s * random.standard_normal(40) for _ in range(3)] for s in (1.0, 2.0))
+    found = compare(a, b[:2], problem, **FEW, max_evaluations=None)
+    of_a, of_b = ([loss(w)[0] for w in side] for side in (a, b[:2]))
+    row = rows(found)["loss"]
+    assert row.a.value == pytest.approx(np.mean(of_a))
+    assert row.a.error == pytest.approx(np.std(of_a, ddof=1) / 3**0.5)
+    assert row.b.error == pytest.approx(np.std(of_b, ddof=1) / 2**0.5)
+    assert row.errors == pytest.approx(row.difference / row.error)
+    assert found.header[-1] == "in standard errors"
+    assert "means of 3 and 2 checkpoints" in repr(found)
+    assert "one pair" not in repr(found)
+    assert found.complete
+    record = found.to_dict()
+    json.dumps(record, allow_nan=False)
+    assert [each["loss"] for each in record["more_a"]] == pytest.approx(of_a[1:])
+    assert len(record["more_b"]) == 1
+    lone = compare(a, b[0], problem, **FEW)
+    assert rows(lone)["loss"].errors is None
+    assert rows(lone)["loss"].cells()[-1] == "unknown"
+    assert lone.a.loss == of_a[0]
+
+
+def test_a_side_without_checkpoints(quadratic, ends):
+    with pytest.raises(ValueError, match=r"b=\[\] is empty; give one checkpoint"):
+        compare(ends, [], quadratic()[0])
+
+
+def test_a_time_budget_of_a_comparison_is_kept(quadratic, ends, monkeypatch):
+    problem, loss = quadratic()
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def slow(w):
+        now[0] += 1
+        return loss(w)
+
+    def product(w, v):
+        now[0] += 3
+        return problem.hvp(w, v)
+
+    given = dataclasses.replace(problem, loss_fn=slow, hvp=product)
+    options = {"progress": False, "alphas": np.linspace(0, 1, 20)}
+    found = compare(*ends, given, time_budget=300, **options)
+    assert now[0] <= 304
+    assert found.complete
+    assert found.a.sharpness is not None
+    assert found.b.sharpness is not None
+    now[0] = 0.0
+    short = compare(*ends, given, time_budget=15, **options)
+    assert now[0] <= 20
+    assert not short.paths
+    assert "the time budget ended before the line was taken" in repr(short)
+
+
+def test_one_checkpoint_costs_no_more_than_300_evaluations(quadratic, ends):
+    problem, loss = quadratic()
+    spent = [0]
+
+    def counted(w):
+        spent[0] += 1
+        return loss(w)
+
+    def product(w, v):
+        spent[0] += 3
+        return problem.hvp(w, v)
+
+    compare(*ends, dataclasses.replace(problem, loss_fn=counted, hvp=product))
+    assert spent[0] <= 600
