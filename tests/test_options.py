@@ -19,7 +19,15 @@ PROBLEM = sharpkit.Problem(
 FAST = {"measures": ("trace",), "alphas": [0, 1]}
 CALLS = {
     name: (getattr(sharpkit, name), (PROBLEM,), {})
-    for name in ("sharpness", "eigenvalues", "trace", "diagonal", "check", "measure")
+    for name in (
+        "sharpness",
+        "eigenvalues",
+        "trace",
+        "diagonal",
+        "check",
+        "measure",
+        "profile",
+    )
 } | {
     "spectral_density": (sharpkit.spectral_density, (PROBLEM,), {"max_products": 12}),
     "compare": (sharpkit.compare, (W, W + 1, PROBLEM), FAST),

@@ -93,8 +93,9 @@ def _common(
     """Measure how sharp a minimum of a loss is.
 
     `demo` shows in minutes what it is about; `profile`, `measure` and `check` tell of a
-    checkpoint of your own model, `compare` of two kinds; `reproduce` runs the experiments of Keskar et al. (arXiv 1609.04836), and
-    `report` and `runs` show what they found. `sharpkit COMMAND --help` explains one.
+    checkpoint of your own model, `compare` of two kinds; `reproduce` runs the
+    experiments of Keskar et al. (arXiv 1609.04836), and `report` and `runs` show what
+    they found. `sharpkit COMMAND --help` explains one.
     """
 
 

@@ -104,9 +104,9 @@ def measure(
 
 
 def check(checkpoint: Checkpoint, problem: Place, seed: Seed = 0) -> None:
-    """Check whether loss, gradient and products can be believed, and what they cost.
+    """Check whether loss, gradient and products can be believed.
 
-    The exit code is 1 if something is wrong.
+    It says what each measure would cost, too. The exit code is 1 if something is wrong.
 
     Example: sharpkit check small.pt --problem mymodule:problem
     """

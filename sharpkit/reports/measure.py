@@ -7,11 +7,11 @@ from typing import Any
 
 from sharpkit._inputs.progress import Progress
 from sharpkit.measures._texts import documented
+from sharpkit.measures.check import SHORT, SHORT_EVALUATIONS
 from sharpkit.reports.profile import checked_measures, taken_at
 from sharpkit.results.report import Report, Settings
 
-MEASURES = ("sharpness", "eigenvalues", "trace", "spectral_density")
-MOST = 300  # evaluations that all may cost
+MEASURES, MOST = SHORT, SHORT_EVALUATIONS
 
 
 @documented

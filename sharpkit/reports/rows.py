@@ -172,8 +172,10 @@ def _trace(session: Session, work: Work | None) -> Any:
 def _trace_cost(session: Session) -> Cost:
     known = {"eigenvalues", "basis"} & {*session.waiting, *session.kept}
     least, usual = (10, 30) if known else (12, 60)
-    if session.n <= 60:
+    if session.n <= 60:  # which makes it exact
         usual = max(session.n, 4)
+    if session.n <= 24:
+        least = usual
     return Cost(Work(products=min(least, usual)), Work(products=usual))
 
 
