@@ -94,7 +94,7 @@ def measure(
     seed: Seed = 0,
     out: Out = FILE,
 ) -> None:
-    """Take the measures of a checkpoint that are asked for most, quickly.
+    """Take the usual measures of a checkpoint, quickly.
 
     Example: sharpkit measure small.pt --problem mymodule:problem
     """
