@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from sharpkit.problem import Problem as Problem
     from sharpkit.reports.compare import compare as compare
     from sharpkit.reports.measure import measure as measure
+    from sharpkit.reports.profile import profile as profile
     from sharpkit.results import (
         AverageResult as AverageResult,
         AverageStatus as AverageStatus,
@@ -111,6 +112,7 @@ _PLACES = {
     "problem": ["Problem"],
     "reports.compare": ["compare"],
     "reports.measure": ["measure"],
+    "reports.profile": ["profile"],
     "results": [
         "BatchSharpnessResult",
         "AverageResult",

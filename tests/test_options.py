@@ -26,8 +26,8 @@ FAST = {"measures": ("trace",), "alphas": [0, 1]}
 CALLS = {
     name: (getattr(sharpkit, name), (PROBLEM,), {})
     for name in (
-        *("sharpness", "eigenvalues", "trace", "diagonal", "check", "measure"),
-        *("ball_sharpness", "average_sharpness"),
+        *("sharpness", "eigenvalues", "trace", "diagonal", "check"),
+        *("measure", "profile", "ball_sharpness", "average_sharpness"),
     )
 } | {
     "spectral_density": (sharpkit.spectral_density, (PROBLEM,), {"max_products": 12}),

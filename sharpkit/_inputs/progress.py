@@ -1,11 +1,13 @@
-"""A line on stderr for measurements that take their time."""
+"""A line on stderr for measurements that take their time, and an end to that time."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 from sharpkit._inputs.types import Report
@@ -14,6 +16,35 @@ Progress = bool | Callable[[int, int | None, float], None] | None
 """Whether there is a line, or who is told (spent, allowed, value so far) instead."""
 
 QUIET_SECONDS = 2.0  # work that takes less shows no line
+LOG_SECONDS = 30.0  # where there is no terminal lines are so far apart
+
+_end: ContextVar[float] = ContextVar("end", default=math.inf)
+
+
+class OutOfTime(Exception):
+    """The time that was allowed for a measurement is over."""
+
+
+@contextmanager
+def until(end: float) -> Iterator[None]:
+    """End the work inside, as soon as it tells of progress, at a time.
+
+    Parameters
+    ----------
+    end
+        The time, by `time.perf_counter`; `math.inf` for never.
+    """
+    before = _end.set(end)
+    try:
+        yield
+    finally:
+        _end.reset(before)
+
+
+def _require_time() -> None:
+    end = _end.get()
+    if end < math.inf and time.perf_counter() > end:
+        raise OutOfTime
 
 
 @contextmanager
@@ -31,7 +62,7 @@ def reporter(
     ----------
     progress
         Whether a line shows the progress, or a function to call instead; None shows a
-        line if stderr is a terminal.
+        line that is written over if stderr is a terminal, and else one now and then.
     budget
         The amount of work there is to do; None if that is unknown.
     title, unit
@@ -49,29 +80,65 @@ def reporter(
     ------
     TypeError
         If ``progress`` is none of these.
+    OutOfTime
+        From the function, at the end that `until` has set.
     """
     if callable(progress):
         show = progress
 
         def call(done: int, found: float) -> None:
             show(done, budget, found)
+            _require_time()
 
         yield call
         return
-    given: Any = progress
-    if given is not None and not isinstance(given, bool):
-        msg = (
-            f"progress={given!r} is of type {type(given).__name__}; give True, "
-            "False, None, or a function of (spent, allowed, value so far)"
-        )
-        raise TypeError(msg)
-    wanted = _at_terminal() if progress is None else progress
-    line = _Line(budget, title, unit, value) if wanted else None
+    require_progress(progress)
+    written_over = _at_terminal() if progress is None else progress
+    kind = _Line if written_over else _Log
+    line = kind(budget, title, unit, value) if progress is not False else None
+
+    def tell(done: int, found: float) -> None:
+        if line:
+            line.show(done, found)
+        _require_time()
+
     try:
-        yield line.show if line else lambda done, found: None
+        yield tell
     finally:
         if line:
             line.clear()
+
+
+def require_progress(progress: Any) -> None:
+    """Raise unless it is what `reporter` takes.
+
+    Raises
+    ------
+    TypeError
+        If it is not.
+    """
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        msg = (
+            f"progress={progress!r} is of type {type(progress).__name__}; give True, "
+            "False, None, or a function of (spent, allowed, value so far)"
+        )
+        raise TypeError(msg)
+
+
+def announce(progress: Progress, seconds: float, text: str) -> None:
+    """Say before work begins what it will take, if it takes its time.
+
+    Parameters
+    ----------
+    progress
+        As `reporter` takes it: functions are told nothing in words.
+    seconds
+        What it will take.
+    text
+        What is said.
+    """
+    if (progress is None or progress is True) and seconds >= QUIET_SECONDS:
+        say(text)
 
 
 def say(text: str, end: str = "\n") -> None:
@@ -124,3 +191,17 @@ class _Line:
     def clear(self) -> None:
         if self._width:
             say("\r" + " " * self._width + "\r", end="")
+
+
+class _Log(_Line):
+    """Lines on stderr where there is no terminal: in a file, one now and then."""
+
+    def __init__(self, budget: int | None, title: str, unit: str, value: str) -> None:
+        super().__init__(budget, title, unit, value)
+        self._said = self._began
+
+    def show(self, done: int, found: float) -> None:
+        now = time.perf_counter()
+        if now - self._said >= LOG_SECONDS:
+            self._said = now
+            say(self._text(done, found, now - self._began))

@@ -41,6 +41,13 @@ class Basis:
         self.count = 0
         self.rounding = float(np.finfo(space.dtype).eps)
 
+    @classmethod
+    def of(cls, space: Space, rows: Array) -> Basis:
+        """Return the basis of rows that are orthonormal: no copies, and no room."""
+        made = cls(space, 0)
+        made.block, made.count = rows, len(rows)
+        return made
+
     def extend(self) -> tuple[Vector, float]:
         """Make the row after the last one orthonormal to all before, and count it in.
 

@@ -81,8 +81,8 @@ def estimate(
     trace, size = float(np.trace(h)), space.size
     error = error_of_products(operator, norm)
     if basis.count == third < size:
-        rest = _Rest(operator, basis, seed, vectors, report, trace)
-        found = _sampled(rest, products, rtol, error)
+        rest = Rest(operator, basis, seed, vectors, report, trace)
+        found = sampled(rest, products, 2 * third, rtol, error)
     else:
         stderr, status = math.hypot(missed, error), SpectrumStatus.EXACT
         history = ((operator.products, trace, stderr),)
@@ -92,15 +92,27 @@ def estimate(
     return found
 
 
-def _sampled(
-    rest: _Rest, products: int, rtol: float | None, error: float
+def sampled(
+    rest: Rest, products: int, spent: int, rtol: float | None, error: float
 ) -> TraceEstimate:
-    """Sample what the sketch has left, until the error is small if that is asked."""
+    """Sample what the sketch has left, until the error is small if that is asked.
+
+    Parameters
+    ----------
+    rest
+        The samples.
+    products, spent
+        The products that may be done, and those of them that the sketch took.
+    rtol
+        The relative error that is enough.
+    error
+        The error of the products in a trace.
+    """
     history: list[tuple[int, float, float]] = []
     status = SpectrumStatus.COMPLETE if rtol is None else SpectrumStatus.BUDGET
-    for spent in looks(products):
-        count = spent - 2 * rest.sketched
-        if spent < products and count < FEW:
+    for done in looks(products):
+        count = done - spent
+        if done < products and count < FEW:
             continue
         samples = rest.grow(count)
         value = rest.trace + float(samples.mean())
@@ -150,13 +162,11 @@ def _compression(
     return h
 
 
-class _Rest:
+class Rest:
     """Samples ``w^T (I - Q Q^T) A (I - Q Q^T) w`` of sign probes w.
 
     Attributes
     ----------
-    sketched : int
-        The number of rows of Q, the sketch.
     trace : float
         ``tr(Q^T A Q)``.
     probes : SignProbes
@@ -174,7 +184,7 @@ class _Rest:
     ) -> None:
         self._operator, self._basis = operator, basis
         self._vectors, self._report = vectors, report
-        self.sketched, self.trace = basis.count, trace
+        self.trace = trace
         self.probes = SignProbes(operator.space, seed, basis.count)
         self._samples: list[float] = []
 
@@ -211,6 +221,6 @@ class _Rest:
 
     def _leave_sketch(self, vector: Array) -> None:
         """``vector = (I - Q Q^T) vector``."""
-        space, block = self._operator.space, self._basis.block
+        space, block = self._operator.space, self._basis.block[: self._basis.count]
         inside = space.gram(block, vector[None])
         space.combine(-inside.T, block, vector[None], beta=1.0)

@@ -99,6 +99,11 @@ class Lanczos:
         return self._basis.block[: self.columns]
 
     @property
+    def basis(self) -> Basis:
+        """The rows in use as a basis of their own."""
+        return Basis.of(self._space, self.block)
+
+    @property
     def floor(self) -> float:
         """How much rounding may add to any residual."""
         return (FLOOR + self._restarts) * self._eps * self.size + self._drift

@@ -21,6 +21,13 @@ Number = TypeVar("Number", float, Array)
 class Scaled:
     """An operator divided by a factor that its first product other than 0 decides.
 
+    Parameters
+    ----------
+    operator
+        The operator as it is.
+    factor
+        The factor, where it has been decided before.
+
     Attributes
     ----------
     original : Operator
@@ -29,11 +36,13 @@ class Scaled:
         A power of two: 1 unless entries of that product are beyond some 1e±30.
     """
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: Operator, factor: float | None = None) -> None:
         self.original, self.space = operator, operator.space
         self.products, self.source = operator.products, operator.source
         self.error, self.drift, self.factor = operator.error, operator.drift, 1.0
         self._chosen = False
+        if factor is not None:
+            self._take(factor)
 
     @property
     def calls(self) -> int:
@@ -104,6 +113,9 @@ class Scaled:
     def _choose(self, out: Array) -> None:
         factor = self.space.power_of(out)
         if factor is not None:
-            self.factor, self._chosen = factor, True
-            self.error = self.original.error / factor
-            self.drift = self.original.drift / factor
+            self._take(factor)
+
+    def _take(self, factor: float) -> None:
+        self.factor, self._chosen = factor, True
+        self.error = self.original.error / factor
+        self.drift = self.original.drift / factor

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg import null_space
 
 from sharpkit._inputs.types import Array, Matrix, Report, Vector
+from sharpkit._spectrum.basis import Basis
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.lanczos import Lanczos, Ritz
 from sharpkit._spectrum.operators import Operator
@@ -146,6 +147,10 @@ class Search:
             state = self._complement(ritz)
             if state is not None:
                 return self._result(ritz, state)
+
+    def known(self) -> tuple[Basis, Matrix]:
+        """Return the rows that are held, and the operator restricted to them."""
+        return self._lanczos.basis, self._lanczos.whole()
 
     def _climb(self) -> Ritz:
         """Step and restart until the best pairs converge or the budget is spent."""

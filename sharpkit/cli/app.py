@@ -18,6 +18,7 @@ from rich.markup import escape
 import sharpkit
 from sharpkit.cli.compare import compare
 from sharpkit.cli.console import console
+from sharpkit.cli.profile import check, measure, profile
 from sharpkit.cli.report import report
 from sharpkit.cli.reproduce import demo, reproduce
 from sharpkit.cli.runs import runs
@@ -91,11 +92,13 @@ def _common(
 ) -> None:
     """Measure how sharp a minimum of a loss is.
 
-    `demo` shows in minutes what it is about; `compare` measures two checkpoints of your
-    own model; `reproduce` runs the experiments of Keskar et al. (arXiv 1609.04836), and
-    `report` and `runs` show what they found. `sharpkit COMMAND --help` explains one.
+    `demo` shows in minutes what it is about; `profile`, `measure` and `check` tell of a
+    checkpoint of your own model, `compare` of two kinds; `reproduce` runs the
+    experiments of Keskar et al. (arXiv 1609.04836), and `report` and `runs` show what
+    they found. `sharpkit COMMAND --help` explains one.
     """
 
 
-for _command in (demo, compare, reproduce, report, runs):
+_COMMANDS = demo, profile, measure, check, compare, reproduce, report, runs
+for _command in _COMMANDS:
     app.command()(reported()(_command))

@@ -23,6 +23,7 @@ from sharpkit._inputs.files import replacing
 from sharpkit.cli.console import console
 
 RESULTS, FIGURE = "compare.json", "compare.png"
+MEASURE_NAMES = "sharpness,eigenvalues,trace,spectral_density"
 
 
 def compare(
@@ -59,13 +60,34 @@ def compare(
         typer.Option(
             metavar="NAMES", help="The measures to take, separated by commas."
         ),
-    ] = "sharpness,eigenvalues,trace,spectral_density",
+    ] = MEASURE_NAMES,
     repeats: Annotated[
         int,
         typer.Option(
-            min=1, metavar="N", help="The number of searches for the sharpness at each."
+            min=1,
+            metavar="N",
+            help="The number of searches for the sharpness at each, at most.",
         ),
     ] = 3,
+    more_a: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Another checkpoint of the first kind."),
+    ] = None,
+    more_b: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Another checkpoint of the second kind."),
+    ] = None,
+    time_budget: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="The seconds that all may take."),
+    ] = None,
+    max_evaluations: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="What each checkpoint may cost, in evaluations of loss and gradient.",
+        ),
+    ] = 300,
     seed: Annotated[
         int, typer.Option(min=0, metavar="N", help="The seed of all random numbers.")
     ] = 0,
@@ -78,6 +100,9 @@ def compare(
 ) -> None:
     """Say which of two checkpoints is sharper, and how surely.
 
+    One pair decides nothing about two ways of training: give several checkpoints of
+    each by --more-a and --more-b, which may be repeated.
+
     The command prints the losses, the accuracies and all measures side by side, with
     their errors and the differences in units of these. It writes them to compare.json,
     after every finished measurement, and a picture to compare.png: the loss on the line
@@ -87,22 +112,30 @@ def compare(
     """
     from sharpkit.reports.checkpoints import reader_of
 
-    origin = {"a": str(a), "b": str(b), "problem": problem}
+    sides = [a, *(more_a or [])], [b, *(more_b or [])]
+    origin: dict[str, Any] = {"a": str(a), "b": str(b), "problem": problem}
+    if len(sides[0]) + len(sides[1]) > 2:
+        origin |= {
+            "more_a": [*map(str, more_a or [])],
+            "more_b": [*map(str, more_b or [])],
+        }
     kept = Kept(out, {"sharpkit": sharpkit.__version__, "origin": origin})
     with _shown(kept):
-        for file in (a, b):
+        for file in (*sides[0], *sides[1]):
             reader_of(file)  # what is no file is told before the problem is made
-        sharpkit.compare(
-            a,
-            b,
+        found = sharpkit.compare(
+            *sides,
             problem_from(problem),
             names=(a.stem, b.stem) if a.stem != b.stem else ("A", "B"),
             epsilon=epsilon,
             repeats=repeats,
             measures=[name.strip() for name in measures.split(",")],
             seed=seed,
+            time_budget=time_budget,
+            max_evaluations=max_evaluations,
             on_result=kept.keep,
         )
+        _require_complete(found)
 
 
 @contextmanager
@@ -118,6 +151,18 @@ def _shown(kept: Kept) -> Iterator[None]:
     finally:
         if kept.comparison is not None:
             _show(kept, kept.comparison)
+
+
+def _require_complete(found: sharpkit.Comparison) -> None:
+    """Raise if a comparison was interrupted.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        If it was.
+    """
+    if not found.complete:
+        raise KeyboardInterrupt
 
 
 def _show(kept: Kept, comparison: sharpkit.Comparison) -> None:

@@ -17,6 +17,7 @@ from jax.tree_util import (
     tree_map_with_path,
 )
 
+from sharpkit._inputs.loading import waiting
 from sharpkit.jax.layout import as_array
 
 Batch = Any  # a pytree of arrays
@@ -97,7 +98,7 @@ class Batches:
         return part
 
     def __iter__(self) -> Iterator[tuple[Batch, int | None]]:
-        for index, each in enumerate(self._batches):
+        for index, each in enumerate(waiting(self._batches)):
             batch = _converted(f"batch {index} of data", each)
             rows = _rows(batch)
             if self._micro_batch is None:

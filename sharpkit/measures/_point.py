@@ -89,6 +89,8 @@ class Point:
         self._source: Any = problem  # the loss as it was handed in
         self._compared = compared  # whether the product is to be that of the loss
         self._trusted: Trusted | None = None
+        self._shared = False
+        self._centre: tuple[float, Array | None, float] | None = None
 
     @classmethod
     def of(
@@ -192,6 +194,26 @@ class Point:
     def objective(self) -> Objective:
         """Return the loss behind checks and a count of its own."""
         return Objective(self.required_loss(), self.weights)
+
+    def share(self) -> None:
+        """Keep loss and gradient at the weights for all measures: a vector."""
+        self._shared = True
+
+    def centre(self, objective: Objective) -> tuple[float, Array | None, float]:
+        """Return loss, gradient and noise at the weights: see `Objective.centre`.
+
+        Parameters
+        ----------
+        objective
+            The loss, which is not called where a measure before has done so.
+        """
+        if self._centre is None:
+            found = objective.centre(self.weights)
+            self._centre = found if self._shared else None
+            return found
+        loss, gradient, noise = self._centre
+        objective.has_gradient = gradient is not None
+        return loss, None if gradient is None else gradient.copy(), noise
 
     def operator(self, seed: int, report: Callable[[int, float], None]) -> Operator:
         """Return the Hessian as an operator whose counts begin at 0.

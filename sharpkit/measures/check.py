@@ -14,6 +14,7 @@ from sharpkit._diagnosis.answers import gradient_answer, noise_answer, product_a
 from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._diagnosis.trial import Trial
 from sharpkit._inputs.checks import at_least, checked_seed
+from sharpkit._inputs.loading import waited
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
@@ -26,6 +27,9 @@ from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace
 from sharpkit.results.check import CheckResult
+
+SHORT = ("sharpness", "eigenvalues", "trace", "spectral_density")  # of `measure`
+SHORT_EVALUATIONS = 300  # that these may cost together
 
 
 @documented
@@ -119,7 +123,9 @@ def check(
             seed,
             lambda calls: report(calls, 0.0),
         )
+        before = *waited(), trial.seconds
         answers = _answers(trial, point.hvp, directions)
+        answers["loading_share"] = _loading(*before, trial.seconds)
         answers["drawn_difference"] = _drawn_difference(trial, point.redrawn())
         if answers["product"] == "undecided" and not _trusted(trial, point):
             answers["product"] = "wrong"
@@ -129,6 +135,14 @@ def check(
         evaluations=trial.calls,
         run=point.run(trial, began, source=source, seed=seed, products=products),
     )
+
+
+def _loading(seconds: float, batches: float, before: float, after: float) -> float:
+    """Return the share of the time that batches were waited for; NaN without any."""
+    now, count = waited()
+    if count == batches or not after > before:
+        return math.nan
+    return min((now - seconds) / (after - before), 1.0)
 
 
 def _trusted(trial: Trial, point: Point) -> bool:
@@ -181,6 +195,11 @@ def _costs(trial: Trial, product_seconds: float) -> dict[str, float]:
     if math.isfinite(product_seconds):
         for measure, products in _products(n).items():
             costs[measure] = products * product_seconds
+    short = [costs[name] for name in SHORT if name in costs]
+    if short:
+        limit = SHORT_EVALUATIONS * calls * trial.evaluation_seconds
+        costs["measure"] = min(sum(short), limit)
+        costs["compare"] = 2 * limit  # with the line
     return costs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from sharpkit._inputs.checks import (
     true_or_false,
 )
 from sharpkit._inputs.progress import Progress, reporter
-from sharpkit._inputs.types import Hvp, LossFn
+from sharpkit._inputs.types import Hvp, LossFn, Matrix
+from sharpkit._spectrum.basis import Basis
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.thick_restart import ROUNDINGS, Search, Which
@@ -121,6 +122,58 @@ def eigenvalues(
     [99.0, 98.0]
     """
     point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    return searched(
+        point,
+        k=k,
+        which=which,
+        tol=tol,
+        max_products=max_products,
+        ncv=ncv,
+        verify=verify,
+        seed=seed,
+        progress=progress,
+    )[0]
+
+
+class Known(NamedTuple):
+    """What a search for eigenvalues leaves behind: the operator on a subspace.
+
+    Attributes
+    ----------
+    basis : Basis
+        Orthonormal rows.
+    restricted : (rows, rows) float64
+        The operator restricted to them, divided by the factor.
+    factor : float
+        What the operator was divided by: see `Scaled`.
+    """
+
+    basis: Basis
+    restricted: Matrix
+    factor: float
+
+
+def searched(
+    point: Point,
+    *,
+    k: int,
+    which: Which = "LA",
+    tol: float = 1e-3,
+    max_products: int = MAX_PRODUCTS,
+    ncv: int | None = None,
+    verify: bool = True,
+    seed: int,
+    progress: Progress = None,
+) -> tuple[EigenResult, Known]:
+    """Return the eigenvalues at a point, and what the search for them knows then.
+
+    Parameters
+    ----------
+    point
+        The point.
+    k, which, tol, max_products, ncv, verify, seed, progress
+        As `eigenvalues` takes them.
+    """
     began = point.begin()
     k, tol = _checked_k(k, point.n), _checked_tol(tol, point.weights.dtype)
     one_of("which", which, get_args(Which))
@@ -154,7 +207,7 @@ def eigenvalues(
         values=scaled.restored(found.values),
         residuals=scaled.restored(found.residuals),
     )
-    return EigenResult(
+    result = EigenResult(
         **found._asdict(),
         size=scaled.restored(search.size),
         which=which,
@@ -162,6 +215,7 @@ def eigenvalues(
         verified=verify and found.status is SpectrumStatus.CONVERGED,
         run=point.run_of_products(operator, began, seed),
     )
+    return result, Known(*search.known(), scaled.factor)
 
 
 def _checked_k(k: Any, n: int) -> int:

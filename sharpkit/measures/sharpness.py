@@ -278,7 +278,7 @@ def _centre(
         needed.
     """
     dimensions = point.n if drawn is None else drawn.columns
-    loss, gradient, noise = objective.centre(point.weights)
+    loss, gradient, noise = point.centre(objective)
     require_moderate(loss)
     if loss <= -1:
         msg = (

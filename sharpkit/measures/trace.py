@@ -7,12 +7,13 @@ from typing import Any, Literal, get_args
 from sharpkit._inputs.checks import at_least, checked_rtol, checked_seed, one_of
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.types import Hvp, LossFn
-from sharpkit._spectrum import hutchinson, hutchpp, xtrace
-from sharpkit._spectrum.estimate import SpectrumStatus
+from sharpkit._spectrum import deflated, hutchinson, hutchpp, xtrace
+from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.sampling import quantile
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._texts import documented
+from sharpkit.measures.eigenvalues import Known
 from sharpkit.results.trace import TraceResult
 
 Method = Literal["xtrace", "hutch++", "hutchinson"]
@@ -113,7 +114,56 @@ def trace(
         scaled = Scaled(operator)
         report = scaled.reported(report)
         found = estimate(scaled, budget, seed=seed, rtol=rtol, report=report)
-    found = scaled.trace(found)
+    return _result(point, scaled, found, method, began, seed)
+
+
+def trace_beside(
+    point: Point,
+    known: Known,
+    *,
+    max_products: int,
+    seed: int,
+    progress: Progress = None,
+) -> TraceResult:
+    """Estimate the trace where a search for eigenvalues has been before.
+
+    Parameters
+    ----------
+    point
+        The point.
+    known
+        What that search has left: the trace of it needs no products.
+    max_products
+        The products that may be done, each of which is a sample of the rest.
+    seed, progress
+        As `trace` takes them.
+    """
+    began = point.begin()
+    budget = at_least("max_products", max_products, deflated.LEAST_PRODUCTS)
+    with reporter(
+        progress, budget, title="trace", unit="products", value="{:.4g} so far"
+    ) as report:
+        scaled = Scaled(point.operator(seed, report), known.factor)
+        found = deflated.estimate(
+            scaled,
+            budget,
+            basis=known.basis,
+            restricted=known.restricted,
+            seed=seed,
+            report=scaled.reported(report),
+        )
+    return _result(point, scaled, found, "deflated", began, seed)
+
+
+def _result(
+    point: Point,
+    scaled: Scaled,
+    found: TraceEstimate,
+    method: str,
+    began: float,
+    seed: int,
+) -> TraceResult:
+    operator, found = scaled.original, scaled.trace(found)
     if found.status is SpectrumStatus.ASYMMETRIC:
         warn_asymmetric(operator)
     width = quantile(found.degrees) * found.stderr

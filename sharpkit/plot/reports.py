@@ -39,10 +39,26 @@ def report_panels(report: Report) -> Sequence[Draw]:
         (draw_density, report.spectral_density),
     ]
     drawn = [partial(draw, result) for draw, result in every if result is not None]
+    own = {"sharpness", "eigenvalues", "trace", "spectral_density"} & {*report.results}
+    if any(each.quantities and each.name not in own for each in report.taken):
+        drawn.append(partial(_draw_rows, report))
     if not drawn:
         msg = "the report has no measures to draw; ask `measure` for at least one"
         raise ValueError(msg)
     return drawn
+
+
+def _draw_rows(report: Report, ax: Axes) -> None:
+    """Every number that is above 0, with its error; places lie far apart."""
+    found = [row for row in report.measured() if 0 < row.value < math.inf]
+    value = np.array([row.value for row in found])
+    error = np.array([min(row.error or 0.0, WIDEST * row.value) for row in found])
+    places, below = np.arange(len(found)), np.minimum(error, 0.95 * value)
+    ax.errorbar(value, places, xerr=[below, error], fmt="o", color=RED, capsize=3)
+    _plain_log_axis(ax)
+    ax.set_yticks(places, [row.label for row in found])
+    ax.invert_yaxis()
+    ax.set_xlabel("value ± error, where it is positive")
 
 
 def comparison_panels(comparison: Comparison) -> Sequence[Draw]:

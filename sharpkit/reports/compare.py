@@ -1,4 +1,4 @@
-"""Two points of one problem side by side: measures, and the line between them."""
+"""Two sides of one problem, measure by measure, and the line between them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,30 @@ from typing import Any
 import numpy as np
 
 from sharpkit._inputs.arrays import array_module
-from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.checks import at_least
+from sharpkit._inputs.progress import OutOfTime, Progress, reporter, until
 from sharpkit._inputs.types import Vector
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.reports.evaluate import accuracy, fitted, norm
-from sharpkit.reports.inputs import pairs_of
-from sharpkit.reports.measure import MEASURES, Plan, checked_measures, steps
-from sharpkit.results.comparison import Comparison, Path, Settings
-from sharpkit.results.report import Report
+from sharpkit.reports.inputs import sides_of
+from sharpkit.reports.measure import MEASURES, MOST
+from sharpkit.reports.profile import (
+    INTERRUPTED,
+    begun,
+    checked_measures,
+    end_of,
+    last_of,
+    require_function,
+    steps,
+    tell,
+)
+from sharpkit.reports.session import Session, Work
+from sharpkit.results.comparison import Comparison, Path
+from sharpkit.results.report import Report, Settings
 
-Pairs = dict[str, tuple[Point, Point]]  # of each data set, the points A and B
+# Of each data set, the points of A and of B.
+Sides = dict[str, tuple[list[Point], list[Point]]]
 
 
 @documented
@@ -34,6 +47,8 @@ def compare(
     repeats: int = 3,
     k: int = 1,
     measures: Iterable[str] = MEASURES,
+    max_evaluations: int | None = MOST,
+    time_budget: float | None = None,
     seed: int = 0,
     backend: str | None = None,
     progress: Progress = None,
@@ -41,8 +56,10 @@ def compare(
 ) -> Comparison:
     """Compare two points of one problem, measure by measure and along a line.
 
-    Differences are given in units of ``sqrt(error_A^2 + error_B^2)``. The line is
-    ``(1 - alpha) A + alpha B``, as in Figure 3 of Keskar et al.
+    Of one pair differences are given in units of their errors of measurement,
+    ``sqrt(error_A^2 + error_B^2)``; of several checkpoints of each side, which alone
+    tell what differs between two ways of training, in standard errors of the means. The
+    line is ``(1 - alpha) A + alpha B``, as in Figure 3 of Keskar et al.
 
     Parameters
     ----------
@@ -50,7 +67,7 @@ def compare(
         Two checkpoints: paths (see `sharpkit.reports.checkpoints.load`), mappings of
         names to arrays, or flat vectors (a model's buffers are then those of the
         problem). Or problems, or mappings of names of data sets to problems;
-        ``problem`` is then None.
+        ``problem`` is then None. Or lists of several of these.
     problem
         The problem that the checkpoints belong to, or a mapping of names of data sets
         to problems, such as ``{"train": one, "test": other}``: the first is measured;
@@ -67,7 +84,13 @@ def compare(
     k
         The number of eigenvalues.
     measures
-        The names of the measures, as of `sharpkit.measure`.
+        The names of the measures, as of `sharpkit.profile`.
+    max_evaluations
+        What the measures of one checkpoint, with its share of the line, may cost in
+        evaluations, as of `sharpkit.measure`.
+    time_budget
+        The seconds that all may take, as of `sharpkit.profile`: the line first, then
+        the measures of all checkpoints in turn.
     seed
         $seed
     backend
@@ -82,7 +105,8 @@ def compare(
     Returns
     -------
     Comparison
-        Both reports, and the line between them.
+        All reports, and the line between the first of each side. After an interrupt
+        (Ctrl-C) it is what was finished.
 
     Raises
     ------
@@ -112,81 +136,110 @@ def compare(
     >>> found.paths["data"].loss.tolist()
     [0.0, 0.5, 2.0]
     """
-    wanted = checked_measures(measures)
-    _require_function(on_result)
-    plan = Plan(epsilon, repeats, k, wanted, seed, progress)
-    places = _checked_alphas(alphas)
-    pairs = {
-        data: (Point.of(one, backend=backend), Point.of(other, backend=backend))
-        for data, (one, other) in pairs_of(a, b, problem).items()
+    settings = Settings(
+        epsilon, repeats, checked_measures(measures), k, seed,
+        max_evaluations, time_budget,
+    )  # fmt: skip
+    require_function(on_result)
+    end, places, called = (
+        end_of(settings),
+        _checked_alphas(alphas),
+        _checked_names(names),
+    )
+    sides: Sides = {
+        data: (
+            [Point.of(each, backend=backend) for each in one],
+            [Point.of(each, backend=backend) for each in other],
+        )
+        for data, (one, other) in sides_of(a, b, problem).items()
     }
-    for found in _results(pairs, _checked_names(names), plan, places):
-        if on_result is not None:
-            on_result(found)
-    return found
+    return last_of(_results(sides, called, settings, places, progress, end), on_result)
 
 
 def _results(
-    pairs: Pairs, names: tuple[str, str], plan: Plan, alphas: Vector
+    sides: Sides,
+    names: tuple[str, str],
+    settings: Settings,
+    alphas: Vector,
+    progress: Progress,
+    end: float,
 ) -> Iterator[Comparison]:
     """Yield the comparison so far after everything that takes time."""
-    measured, *others = pairs
-    for pair in pairs.values():
-        _require_alike(*pair)
-    one, other = pairs[measured]
-    running = [steps(point, plan) for point in (one, other)]
-    a, b = (next(each) for each in running)
-    fits = {measured: (a.fit, b.fit)}
+    measured, *others = sides
+    for one, other in sides.values():
+        for each in [*one[1:], *other]:
+            _require_alike(one[0], each)
+    points = [*sides[measured][0], *sides[measured][1]]
+    count = len(sides[measured][0])
+    settings = _without_path(settings, len(alphas) * len(sides), len(points))
+    sessions = [begun(point, settings, progress, end) for point in points]
+    running = [steps(session) for session in sessions]
+    reports = [next(each) for each in running]
+    fits = {measured: [report.fit for report in reports]}
     for data in others:
-        of_a, of_b = (
-            fitted(point, plan.seed, epsilon=plan.epsilon).fit for point in pairs[data]
-        )
-        fits[data] = (of_a, of_b)
+        fits[data] = [
+            fitted(point, settings.seed, epsilon=settings.epsilon).fit
+            for side in sides[data]
+            for point in side
+        ]
+    on_line = len(alphas) * len(sides) * sessions[0].seconds(Work(1))
+    tell(progress, sessions, on_line)
+
+    def halves(found: list[Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple(found[:count]), tuple(found[count:])
+
+    first, second = points[0], points[count]
     found = Comparison(
-        a=a,
-        b=b,
+        reports=halves(reports),
         names=names,
-        fits=fits,
-        distance=norm(other.weights.astype(np.float64) - one.weights),
+        fits={data: halves(each) for data, each in fits.items()},
+        distance=norm(second.weights.astype(np.float64) - first.weights),
         paths={},
-        settings=_settings(plan),
+        settings=reports[0].settings,
         complete=False,
     )
     yield found
-    for data, pair in pairs.items():
-        path = _path(*pair, alphas, plan.progress)
+    for data, (of_a, of_b) in sides.items():
+        try:
+            with until(end):
+                path = _path(of_a[0], of_b[0], alphas, progress)
+        except OutOfTime:  # which a note tells of
+            break
         found = replace(found, paths=found.paths | {data: path})
-        done = len(found.paths) == len(pairs)
-        yield replace(found, complete=done and not plan.measures)
-    for side, report, left in _alternately(pairs[measured], running, plan):
-        ends_of = {"a": found.a, "b": found.b} | {side: report}
-        found = replace(found, a=ends_of["a"], b=ends_of["b"], complete=not left)
+        yield replace(found, complete=_done(found) and len(found.paths) == len(sides))
+    for measured_so_far in _in_turn(sessions, running, reports):
+        found = replace(found, reports=halves(measured_so_far))
+        found = replace(found, complete=_done(found))
         yield found
 
 
-def _settings(plan: Plan) -> Settings:
-    return Settings(
-        epsilon=float(plan.epsilon),
-        repeats=int(plan.repeats),
-        measures=plan.measures,
-        k=int(plan.k),
-        seed=int(plan.seed),
-    )
+def _without_path(settings: Settings, places: int, points: int) -> Settings:
+    """Return the settings of one point: the line is paid for by all together."""
+    most = settings.max_evaluations
+    if most is None:
+        return settings
+    most = at_least("max_evaluations", most, 1)
+    return replace(settings, max_evaluations=max(most - -(-places // points), 1))
 
 
-def _alternately(
-    pair: tuple[Point, Point], running: list[Iterator[Report]], plan: Plan
-) -> Iterator[tuple[str, Report, int]]:
-    """Yield side, report, and how many are left: A, then B, each measure in turn."""
-    left = 2 * sum(
-        plan.repeats if name == "sharpness" else 1 for name in set(plan.measures)
-    )
-    while left:
-        for side, point, each in zip(("a", "b"), pair, running, strict=True):
-            left -= 1
-            report = next(each)
-            point.release()
-            yield side, report, left
+def _done(found: Comparison) -> bool:
+    return all(each.complete for side in found.reports for each in side)
+
+
+def _in_turn(
+    sessions: list[Session], running: list[Iterator[Report]], reports: list[Report]
+) -> Iterator[list[Report]]:
+    """Yield all reports after each measure: one of every point, then the next."""
+    measures = sessions[0].settings.measures
+    for done, _ in enumerate(measures, 1):
+        for index, (session, each) in enumerate(zip(sessions, running, strict=True)):
+            last = done == len(measures)
+            session.partners = len(sessions) - index if last else len(sessions)
+            reports[index] = next(each)
+            yield reports
+            if reports[index].taken[-1].reason == INTERRUPTED:
+                next(each)  # which raises the interrupt again
+            session.point.release()
 
 
 def _require_alike(one: Point, other: Point) -> None:
@@ -217,7 +270,7 @@ def _kind(point: Point) -> str:
 
 
 def _path(one: Point, other: Point, alphas: Vector, progress: Progress) -> Path:
-    assert one.problem is not None  # `pairs_of` makes problems only
+    assert one.problem is not None  # `sides_of` makes problems only
     line = Point.of(one.problem.on_line(), backend=one.backend)
     loss, losses, shares = line.objective(), [], []
     with reporter(
@@ -231,15 +284,6 @@ def _path(one: Point, other: Point, alphas: Vector, progress: Progress) -> Path:
     known = [share for share in shares if share is not None]
     shown = np.array(known) if len(known) == len(shares) else None
     return Path(alphas, np.array(losses), shown)
-
-
-def _require_function(on_result: Any) -> None:
-    if on_result is not None and not callable(on_result):
-        msg = (
-            f"on_result={on_result!r} is of type {type(on_result).__name__}; give a "
-            "function of the comparison so far, or None"
-        )
-        raise TypeError(msg)
 
 
 def _checked_alphas(alphas: Any) -> Vector:

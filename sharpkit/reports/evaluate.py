@@ -26,11 +26,17 @@ class Fitted(NamedTuple):
         What it took.
     differentiable : bool
         Whether the loss came with its gradient.
+    gradient_norm : float
+        The Euclidean norm of the gradient; NaN without one.
+    evaluation_seconds : float
+        The time of an evaluation: not of the first one, which may have to compile.
     """
 
     fit: Fit
     run: Run
     differentiable: bool
+    gradient_norm: float
+    evaluation_seconds: float
 
 
 def fitted(
@@ -50,9 +56,13 @@ def fitted(
         Whether measures follow that take products.
     """
     objective, began = point.objective(), point.begin()
-    loss, gradient, noise = objective.centre(point.weights)
+    loss, gradient, noise = point.centre(objective)
+    first = objective.calls, objective.seconds
     near = point.looks.noise(objective, loss, gradient, epsilon=epsilon, keep=products)
     noise = max(noise, near)
+    size = math.nan if gradient is None else point.space.norm(gradient)
+    looks, lapse = objective.calls - first[0], objective.seconds - first[1]
+    each = lapse / looks if looks else objective.seconds / max(objective.calls, 1)
     del gradient
     share, samples = accuracy(point, point.weights), None
     if share is not None and point.problem is not None:
@@ -61,7 +71,8 @@ def fitted(
     if samples is not None:
         samples = at_least("samples", samples, 1)
     run = point.run(objective, began, source="gradient", seed=seed)
-    return Fitted(Fit(loss, noise, share, samples), run, bool(objective.has_gradient))
+    fit = Fit(loss, noise, share, samples)
+    return Fitted(fit, run, bool(objective.has_gradient), size, each)
 
 
 def accuracy(point: Point, w: Array) -> float | None:

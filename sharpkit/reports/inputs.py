@@ -9,15 +9,14 @@ from typing import Any
 from sharpkit.problem import ProblemLike, as_problem, at_vector, is_problem
 from sharpkit.reports.checkpoints import load
 
-Pairs = dict[
-    str, tuple[ProblemLike, ProblemLike]
-]  # of each data set, the problem at A and at B
+Side = list[ProblemLike]  # the problem at each checkpoint
+Sides = dict[str, tuple[Side, Side]]  # of each data set, those of A and of B
 
 ONLY = "data"  # the name of a data set that has none
 
 
-def pairs_of(a: Any, b: Any, problem: Any) -> Pairs:
-    """Return, for each data set, the problem at A and at B.
+def sides_of(a: Any, b: Any, problem: Any) -> Sides:
+    """Return, for each data set, the problem at every checkpoint of A and of B.
 
     Parameters
     ----------
@@ -29,22 +28,62 @@ def pairs_of(a: Any, b: Any, problem: Any) -> Pairs:
     ValueError
         If they do not fit together.
     """
+    named = (("a", a), ("b", b))
+    given = [(name, each) for name, side in named for each in _each(name, side)]
+    count = sum(name == "a" for name, _ in given)
     if problem is None:
-        one, other = _data_sets("a", a), _data_sets("b", b)
-        if list(one) != list(other):
-            msg = (
-                f"a has the data sets {list(one)}, b {list(other)}; give both the same"
-            )
-            raise ValueError(msg)
-        return {data: (one[data], other[data]) for data in one}
-    sets = _data_sets("problem", problem)
-    sizes: list[Any] = [getattr(each, "entries", None) for each in sets.values()]
-    most = None if None in sizes else max(sizes)
-    entries = [_entries(name, each, most) for name, each in (("a", a), ("b", b))]
+        found = [_data_sets(name, each) for name, each in given]
+        sets = list(found[0])
+        for (name, _), other in zip(given, found, strict=True):
+            if list(other) != sets:
+                msg = (
+                    f"a has the data sets {sets}, {name} {list(other)}; give both the "
+                    "same"
+                )
+                raise ValueError(msg)
+    else:
+        at = _data_sets("problem", problem)
+        sizes: list[Any] = [getattr(each, "entries", None) for each in at.values()]
+        most = None if None in sizes else max(sizes)
+        found = []
+        for name, each in given:
+            entries = _entries(name, each, most)
+            found.append({data: _moved(one, entries) for data, one in at.items()})
     return {
-        data: (_moved(each, entries[0]), _moved(each, entries[1]))
-        for data, each in sets.items()
+        data: ([e[data] for e in found[:count]], [e[data] for e in found[count:]])
+        for data in found[0]
     }
+
+
+def at_checkpoint(problem: Any, checkpoint: Any) -> ProblemLike:
+    """Return a problem, the first of a mapping of several, at a checkpoint.
+
+    Parameters
+    ----------
+    problem
+        The problem, or a mapping of names of data sets to problems.
+    checkpoint
+        The checkpoint, as `compare` takes it.
+    """
+    first = next(iter(_data_sets("problem", problem).values()))
+    most = getattr(first, "entries", None)
+    return _moved(first, _entries("checkpoint", checkpoint, most))
+
+
+def _each(name: str, side: Any) -> list[Any]:
+    """Return the checkpoints of one side: a list, or one.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    if not isinstance(side, (list, tuple)):
+        return [side]
+    if not side:
+        msg = f"{name}={side!r} is empty; give one checkpoint, or a list of several"
+        raise ValueError(msg)
+    return list(side)
 
 
 def _moved(problem: ProblemLike, named: Mapping[str, Any]) -> ProblemLike:

@@ -13,6 +13,7 @@ from sharpkit.results.common import Recorded, Run, finite
 Gradient = Literal["right", "wrong", "undecided", "no gradient"]
 Product = Literal["right", "wrong", "undecided", "differences", "no product"]
 
+MOSTLY = 0.5  # a larger share of the time is the loader's
 NOT_DETERMINISTIC = (
     "switch off dropout and sampling, fix its seed, and choose the batch-norm "
     "statistics"
@@ -87,9 +88,13 @@ class CheckResult(Recorded):
         step.
     evaluation_seconds, product_seconds : float
         The median time of one evaluation and of one product; NaN where none was made.
+    loading_share : float
+        The share of the evaluations' time that batches were waited for, which is the
+        loader's, not the model's; NaN where no loader is known.
     costs : dict of str to float
-        The seconds that each measure would take inside the callback at its defaults;
-        those that cannot be had are missing.
+        The seconds that each measure would take inside the callback at its defaults,
+        and `measure` and `compare` of two checkpoints, at most; those that cannot be
+        had are missing.
     evaluations : int
         The calls of ``loss_fn``.
     run : Run
@@ -115,6 +120,7 @@ class CheckResult(Recorded):
     product_source: str
     evaluation_seconds: float
     product_seconds: float
+    loading_share: float
     costs: dict[str, float]
     evaluations: int
     run: Run
@@ -218,6 +224,11 @@ class CheckResult(Recorded):
         spent = f"{_seconds(self.evaluation_seconds)} an evaluation"
         if finite(self.product_seconds) is not None:
             spent += f", {_seconds(self.product_seconds)} a product"
+        if self.loading_share > MOSTLY:
+            spent += (
+                f", {self.loading_share:.0%} of which the loader takes, not the model: "
+                "give it workers, or hold the batches in memory"
+            )
         each = [f"{name} {_seconds(value)}" for name, value in self.costs.items()]
         return _sentence(spent, ", ".join(each))
 

@@ -1,16 +1,19 @@
-"""The result of `sharpkit.compare`: two points of one problem side by side."""
+"""The result of `sharpkit.compare`: two sides, each of one checkpoint or several."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sharpkit._inputs.types import Vector
 from sharpkit.results.common import Drawn, Recorded, Run, finite, plain
-from sharpkit.results.report import Fit, Quantity, Report
+from sharpkit.results.report import Fit, Quantity, Report, Settings
 
-CERTAIN = 1000  # a difference of more errors than this is shown as that
+CERTAIN = 10  # a difference of more errors than this is shown as that
+
+Fits = tuple[Fit, ...]  # of each checkpoint of a side
 
 
 @dataclass(frozen=True)
@@ -124,90 +127,111 @@ class Path:
         }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What `sharpkit.compare` was asked for.
+def mean_of(quantities: list[Quantity]) -> Quantity:
+    """Return the mean over several checkpoints, with what it varies by as its error.
 
-    Attributes
+    Parameters
     ----------
-    epsilon : float
-        The size of the box of the sharpness.
-    repeats : int
-        The number of searches for the sharpness.
-    measures : tuple of str
-        The names of the measures.
-    k : int
-        The number of eigenvalues.
-    seed : int
-        The seed of all random vectors.
+    quantities
+        One number at each checkpoint that has it; at least one.
     """
-
-    epsilon: float
-    repeats: int
-    measures: tuple[str, ...]
-    k: int
-    seed: int
+    first, values = quantities[0], [each.value for each in quantities]
+    words = " / ".join(dict.fromkeys(each.status for each in quantities))
+    if any(each.undefined for each in quantities):
+        return Quantity(first.name, first.unit, math.nan, None, words)
+    error = None
+    if len(values) > 1:
+        error = statistics.stdev(values) / math.sqrt(len(values))
+    return Quantity(first.name, first.unit, statistics.fmean(values), error, words)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Comparison(Recorded, Drawn):
-    """Two points A and B of one problem side by side.
+    """Two sides A and B of one problem side by side.
 
     Attributes
     ----------
-    a, b : Report
-        All measures of each, on the first data set.
+    reports : (tuple of Report, tuple of Report)
+        All measures of each checkpoint of A, and of B, on the first data set.
     names : (str, str)
         What A and B are called.
-    fits : dict of str to (Fit, Fit)
-        The loss and the accuracy of A and B on each data set.
+    fits : dict of str to (tuple of Fit, tuple of Fit)
+        The loss and the accuracy of each checkpoint on each data set.
     distance : float
-        The distance ``||B - A||`` of the weights.
+        The distance ``||B - A||`` of the weights, of the first checkpoints.
     paths : dict of str to Path
-        The line through both points on each data set.
+        The line through the first checkpoints on each data set.
     settings : Settings
-        What was asked for.
+        What was asked for at each checkpoint.
     complete : bool
         Whether all that was asked for has been done.
     run : Run
-        How both reports were obtained, together; the line is not counted.
+        How all reports were obtained, together; the line is not counted.
     """
 
-    a: Report
-    b: Report
+    reports: tuple[tuple[Report, ...], tuple[Report, ...]]
     names: tuple[str, str]
-    fits: dict[str, tuple[Fit, Fit]]
+    fits: dict[str, tuple[Fits, Fits]]
     distance: float
     paths: dict[str, Path]
     settings: Settings
     complete: bool
 
     @property
+    def a(self) -> Report:
+        """All measures of the first checkpoint of A."""
+        return self.reports[0][0]
+
+    @property
+    def b(self) -> Report:
+        """All measures of the first checkpoint of B."""
+        return self.reports[1][0]
+
+    @property
+    def several(self) -> bool:
+        """Whether a side has more than one checkpoint."""
+        return max(map(len, self.reports)) > 1
+
+    @property
+    def finished(self) -> bool:
+        """Whether anything beyond the losses has been measured."""
+        measured = [each for side in self.reports for each in side]
+        return bool(self.paths) or any(each.finished for each in measured)
+
+    @property
     def run(self) -> Run:  # type: ignore[override]
-        """How both reports were obtained, together; the line is not counted."""
-        return Run.together([self.a.run, self.b.run])
+        """How all reports were obtained, together; the line is not counted."""
+        return Run.together(each.run for side in self.reports for each in side)
 
     @property
     def rows(self) -> list[Row]:
         """The table: losses and accuracies of all data sets, then the measures."""
-        single = len(self.fits) == 1
-        sides: list[dict[str, Quantity]] = []
-        for index, report in enumerate((self.a, self.b)):
-            found = [
-                quantity
-                for data, pair in self.fits.items()
-                for quantity in pair[index].quantities("" if single else data)
-            ]
-            sides.append({each.name: each for each in [*found, *report.measured()]})
-        a, b = sides
+        a, b = (self._side(index) for index in (0, 1))
         longer, other = (a, b) if len(a) >= len(b) else (b, a)
         names = [*longer, *(name for name in other if name not in longer)]
         return [Row(a.get(name), b.get(name)) for name in names]
 
+    def _side(self, index: int) -> dict[str, Quantity]:
+        """Return the numbers of one side by name, means where there are several."""
+        single, found = len(self.fits) == 1, dict[str, list[Quantity]]()
+        for place, report in enumerate(self.reports[index]):
+            fits = [
+                quantity
+                for data, sides in self.fits.items()
+                for quantity in sides[index][place].quantities("" if single else data)
+            ]
+            for each in [*fits, *report.measured()]:
+                found.setdefault(each.name, []).append(each)
+        return {
+            name: mean_of(each) if self.several else each[0]
+            for name, each in found.items()
+        }
+
     @property
     def header(self) -> tuple[str, str, str, str, str]:
         """The titles of the table's columns."""
-        return ("", *self.names, f"{self.names[1]} - {self.names[0]}", "in errors")
+        unit = "in standard errors" if self.several else "in errors of measurement"
+        return ("", *self.names, f"{self.names[1]} - {self.names[0]}", unit)
 
     def notes(self) -> list[str]:
         """Return the distance and how each search or estimate ended, as lines."""
@@ -222,11 +246,25 @@ class Comparison(Recorded, Drawn):
         ]
         if ended:
             lines.append(f"how each ended: {', '.join(ended)}")
+        if self.several:
+            counts = " and ".join(str(len(side)) for side in self.reports)
+            lines.append(
+                f"means of {counts} checkpoints, with the standard errors of what "
+                "varies between them; the distance is that of the first"
+            )
+        else:
+            lines.append(
+                "one pair decides nothing about how they were trained: another seed "
+                "may differ by more than errors of measurement; give several "
+                "checkpoints of each"
+            )
         if self._within_reach():
             lines.append(
                 "the sharpness differs by no more than the searches may have missed: "
                 f"search more often (repeats={2 * self.settings.repeats})"
             )
+        if self.complete and len(self.paths) < len(self.fits):
+            lines.append("the time budget ended before the line was taken")
         if not self.complete:
             lines.append("not complete: it was stopped, or is still going on")
         return lines
@@ -234,7 +272,7 @@ class Comparison(Recorded, Drawn):
     def _within_reach(self) -> bool:
         """Whether the searches may have missed what the sharpness differs by."""
         a, b = self.a.sharpness, self.b.sharpness
-        if a is None or b is None:
+        if a is None or b is None or self.several:
             return False
         missed = [each.missing.above(each.value) for each in (a, b) if each.missing]
         return 0 < abs(b.value - a.value) <= math.hypot(*missed)
@@ -264,10 +302,14 @@ class Comparison(Recorded, Drawn):
             "rows": [row.to_dict() for row in self.rows],
             "distance": finite(self.distance),
             "fits": {
-                data: {"a": one.to_dict(), "b": other.to_dict()}
+                data: {"a": one[0].to_dict(), "b": other[0].to_dict()}
                 for data, (one, other) in self.fits.items()
             },
             "paths": {data: path.to_dict() for data, path in self.paths.items()},
             "a": self.a.to_dict(),
             "b": self.b.to_dict(),
+        } | {
+            f"more_{side}": [each.to_dict() for each in reports[1:]]
+            for side, reports in zip(("a", "b"), self.reports, strict=True)
+            if self.several
         }

@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils.rnn import PackedSequence
 
 from sharpkit._inputs.checks import at_least
+from sharpkit._inputs.loading import waiting
 from sharpkit.torch.lending import Lending
 
 
@@ -135,7 +136,7 @@ class Batches:
 
     def _pieces(self) -> Iterator[Any]:
         if self._rows is None:
-            yield from self.data
+            yield from waiting(self.data)
             return
         for start in range(0, self._rows, self._step):
             yield _cut(self.data, slice(start, start + self._step))

@@ -122,6 +122,32 @@ def test_who_sees_a_line(quiet, monkeypatch, progress, terminal, shown):
     assert ("sharpness: 5 of 20" in stream.getvalue()) is shown
 
 
+def test_without_a_terminal_a_line_comes_now_and_then(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(module.sys, "stderr", stream := io.StringIO())
+    with reporter(None, 20) as report:
+        for done in range(1, 20):
+            now[0] += 10
+            report(done, float(done))
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == 6
+    assert lines[0] == "sharpness: 3 of 20 evaluations, about 170 s left, 3 % so far"
+
+
+@pytest.mark.parametrize("told", [None, False, lambda *now: None])
+def test_work_ends_at_its_time(monkeypatch, told):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    with module.until(5), reporter(told, 20) as report:
+        report(1, 0.0)
+        now[0] = 5.1
+        with pytest.raises(module.OutOfTime):
+            report(2, 0.0)
+    with reporter(told, 20) as report:  # there is no end any more
+        report(1, 0.0)
+
+
 @pytest.mark.parametrize("progress", [None, True, False])
 def test_no_stderr(quiet, capsys, monkeypatch, progress):
     closed = io.StringIO()

@@ -17,7 +17,10 @@ from sharpkit.cli.app import INTERRUPTED, app, reported
 from sharpkit.lab.experiments import study as studies
 from sharpkit.lab.store import StoreError
 
-COMMANDS = ("demo", "compare", "reproduce", "report", "runs")
+COMMANDS = (
+    *("demo", "profile", "measure", "check"),
+    *("compare", "reproduce", "report", "runs"),
+)
 
 
 @pytest.fixture

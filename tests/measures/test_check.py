@@ -199,7 +199,8 @@ def test_a_loss_alone():
     assert result.ok
     assert (result.gradient, result.product) == ("no gradient", "no product")
     assert result.noise_found
-    assert set(result.costs) == {"sharpness"}
+    assert set(result.costs) == {"sharpness", "measure", "compare"}
+    assert result.costs["measure"] == result.costs["sharpness"]
     assert result.costs["sharpness"] == pytest.approx(
         100 * (1 + 2 * 50) * result.evaluation_seconds
     )
@@ -225,7 +226,11 @@ def test_costs_are_those_of_the_defaults():
         "trace",
         "spectral_density",
         "diagonal",
+        "measure",
+        "compare",
     }
+    assert result.costs["measure"] <= 300 * result.evaluation_seconds
+    assert result.costs["compare"] == 600 * result.evaluation_seconds
     without = check(weights(), without_product(NETWORK))
     assert without.product_seconds == 2 * without.evaluation_seconds
 

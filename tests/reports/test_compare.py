@@ -1,14 +1,17 @@
 import dataclasses
 import json
 import math
+import time
 
 import numpy as np
 import pytest
 from problems import Separable
 
+import sharpkit
 from sharpkit.problem import Problem
 from sharpkit.reports.compare import compare
 from sharpkit.reports.measure import MEASURES, measure
+from sharpkit.results.report import Settings
 
 FEW = {"measures": ("trace",), "alphas": [0.0, 1.0]}
 
@@ -41,16 +44,17 @@ def test_the_path_is_the_loss_on_the_line(quadratic, ends, kind):
 
 def test_each_end_is_measured_as_by_measure(quadratic, ends):
     problem, _ = quadratic()
-    found = compare(*ends, problem, repeats=2, seed=3, k=2, alphas=[0.5])
+    options = {"repeats": 2, "seed": 3, "k": 2}
+    found = compare(*ends, problem, **options, alphas=[0.5])
     for report, end in zip((found.a, found.b), ends, strict=True):
-        alone = measure(problem.at({"weights": end}), repeats=2, seed=3, k=2)
+        alone = measure(problem.at({"weights": end}), **options, max_evaluations=299)
         assert report.sharpness_values == alone.sharpness_values
         assert [str(row) for row in report.measured()] == [
             str(row) for row in alone.measured()
         ]
     assert found.complete
     assert found.distance == pytest.approx(np.linalg.norm(ends[1] - ends[0]))
-    assert found.settings == type(found.settings)(1e-3, 2, MEASURES, 2, 3)
+    assert found.settings == Settings(1e-3, 2, MEASURES, 2, 3, 299)
 
 
 def test_differences_in_units_of_their_errors(ends):
@@ -98,7 +102,8 @@ def test_differences_in_units_of_their_errors(ends):
 def test_several_data_sets(quadratic, ends):
     train, loss = quadratic(0, accuracy=lambda w: float(w[0] > 0), samples=100)
     test, other = quadratic(5, accuracy=lambda w: 0.25, samples=50)
-    found = compare(*ends, {"train": train, "test": test}, alphas=[0.0, 0.5, 2.0])
+    sets, alphas = {"train": train, "test": test}, [0.0, 0.5, 2.0]
+    found = compare(*ends, sets, alphas=alphas, max_evaluations=None)
     assert list(found.fits) == list(found.paths) == ["train", "test"]
     assert list(rows(found))[:4] == [
         "loss (train)",
@@ -118,24 +123,18 @@ def test_several_data_sets(quadratic, ends):
 def test_each_finished_measurement_is_handed_on(quadratic, ends):
     problem, _ = quadratic()
     found = []
-    last = compare(
-        *ends, {"train": problem, "test": problem}, repeats=2, on_result=found.append
-    )
+    last = compare(*ends, {"train": problem, "test": problem}, on_result=found.append)
     state = [
         (
             len(each.paths),
-            *(
-                len(side.sharpness_values)
-                + sum(getattr(side, name) is not None for name in MEASURES[1:])
-                for side in (each.a, each.b)
-            ),
+            *(len(side.results) for side in (each.a, each.b)),
         )
         for each in found
     ]
     paths = [(0, 0, 0), (1, 0, 0), (2, 0, 0)]
-    steps = [(2, (i + 2) // 2, (i + 1) // 2) for i in range(10)]
+    steps = [(2, (i + 2) // 2, (i + 1) // 2) for i in range(8)]
     assert state == paths + steps
-    assert [each.complete for each in found] == [False] * 12 + [True]
+    assert [each.complete for each in found] == [False] * 10 + [True]
     assert found[-1] is last
     assert "not complete" in repr(found[-2])
     assert "not complete" not in repr(last)
@@ -161,12 +160,16 @@ def test_what_is_finished_survives_an_error_in_the_callback(quadratic, ends):
         raise KeyboardInterrupt
 
     found = []
-    with pytest.raises(KeyboardInterrupt):
-        compare(
+    with pytest.warns(sharpkit.SharpkitWarning, match="what was finished is returned"):
+        last = compare(
             *ends, dataclasses.replace(problem, hvp=product), on_result=found.append
         )
-    assert len(found[-1].b.sharpness_values) == 3
-    assert found[-1].a.eigenvalues is None
+    assert last is found[-1]
+    assert last.b.sharpness is not None
+    assert last.a.undefined == {
+        "eigenvalues": "interrupted: what was under way is lost"
+    }
+    assert not last.complete
 
 
 def test_the_record_is_complete_and_strict_json(quadratic, ends):
@@ -207,7 +210,17 @@ def test_the_table(quadratic, ends):
     problem, _ = quadratic(accuracy=lambda w: float(w[0] > 0))
     found = compare(*ends, problem, names=("small", "large"), **FEW)
     lines = repr(found).splitlines()
-    assert lines[0].split() == ["small", "large", "large", "-", "small", "in", "errors"]
+    assert lines[0].split() == [
+        "small",
+        "large",
+        "large",
+        "-",
+        "small",
+        "in",
+        "errors",
+        "of",
+        "measurement",
+    ]
     assert [line.split("  ")[0] for line in lines[1:5]] == [
         "loss", "accuracy, %", "trace", "norm"
     ]  # fmt: skip
@@ -215,6 +228,7 @@ def test_the_table(quadratic, ends):
     assert lines[4].endswith("exact")
     assert lines[5].startswith("  distance of small and large ")
     assert lines[6] == "  how each ended: trace exact"
+    assert lines[7].startswith("  one pair decides nothing about how they were trained")
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.distance = 1
 
@@ -252,4 +266,77 @@ def test_a_report_is_judged_by_all_its_searches():
     problem = Problem(np.ones(60), Separable(np.linspace(0.5, 2, 60), np.zeros(60)))
     report = measure(problem, measures=("sharpness",), repeats=3)
     assert report.sharpness.missing.evidence.startswith("3 searches, the highest of ")
-    assert report.sharpness.repeats == report.sharpness_values[:1]
+    assert report.sharpness.repeats == report.sharpness_values
+
+
+def test_several_checkpoints_of_each_side(quadratic):
+    problem, loss = quadratic()
+    random = np.random.default_rng(4)
+    a, b = ([s * random.standard_normal(40) for _ in range(3)] for s in (1.0, 2.0))
+    found = compare(a, b[:2], problem, **FEW, max_evaluations=None)
+    of_a, of_b = ([loss(w)[0] for w in side] for side in (a, b[:2]))
+    row = rows(found)["loss"]
+    assert row.a.value == pytest.approx(np.mean(of_a))
+    assert row.a.error == pytest.approx(np.std(of_a, ddof=1) / 3**0.5)
+    assert row.b.error == pytest.approx(np.std(of_b, ddof=1) / 2**0.5)
+    assert row.errors == pytest.approx(row.difference / row.error)
+    assert found.header[-1] == "in standard errors"
+    assert "means of 3 and 2 checkpoints" in repr(found)
+    assert "one pair" not in repr(found)
+    assert found.complete
+    record = found.to_dict()
+    json.dumps(record, allow_nan=False)
+    assert [each["loss"] for each in record["more_a"]] == pytest.approx(of_a[1:])
+    assert len(record["more_b"]) == 1
+    lone = compare(a, b[0], problem, **FEW)
+    assert rows(lone)["loss"].errors is None
+    assert rows(lone)["loss"].cells()[-1] == "unknown"
+    assert lone.a.loss == of_a[0]
+
+
+def test_a_side_without_checkpoints(quadratic, ends):
+    with pytest.raises(ValueError, match=r"b=\[\] is empty; give one checkpoint"):
+        compare(ends, [], quadratic()[0])
+
+
+def test_a_time_budget_of_a_comparison_is_kept(quadratic, ends, monkeypatch):
+    problem, loss = quadratic()
+    now = [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: now[0])
+
+    def slow(w):
+        now[0] += 1
+        return loss(w)
+
+    def product(w, v):
+        now[0] += 3
+        return problem.hvp(w, v)
+
+    given = dataclasses.replace(problem, loss_fn=slow, hvp=product)
+    options = {"progress": False, "alphas": np.linspace(0, 1, 20)}
+    found = compare(*ends, given, time_budget=300, **options)
+    assert now[0] <= 304
+    assert found.complete
+    assert found.a.sharpness is not None
+    assert found.b.sharpness is not None
+    now[0] = 0.0
+    short = compare(*ends, given, time_budget=15, **options)
+    assert now[0] <= 20
+    assert not short.paths
+    assert "the time budget ended before the line was taken" in repr(short)
+
+
+def test_one_checkpoint_costs_no_more_than_300_evaluations(quadratic, ends):
+    problem, loss = quadratic()
+    spent = [0]
+
+    def counted(w):
+        spent[0] += 1
+        return loss(w)
+
+    def product(w, v):
+        spent[0] += 3
+        return problem.hvp(w, v)
+
+    compare(*ends, dataclasses.replace(problem, loss_fn=counted, hvp=product))
+    assert spent[0] <= 600

@@ -27,7 +27,7 @@ from sharpkit.results.report import Quantity
             ("1 ± inf", "2.00 ± 0.10", "+1", "un"),
         ),
         ((math.nan, 0.1), (2.0, 0.0), 0.1, None, ("nan ± 0.1", "2", "+nan", "unkno")),
-        ((2.0, 1e-9), (1.0, 0.0), 1e-9, -1e9, ("2 ± 1e-09", "1", "-1", "< -1000")),
+        ((2.0, 1e-9), (1.0, 0.0), 1e-9, -1e9, ("2 ± 1e-09", "1", "-1", "< -10")),
     ],
 )
 def test_a_row(a, b, error, errors, shown):

@@ -1,0 +1,84 @@
+"""A profile of network F1 against its measures called one by one, side by side.
+
+Every measure that the profile takes is called at its own defaults, with as many
+searches for the sharpness. The density of the profile has two probes, where the call
+has four: its errors are shown beside those of the call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import sharpkit
+from bench.network import SAMPLES, SIZES, trained_f1
+from bench.table import Table
+from bench.timing import interleaved
+
+REPEATS = 3
+TARGET = 0.6  # of the time of the measures one by one
+
+
+def run(*, quick: bool) -> Table:
+    sizes, samples = ((784, 64, 64, 10), 500) if quick else (SIZES, SAMPLES)
+    weights, problem = trained_f1(epochs=8, samples=samples, sizes=sizes)
+    whole = sharpkit.Problem(weights, problem, hvp=problem.hvp)
+    found: dict[str, Any] = {}
+
+    def profile() -> None:
+        found["profile"] = sharpkit.profile(whole, repeats=REPEATS, progress=False)
+
+    def one_by_one() -> None:
+        found["one by one"] = {
+            "sharpness": sharpkit.sharpness(whole, repeats=REPEATS, progress=False),
+            "subspace_sharpness": sharpkit.sharpness(
+                whole, subspace=100, progress=False
+            ),
+            "eigenvalues": sharpkit.eigenvalues(whole, progress=False),
+            "trace": sharpkit.trace(whole, progress=False),
+            "spectral_density": sharpkit.spectral_density(whole, progress=False),
+        }
+
+    times = interleaved(
+        {"one by one": one_by_one, "profile": profile}, rounds=3 if quick else 1
+    )
+    ratio = times["profile"].median / times["one by one"].median
+    return Table(
+        title=f"a profile of network F1, {samples} samples, n = {weights.size:,}",
+        columns=("measure", "one by one", "error", "profile", "error", "products"),
+        rows=_rows(found["one by one"], found["profile"]),
+        notes=(
+            *(f"{name}: {timing}" for name, timing in times.items()),
+            f"the profile takes {ratio:.2f} of the time; the target is {TARGET}",
+        ),
+        data={"ratio": ratio, "seconds": {n: t.seconds for n, t in times.items()}},
+    )
+
+
+def _rows(alone: dict[str, Any], report: sharpkit.Report) -> list[tuple[str, ...]]:
+    """Return value, error and products of each measure, both ways."""
+    rows = []
+    for name, result in alone.items():
+        value, error = _figures(name, result)
+        shared = report.results[name]
+        other, other_error = _figures(name, shared)
+        rows.append(
+            (
+                name.replace("_", " "),
+                f"{value:.5g}",
+                f"{error:.2g}",
+                f"{other:.5g}",
+                f"{other_error:.2g}",
+                f"{result.products} / {shared.products}",
+            )
+        )
+    return rows
+
+
+def _figures(name: str, result: Any) -> tuple[float, float]:
+    """Return the number and the error that stand for a measure."""
+    if name == "spectral_density":  # the mean size of an eigenvalue
+        size = result.mean(np.abs)
+        return size.value, size.stderr
+    return float(result), result.error

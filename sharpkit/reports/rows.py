@@ -1,0 +1,259 @@
+"""The measures that a profile takes, an entry for each, in the order of its table.
+
+A new measure is one entry here: a function that takes it at a point that it shares with
+all others, one that makes numbers of the result, and what it takes. What one measure
+leaves for those after it, such as a basis, goes through `Session.kept`; whole results
+through `Session.results`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sharpkit._spectrum.estimate import SpectrumStatus
+from sharpkit.measures._searches import CENTRE_EVALUATIONS
+from sharpkit.measures.eigenvalues import MAX_PRODUCTS, basis_rows, searched
+from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS, sharpness
+from sharpkit.measures.spectral_density import spectral_density
+from sharpkit.measures.trace import trace, trace_beside
+from sharpkit.reports.session import Cost, Session, Work
+from sharpkit.results.report import Quantity
+
+DIRECTIONS = 100  # of the random subspace, as in Keskar et al.
+FIRST = 25  # evaluations after which a search ends if another start agrees
+WHOLE = DEFAULT_EVALUATIONS - CENTRE_EVALUATIONS  # of a search; the centre is known
+UNKNOWN = 50  # with a limit from here on, too little is known of what searches miss
+STEPS = 100  # of each probe of the density
+MANY = 10_000  # weights, of which two probes tell as much as four of few
+
+
+def _nothing(session: Session) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One measure of a profile.
+
+    Attributes
+    ----------
+    name : str
+        The name that is asked for, that of the public function where there is one.
+    take : callable
+        The function ``take(session, work) -> result``. ``work`` is what it may spend;
+        None stands for no limit. A result with a ``run`` is counted.
+    rows : callable
+        The function ``rows(result)`` that returns the numbers of the table.
+    cost : callable
+        The function ``cost(session)`` that says what it takes, knowing what others have
+        left.
+    needs : {"", "gradient", "products"}
+        What the problem must have.
+    after : str
+        The measure whose result this one is made of; empty if there is none.
+    lacks : callable
+        The function ``lacks(session)`` that says why the measure does not apply; empty
+        text if it does.
+    """
+
+    name: str
+    take: Callable[[Session, Work | None], Any]
+    rows: Callable[[Any], list[Quantity]]
+    cost: Callable[[Session], Cost] = lambda session: Cost()
+    needs: Literal["", "gradient", "products"] = ""
+    after: str = ""
+    lacks: Callable[[Session], str] = _nothing
+
+    def reason(self, session: Session) -> str:
+        """Return why the measure cannot be taken, as far as is known beforehand."""
+        if self.needs == "gradient" and not session.found.differentiable:
+            return "undefined: the problem returns no gradient: return (loss, gradient)"
+        if self.needs == "products" and not session.has_products:
+            return (
+                "undefined: the problem returns no gradient: return (loss, gradient), "
+                "or give hvp="
+            )
+        found = self.lacks(session)
+        return f"undefined: {found}" if found else ""
+
+
+def _below(session: Session) -> str:
+    loss = session.found.fit.loss
+    return f"it divides by 1 + loss, and the loss is {loss:.6g}" if loss <= -1 else ""
+
+
+def _search_cost(session: Session, searches: int) -> Cost:
+    calls, least = session.unit, min(searches, 2) * FIRST
+    return Cost(Work(least * calls), Work(searches * WHOLE * calls))
+
+
+def _searches(session: Session, work: Work | None, searches: int) -> dict[str, Any]:
+    """Return how often, and how long, may be searched."""
+    found = {"epsilon": session.settings.epsilon, **session.options}
+    if work is None:
+        return found | {"repeats": searches}
+    allowed = work.evaluations // session.unit
+    fitting = [
+        count
+        for count in range(1, searches + 1)
+        if FIRST <= allowed // count < UNKNOWN or allowed // count >= WHOLE
+    ]
+    repeats = max(fitting, default=1)
+    each = allowed // repeats
+    most = None if each >= WHOLE else max(each, 3)
+    return found | {"repeats": repeats, "max_evaluations": most}
+
+
+def _sharpness(session: Session, work: Work | None) -> Any:
+    options = _searches(session, work, session.settings.repeats)
+    return sharpness(session.point, **options)
+
+
+def _in_subspace(session: Session, work: Work | None) -> Any:
+    options = _searches(session, work, 1)
+    return sharpness(session.point, subspace=DIRECTIONS, **options)
+
+
+def _is_small(session: Session) -> str:
+    if session.n > DIRECTIONS:
+        return _below(session)
+    return f"{DIRECTIONS} directions are no fewer than the {session.n} weights"
+
+
+def _of_search(name: str) -> Callable[[Any], list[Quantity]]:
+    def rows(result: Any) -> list[Quantity]:
+        spread = float(np.std(result.repeats, ddof=1)) if result.repeats[1:] else 0.0
+        error, status = max(spread, result.error), _word(result.status)
+        return [Quantity(name, "%", result.value, error, status)]
+
+    return rows
+
+
+def _eigenvalues(session: Session, work: Work | None) -> Any:
+    found, known = searched(
+        session.point,
+        k=session.settings.k,
+        max_products=MAX_PRODUCTS if work is None else work.products,
+        **session.options,
+    )
+    if found.status is not SpectrumStatus.ASYMMETRIC:
+        session.kept["basis"] = known
+    return found
+
+
+def _basis_cost(session: Session) -> Cost:
+    rows = basis_rows(None, session.settings.k, session.n)
+    return Cost(Work(products=min(24, rows)), Work(products=rows))
+
+
+def _of_eigenvalues(result: Any) -> list[Quantity]:
+    found = []
+    pairs = zip(result.values, result.residuals, strict=True)
+    for i, (value, residual) in enumerate(pairs):
+        name = f"eigenvalue {i + 1}" if i else "largest eigenvalue"
+        status = "" if i else _word(result.status)
+        found.append(Quantity(name, "", float(value), float(residual), status))
+    return found
+
+
+def _trace(session: Session, work: Work | None) -> Any:
+    products = (work or _trace_cost(session).usual).products
+    known = session.kept.pop("basis", None)
+    if known is None or session.n <= products:  # which is then exact
+        return trace(session.point, max_products=products, **session.options)
+    return trace_beside(session.point, known, max_products=products, **session.options)
+
+
+def _trace_cost(session: Session) -> Cost:
+    known = {"eigenvalues", "basis"} & {*session.waiting, *session.kept}
+    least, usual = (10, 30) if known else (12, 60)
+    if session.n <= 60:  # which makes it exact
+        usual = max(session.n, 4)
+    if session.n <= 24:
+        least = usual
+    return Cost(Work(products=min(least, usual)), Work(products=usual))
+
+
+def _of_trace(result: Any) -> list[Quantity]:
+    status = _word(result.status)
+    return [Quantity("trace", "", result.value, result.stderr, status)]
+
+
+def _density(session: Session, work: Work | None) -> Any:
+    products = (work or _density_cost(session).usual).products
+    probes = min(_probes(session), max(products // (STEPS // 2), 1))
+    return spectral_density(
+        session.point, max_products=products, probes=probes, **session.options
+    )
+
+
+def _probes(session: Session) -> int:
+    return 2 if session.n >= MANY else 4
+
+
+def _density_cost(session: Session) -> Cost:
+    return Cost(Work(products=30), Work(products=STEPS * _probes(session)))
+
+
+def _of_density(result: Any) -> list[Quantity]:
+    share, size = result.negative_share(), result.mean(np.abs)
+    status = _word(result.status)
+    return [
+        Quantity("negative share", "%", 100 * share.value, 100 * share.stderr, status),
+        Quantity("mean |eigenvalue|", "", size.value, size.stderr),
+    ]
+
+
+def _frobenius(session: Session, work: Work | None) -> Quantity:
+    square = session.results["spectral_density"].moment(2)
+    value = math.sqrt(max(session.n * square.value, 0.0))
+    error = session.n * square.stderr / (2 * value) if value else 0.0
+    return Quantity("Frobenius norm", "", value, error)
+
+
+def _dimension(session: Session, work: Work | None) -> Quantity:
+    found = session.results["spectral_density"].effective_dimension(1.0)
+    return Quantity("effective dimension at 1", "", found.value, found.stderr)
+
+
+def _gradient_norm(session: Session, work: Work | None) -> Quantity:
+    return Quantity("gradient norm", "", session.found.gradient_norm, 0.0)
+
+
+def _itself(result: Quantity) -> list[Quantity]:
+    return [result]
+
+
+def _word(status: Any) -> str:
+    return str(status.name).lower().replace("_", " ")
+
+
+ENTRIES = (
+    Entry("gradient_norm", _gradient_norm, _itself, needs="gradient"),
+    Entry(
+        "sharpness",
+        _sharpness,
+        _of_search("sharpness"),
+        lambda session: _search_cost(session, session.settings.repeats),
+        lacks=_below,
+    ),
+    Entry(
+        "subspace_sharpness",
+        _in_subspace,
+        _of_search("sharpness in a subspace"),
+        lambda session: _search_cost(session, 1),
+        needs="gradient",
+        lacks=_is_small,
+    ),
+    Entry("eigenvalues", _eigenvalues, _of_eigenvalues, _basis_cost, needs="products"),
+    Entry("trace", _trace, _of_trace, _trace_cost, needs="products"),
+    Entry("spectral_density", _density, _of_density, _density_cost, needs="products"),
+    Entry("frobenius_norm", _frobenius, _itself, after="spectral_density"),
+    Entry("effective_dimension", _dimension, _itself, after="spectral_density"),
+)
+KNOWN = {entry.name: entry for entry in ENTRIES}

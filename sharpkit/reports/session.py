@@ -1,0 +1,197 @@
+"""What the measures of one point share while they are taken, and what they may cost."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any, NamedTuple
+
+from sharpkit._inputs.progress import Progress, reporter
+from sharpkit.measures._point import Point
+from sharpkit.reports.evaluate import Fitted
+from sharpkit.results.common import Run
+from sharpkit.results.report import Settings
+
+# In evaluations of loss and gradient. An exact product takes 2 to 3 (of network F1 2.5
+# to 2.9); one by differences is two gradients.
+EXACT, BY_DIFFERENCES = 3, 2
+# Products, at most, that it takes to try an exact one, or to choose a step.
+TRIAL = {EXACT: 4, BY_DIFFERENCES: 12}
+
+
+class Work(NamedTuple):
+    """Evaluations of loss and gradient, and products with the Hessian."""
+
+    evaluations: int = 0
+    products: int = 0
+
+
+class Cost(NamedTuple):
+    """What a measure takes.
+
+    Attributes
+    ----------
+    least : Work
+        The least that gives a number with an error bar.
+    usual : Work
+        What it takes, at most, where nothing is scarce.
+    """
+
+    least: Work = Work()
+    usual: Work = Work()
+
+
+class Session:
+    """The measures of one point on their way.
+
+    Parameters
+    ----------
+    point
+        The point.
+    settings
+        What is asked for.
+    progress
+        Who is told of progress.
+    end
+        The time, by `time.perf_counter`, at which all must be over; infinite for never.
+    found
+        The loss, the accuracy and the gradient at the point.
+
+    Attributes
+    ----------
+    results : dict of str to result
+        The full results so far, by the names of their measures.
+    kept : dict of str to Any
+        What a measure leaves for those after it.
+    waiting : tuple of str
+        The names of the measures that have not begun.
+    partners : int
+        How many points share the time that is left: this one, and others after it.
+    tried : bool
+        Whether the product has been tried, or the step of the differences chosen.
+    """
+
+    def __init__(
+        self,
+        point: Point,
+        settings: Settings,
+        progress: Progress,
+        end: float,
+        found: Fitted,
+    ) -> None:
+        self.point, self.settings, self.progress = point, settings, progress
+        self.end, self.found, self.partners = end, found, 1
+        self.results: dict[str, Any] = {}
+        self.kept: dict[str, Any] = {}
+        self.waiting: tuple[str, ...] = ()
+        self.runs = [found.run]
+        self._product = EXACT if point.hvp is not None else BY_DIFFERENCES
+        self.tried, self._trial = False, 0
+        self._seconds = [found.evaluation_seconds] * 2
+        self._seconds[1] *= self._product
+
+    @property
+    def n(self) -> int:
+        """The number of weights."""
+        return self.point.n
+
+    @property
+    def unit(self) -> int:
+        """The calls that an evaluation takes: many, if by differences of the loss."""
+        return 1 if self.found.differentiable else 1 + 2 * self.n
+
+    @property
+    def has_products(self) -> bool:
+        """Whether there are products with the Hessian."""
+        return self.found.differentiable or self.point.hvp is not None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options that all measures take."""
+        return {"seed": self.settings.seed, "progress": self.progress}
+
+    def prepare(self) -> None:
+        """Try the product, or choose the step of the differences, once for all."""
+        self.tried, began = True, time.perf_counter()
+        title, unit = "products", "products"
+        with reporter(self.progress, None, title=title, unit=unit, value="") as report:
+            operator = self.point.operator(self.settings.seed, report)
+        exact = operator.source == "hvp"
+        self._product = EXACT if exact else BY_DIFFERENCES
+        self._seconds[1] = self._seconds[0] * self._product
+        run = self.point.run_of_products(operator, began, self.settings.seed)
+        self._trial = run.calls  # of an exact product they are mostly products
+        self.runs.append(run)
+
+    def ran(self, run: Run) -> None:
+        """Count what a measure took, and learn from it how long the next will take."""
+        self.runs.append(run)
+        counts = (0 if run.products else run.calls), run.products
+        for index, count in enumerate(counts):
+            if count:
+                self._seconds[index] = run.seconds / count
+
+    @property
+    def spent(self) -> int:
+        """What all has cost so far, in calls of the loss."""
+        calls = sum(run.calls for run in self.runs)
+        products = sum(run.products for run in self.runs) + self._trial
+        return calls + (products * (EXACT - 1) if self._product == EXACT else 0)
+
+    def calls(self, work: Work) -> float:
+        """Return what work costs in calls of the loss."""
+        return work.evaluations + self._product * work.products
+
+    def seconds(self, work: Work) -> float:
+        """Return about what work costs in seconds."""
+        each = zip(work, self._seconds, strict=True)
+        return sum(count * seconds for count, seconds in each)
+
+    def share(self, own: Cost, waiting: list[Cost]) -> float | str | None:
+        """Return how much of what it usually takes, beyond the least, a measure may.
+
+        What is left is shared so that all measures still waiting get as much.
+
+        Parameters
+        ----------
+        own, waiting
+            What the measure, and those after it, take.
+
+        Returns
+        -------
+        float, str or None
+            The share, from 0 to 1; why not even the least can be had; or None where
+            nothing limits it.
+        """
+        found, limits = None, []
+        if self.settings.max_evaluations is not None:
+            left: float = self.settings.max_evaluations * self.unit - self.spent
+            reason = f"max_evaluations={self.settings.max_evaluations} leave no room"
+            limits.append((left, self.calls, "evaluations", reason))
+        if self.end < math.inf:
+            left = (self.end - time.perf_counter()) / self.partners
+            reason = f"the time budget of {self.settings.time_budget:g} s leaves none"
+            limits.append((left, self.seconds, "s", reason))
+        trial = Work()
+        if not self.tried and any(each.least.products for each in [own, *waiting]):
+            trial = Work(products=TRIAL[self._product])
+        for left, price, unit, reason in limits:
+            room = left - price(trial)
+            least, usual = price(own.least), price(own.usual)
+            if least > max(room, 0.0):
+                return f"not taken: {reason}: it takes at least {least:.3g} {unit}"
+            all_least = least + sum(price(each.least) for each in waiting)
+            extra = usual - least
+            extra += sum(price(each.usual) - price(each.least) for each in waiting)
+            share = (room - all_least) / extra if extra else 1.0
+            share = min(max(share, 0.0), 1.0)
+            found = share if found is None else min(found, share)
+        return found
+
+
+def within(cost: Cost, share: float | None) -> Work | None:
+    """Return the work that a share of the usual allows; None where nothing limits."""
+    if share is None:
+        return None
+    pairs = zip(cost.least, cost.usual, strict=True)
+    return Work(*(least + int(share * (usual - least)) for least, usual in pairs))
