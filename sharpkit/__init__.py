@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from sharpkit._box.solvers import LBFGSB as LBFGSB, ScipyLBFGSB as ScipyLBFGSB
     from sharpkit._box.subspace import Subspace as Subspace
+    from sharpkit._inputs.preconditioner import Preconditioner as Preconditioner
     from sharpkit._inputs.warn import SharpkitWarning as SharpkitWarning
     from sharpkit._spectrum.estimate import SpectrumStatus as SpectrumStatus
     from sharpkit._vectors.backends import backends as backends
@@ -55,6 +56,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "_box.solvers": ["LBFGSB", "ScipyLBFGSB"],
     "_box.subspace": ["Subspace"],
+    "_inputs.preconditioner": ["Preconditioner"],
     "_inputs.warn": ["SharpkitWarning"],
     "_spectrum.estimate": ["SpectrumStatus"],
     "_vectors.backends": ["backends"],

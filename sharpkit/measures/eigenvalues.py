@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import numpy as np
 
+from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.checks import (
     as_float,
     at_least,
@@ -15,11 +16,13 @@ from sharpkit._inputs.checks import (
     one_of,
     true_or_false,
 )
+from sharpkit._inputs.foreign import native
 from sharpkit._inputs.progress import Progress, reporter
-from sharpkit._inputs.types import Hvp, LossFn
+from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.thick_restart import ROUNDINGS, Search, Which
+from sharpkit.measures._chart import checked_metric, in_metric
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._texts import documented
 from sharpkit.results.eigen import EigenResult
@@ -33,11 +36,13 @@ def eigenvalues(
     loss_fn: LossFn | None = None,
     *,
     hvp: Hvp | None = None,
+    preconditioner: Any = None,
     k: int = 1,
     which: Which = "LA",
     tol: float = 1e-3,
     max_products: int = MAX_PRODUCTS,
     ncv: int | None = None,
+    v0: Any = None,
     verify: bool = True,
     seed: int = 0,
     backend: str | None = None,
@@ -57,6 +62,12 @@ def eigenvalues(
         $gradient_fn
     hvp
         $hvp
+    preconditioner
+        The diagonal P > 0 of a metric, (n,), or a `Preconditioner`, which
+        ``sharpkit.torch.preconditioner`` and ``sharpkit.jax.preconditioner`` read from
+        an optimiser: the eigenvalues are then those of ``P^-1/2 H P^-1/2``, by which an
+        optimiser that steps in that metric is stable or not, and the vectors are its
+        own, ``P^1/2`` times a direction of the weights. None stands for P = 1.
     k
         The number of eigenvalues, at most n.
     which : {"LA", "SA", "LM"}
@@ -70,6 +81,12 @@ def eigenvalues(
     ncv
         The number of Lanczos vectors kept, which bounds the memory; None stands for
         ``max(2 k + 20, 40)``, at most n.
+    v0
+        The vectors to start from: those of an earlier result, or the result itself; one
+        vector (n,), or several as rows, of which the first k count. Where the weights
+        have changed little since, ``k=1, tol=1e-2, verify=False`` takes some 3
+        products. They change how soon pairs converge, never what counts as converged.
+        None starts from a random vector.
     verify
         Whether the search goes on, once the pairs have converged, until eigenvalues
         passed over, such as further copies of a multiple one, would have shown with a
@@ -127,6 +144,10 @@ def eigenvalues(
     budget = at_least("max_products", max_products, 1)
     rows, seed = basis_rows(ncv, k, point.n), checked_seed(seed)
     verify = true_or_false("verify", verify)
+    metric, start = None, _start(v0, k, point)
+    if preconditioner is not None:
+        metric = checked_metric(preconditioner, point.weights)
+        point = in_metric(point, metric)
     with reporter(
         progress,
         budget,
@@ -146,6 +167,7 @@ def eigenvalues(
             seed=seed,
             verify=verify,
             report=report,
+            start=start,
         )
         found = search.run()
     if found.status is SpectrumStatus.ASYMMETRIC:
@@ -161,7 +183,43 @@ def eigenvalues(
         tol=tol,
         verified=verify and found.status is SpectrumStatus.CONVERGED,
         run=point.run_of_products(operator, began, seed),
+        preconditioner=metric and metric.name,
+        threshold=metric and metric.threshold,
     )
+
+
+def _start(v0: Any, k: int, point: Point) -> Array | None:
+    """Return the sum of the first k vectors, each of norm 1: its Krylov space has all.
+
+    Raises
+    ------
+    TypeError
+        If they are no arrays.
+    ValueError
+        If they have another shape, are not finite, or 0.
+    """
+    if v0 is None:
+        return None
+    given, _ = native(v0.vectors if isinstance(v0, EigenResult) else v0)
+    if getattr(getattr(given, "dtype", None), "kind", "") != "f":
+        msg = (
+            f"v0 is of type {type(v0).__name__}; give the result of an earlier call, "
+            "or its vectors, an array of real numbers"
+        )
+        raise TypeError(msg)
+    n = point.n
+    if given.shape not in {(n,), (len(given), n)} or not len(given):
+        msg = f"v0 has shape {given.shape}; give vectors of {n} entries, ({n},) or rows"
+        raise ValueError(msg)
+    start: Array = point.space.zeros()
+    for row in array_module(point.weights).asarray(given).reshape(-1, n)[:k]:
+        vector = row.astype(start.dtype)
+        norm = point.space.norm(vector)
+        if not 0 < norm < math.inf:
+            msg = f"v0 has a vector of norm {norm:g}; give finite vectors other than 0"
+            raise ValueError(msg)
+        point.space.add(vector, start, 1 / norm)
+    return start
 
 
 def _checked_k(k: Any, n: int) -> int:
