@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sharpkit.measures.check import check as check
     from sharpkit.measures.diagonal import diagonal as diagonal
     from sharpkit.measures.eigenvalues import eigenvalues as eigenvalues
+    from sharpkit.measures.operator import operator as operator
     from sharpkit.measures.sharpness import sharpness as sharpness
     from sharpkit.measures.spectral_density import spectral_density as spectral_density
     from sharpkit.measures.trace import trace as trace
@@ -65,6 +66,7 @@ _PLACES = {
     "measures.check": ["check"],
     "measures.diagonal": ["diagonal"],
     "measures.eigenvalues": ["eigenvalues"],
+    "measures.operator": ["operator"],
     "measures.sharpness": ["sharpness"],
     "measures.spectral_density": ["spectral_density"],
     "measures.trace": ["trace"],

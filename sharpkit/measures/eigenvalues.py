@@ -208,7 +208,7 @@ def _start(v0: Any, k: int, point: Point) -> Array | None:
         )
         raise TypeError(msg)
     n = point.n
-    if given.shape not in {(n,), (len(given), n)} or not len(given):
+    if given.ndim not in (1, 2) or given.shape[-1] != n or not given.size:
         msg = f"v0 has shape {given.shape}; give vectors of {n} entries, ({n},) or rows"
         raise ValueError(msg)
     start: Array = point.space.zeros()
