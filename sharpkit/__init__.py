@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from sharpkit.measures.diagonal import diagonal as diagonal
     from sharpkit.measures.eigenvalues import eigenvalues as eigenvalues
     from sharpkit.measures.operator import operator as operator
+    from sharpkit.measures.relative_flatness import (
+        relative_flatness as relative_flatness,
+    )
     from sharpkit.measures.sharpness import sharpness as sharpness
     from sharpkit.measures.spectral_density import spectral_density as spectral_density
     from sharpkit.measures.trace import trace as trace
@@ -46,6 +49,7 @@ if TYPE_CHECKING:
         EigenResult as EigenResult,
         GroupResults as GroupResults,
         Missing as Missing,
+        RelativeFlatness as RelativeFlatness,
         Report as Report,
         SharpnessResult as SharpnessResult,
         Status as Status,
@@ -67,6 +71,7 @@ _PLACES = {
     "measures.diagonal": ["diagonal"],
     "measures.eigenvalues": ["eigenvalues"],
     "measures.operator": ["operator"],
+    "measures.relative_flatness": ["relative_flatness"],
     "measures.sharpness": ["sharpness"],
     "measures.spectral_density": ["spectral_density"],
     "measures.trace": ["trace"],
@@ -81,6 +86,7 @@ _PLACES = {
         "EigenResult",
         "GroupResults",
         "Missing",
+        "RelativeFlatness",
         "Report",
         "SharpnessResult",
         "Status",

@@ -9,7 +9,7 @@ from sharpkit.results.groups import GroupResults
 from sharpkit.results.missing import Missing
 from sharpkit.results.report import Report
 from sharpkit.results.sharpness import SharpnessResult, Status
-from sharpkit.results.trace import DiagonalResult, TraceResult
+from sharpkit.results.trace import DiagonalResult, RelativeFlatness, TraceResult
 
 __all__ = [
     "CheckResult",
@@ -19,6 +19,7 @@ __all__ = [
     "EigenResult",
     "GroupResults",
     "Missing",
+    "RelativeFlatness",
     "Report",
     "Run",
     "SharpnessResult",
