@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from sharpkit.measures.check import check as check
     from sharpkit.measures.diagonal import diagonal as diagonal
     from sharpkit.measures.eigenvalues import eigenvalues as eigenvalues
+    from sharpkit.measures.normalized_flatness import (
+        normalized_flatness as normalized_flatness,
+    )
     from sharpkit.measures.operator import operator as operator
     from sharpkit.measures.relative_flatness import (
         relative_flatness as relative_flatness,
@@ -49,6 +52,7 @@ if TYPE_CHECKING:
         EigenResult as EigenResult,
         GroupResults as GroupResults,
         Missing as Missing,
+        NormalizedFlatness as NormalizedFlatness,
         RelativeFlatness as RelativeFlatness,
         Report as Report,
         SharpnessResult as SharpnessResult,
@@ -70,6 +74,7 @@ _PLACES = {
     "measures.check": ["check"],
     "measures.diagonal": ["diagonal"],
     "measures.eigenvalues": ["eigenvalues"],
+    "measures.normalized_flatness": ["normalized_flatness"],
     "measures.operator": ["operator"],
     "measures.relative_flatness": ["relative_flatness"],
     "measures.sharpness": ["sharpness"],
@@ -86,6 +91,7 @@ _PLACES = {
         "EigenResult",
         "GroupResults",
         "Missing",
+        "NormalizedFlatness",
         "RelativeFlatness",
         "Report",
         "SharpnessResult",

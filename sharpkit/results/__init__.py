@@ -7,6 +7,7 @@ from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.groups import GroupResults
 from sharpkit.results.missing import Missing
+from sharpkit.results.normalized import NormalizedFlatness
 from sharpkit.results.report import Report
 from sharpkit.results.sharpness import SharpnessResult, Status
 from sharpkit.results.trace import DiagonalResult, RelativeFlatness, TraceResult
@@ -19,6 +20,7 @@ __all__ = [
     "EigenResult",
     "GroupResults",
     "Missing",
+    "NormalizedFlatness",
     "RelativeFlatness",
     "Report",
     "Run",
