@@ -97,8 +97,9 @@ class Problem:
         The mean loss over the samples, ``loss_fn(w) -> (loss, gradient)``.
     hvp, gauss_newton : callable or None
         The exact products with the Hessian and with the Gauss-Newton matrix, where
-        there are any: ``hvp(w, v) -> H v``, or a linear operator of SciPy or curvlinops,
-        or a matrix, made at these very weights: products at others are then refused.
+        there are any: ``hvp(w, v) -> H v``, or a linear operator of SciPy or
+        curvlinops, or a matrix, made at these very weights: products at others are then
+        refused.
     layers : mapping of str to slice, or None
         Which weights belong to which layer.
     accuracy : callable or None

@@ -16,12 +16,16 @@ PROBLEM = sharpkit.Problem(
     lambda w: (float(CURVATURE @ (w * w)) / 2, CURVATURE * w),
     hvp=lambda w, v: CURVATURE * v,
 )
+MATRICES = {"matrices": {"a": (slice(0, 6), (2, 3))}}
 FAST = {"measures": ("trace",), "alphas": [0, 1]}
 CALLS = {
     name: (getattr(sharpkit, name), (PROBLEM,), {})
     for name in ("sharpness", "eigenvalues", "trace", "diagonal", "check", "measure")
 } | {
     "spectral_density": (sharpkit.spectral_density, (PROBLEM,), {"max_products": 12}),
+    "operator": (sharpkit.operator, (PROBLEM,), {}),
+    "relative_flatness": (sharpkit.relative_flatness, (PROBLEM,), MATRICES),
+    "normalized_flatness": (sharpkit.normalized_flatness, (PROBLEM,), MATRICES),
     "compare": (sharpkit.compare, (W, W + 1, PROBLEM), FAST),
     "LBFGSB": (sharpkit.LBFGSB, (), {}),
     "ScipyLBFGSB": (sharpkit.ScipyLBFGSB, (), {}),

@@ -27,7 +27,7 @@ HARMLESS = (
 
 
 def preconditioner(
-    optimizer: Callable[..., Any], state: Any, problem: Problem, **options: Any
+    optimizer: Callable[..., Any], state: Any, problem: Any, **options: Any
 ) -> Preconditioner:
     r"""Return the diagonal metric in which an optimiser of optax steps.
 

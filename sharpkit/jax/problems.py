@@ -97,7 +97,7 @@ class Problem:
 
     @property
     def matrices(self) -> dict[str, tuple[slice, tuple[int, ...], int]]:
-        """Where each matrix lies in the weights, its shape, and the axis of its outputs.
+        """Where each matrix lies in the weights, its shape, the axis of its outputs.
 
         These are the measured arrays of two axes or more. Outputs are taken to be along
         the last axis, as in Flax and in ``x @ W``, unless the array is called

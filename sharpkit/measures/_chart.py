@@ -123,7 +123,8 @@ def in_metric(point: Point, metric: Preconditioner) -> Point:
     scale = 1 / root
 
     def scaled(v: Array) -> Array:
-        return scale * v
+        product: Array = scale * v
+        return product
 
     start = point.weights * root
     return Chart(point.weights, start, scaled, scaled, shift=metric.shift).of(point)

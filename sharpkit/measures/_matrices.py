@@ -76,15 +76,15 @@ def matrices_of(given: Any, point: Point, loss_fn: Any) -> dict[str, Matrix]:
         given = getattr(point.problem or loss_fn, "matrices", None)
         if not given:
             msg = (
-                "matrices=None, and the problem does not know the shapes of its layers; "
-                "give a mapping such as {'first': (slice(0, 50), (5, 10))}, of shapes "
-                "(outputs, inputs)"
+                "matrices=None, and the problem does not know the shapes of its "
+                "layers; give a mapping such as {'first': (slice(0, 50), (5, 10))}, "
+                "of shapes (outputs, inputs)"
             )
             raise ValueError(msg)
     if not isinstance(given, Mapping) or not given:
         msg = (
-            f"matrices is of type {type(given).__name__}, or empty; give a mapping such "
-            "as {'first': (slice(0, 50), (5, 10))}, of shapes (outputs, inputs)"
+            f"matrices is of type {type(given).__name__}, or empty; give a mapping "
+            "such as {'first': (slice(0, 50), (5, 10))}, of shapes (outputs, inputs)"
         )
         raise TypeError(msg)
     return {str(name): _checked(name, each, point.n) for name, each in given.items()}

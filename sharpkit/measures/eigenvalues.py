@@ -183,8 +183,8 @@ def eigenvalues(
         tol=tol,
         verified=verify and found.status is SpectrumStatus.CONVERGED,
         run=point.run_of_products(operator, began, seed),
-        preconditioner=metric and metric.name,
-        threshold=metric and metric.threshold,
+        preconditioner=None if metric is None else metric.name,
+        threshold=None if metric is None else metric.threshold,
     )
 
 

@@ -141,7 +141,9 @@ def _gauss_newton(problem: Any, hvp: Hvp | None) -> Hvp:
     """
     own: Hvp | None = getattr(problem, "gauss_newton", None)
     if own is None or hvp is not None:
-        what = "and hvp is given" if own is not None else "and problem has no such product"
+        what = (
+            "and hvp is given" if own is not None else "and problem has no such product"
+        )
         msg = (
             f"kind='gauss_newton' {what}; give a problem with a product gauss_newton "
             "and no hvp, or that product as hvp= with kind='hessian'"

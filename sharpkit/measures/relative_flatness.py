@@ -105,7 +105,7 @@ def relative_flatness(
     """
     point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
     matrices = matrices_of(matrices, point, loss_fn)
-    options = {"max_products": max_products, "method": method, "seed": seed}
+    options: Any = {"max_products": max_products, "method": method, "seed": seed}
     found: dict[str, RelativeFlatness] = {}
     with reporter(
         progress,
@@ -117,7 +117,9 @@ def relative_flatness(
         for name, matrix in matrices.items():
             inside = _by_rows(point, matrix)
             value = trace(inside, progress=False, **options)
-            known = {each.name: getattr(value, each.name) for each in fields(TraceResult)}
+            known = {
+                each.name: getattr(value, each.name) for each in fields(TraceResult)
+            }
             found[name] = RelativeFlatness(**known, shape=matrix.size)
             report(len(found), float(value))
     sizes = {name: rows * columns for name, (rows, columns) in _sizes(matrices).items()}

@@ -16,7 +16,7 @@ from sharpkit._inputs.names import Choice, chosen_names, listed
 from sharpkit._inputs.warn import warn
 from sharpkit.torch.state import ALONE
 
-# Layers whose parameters have inputs along the first axis, and outputs along the second.
+# Layers whose parameters have inputs along the first axis, outputs along the second.
 OUTPUTS_SECOND = (
     torch.nn.Embedding,
     torch.nn.EmbeddingBag,

@@ -19,9 +19,7 @@ Group = dict[str, Any]
 State = dict[str, Any]
 
 
-def preconditioner(
-    optimizer: optim.Optimizer, problem: Problem
-) -> Preconditioner:
+def preconditioner(optimizer: optim.Optimizer, problem: Any) -> Preconditioner:
     r"""Return the diagonal metric in which an optimiser of torch steps.
 
     Parameters

@@ -74,7 +74,7 @@ class Problem:
 
     @property
     def matrices(self) -> dict[str, tuple[slice, tuple[int, ...], int]]:
-        """Where each matrix lies in the weights, its shape, and the axis of its outputs.
+        """Where each matrix lies in the weights, its shape, the axis of its outputs.
 
         These are the real parameters of two axes or more, by their names.
         """

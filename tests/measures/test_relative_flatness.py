@@ -25,9 +25,7 @@ def kappa(H, w, matrix):
     place, shape, axis = matrix
     numbers = np.moveaxis(np.arange(w.size)[place].reshape(shape), axis, 0)
     rows = numbers.reshape(shape[axis], -1)
-    return sum(
-        (w[s] @ w[t]) * np.trace(H[np.ix_(s, t)]) for s in rows for t in rows
-    )
+    return sum((w[s] @ w[t]) * np.trace(H[np.ix_(s, t)]) for s in rows for t in rows)
 
 
 MATRICES = {
@@ -131,7 +129,8 @@ def test_problems_of_frameworks_know_their_matrices():
     jax = pytest.importorskip("jax")
     params = {"out": {"kernel": jax.numpy.ones((4, 2)), "bias": jax.numpy.ones(2)}}
     other = sharpkit.jax.problem(
-        lambda p: (p["out"]["kernel"] ** 2).sum() + (p["out"]["bias"] ** 2).sum(), params
+        lambda p: (p["out"]["kernel"] ** 2).sum() + (p["out"]["bias"] ** 2).sum(),
+        params,
     )
     assert other.matrices == {"out.kernel": (slice(2, 10), (4, 2), 1)}
     assert float(relative_flatness(other)["out.kernel"]) == pytest.approx(2 * 4 * 2 * 4)

@@ -1,4 +1,4 @@
-"""The metric and the threshold of stock optimisers, against the optimisers themselves."""
+"""The metric and the threshold of stock optimisers, against themselves."""
 
 import numpy as np
 import pytest
@@ -95,8 +95,12 @@ MAKERS = {
     "sgd": lambda m: optim.SGD(m.parameters(), lr=0.1),
     "sgd decay": lambda m: optim.SGD(m.parameters(), lr=0.1, weight_decay=2.0),
     "polyak": lambda m: optim.SGD(m.parameters(), lr=0.1, momentum=0.9),
-    "dampened": lambda m: optim.SGD(m.parameters(), lr=0.1, momentum=0.9, dampening=0.5),
-    "nesterov": lambda m: optim.SGD(m.parameters(), lr=0.1, momentum=0.8, nesterov=True),
+    "dampened": lambda m: optim.SGD(
+        m.parameters(), lr=0.1, momentum=0.9, dampening=0.5
+    ),
+    "nesterov": lambda m: optim.SGD(
+        m.parameters(), lr=0.1, momentum=0.8, nesterov=True
+    ),
     "sgd groups": lambda m: optim.SGD(
         groups(m, lr=0.03, weight_decay=0.0), lr=0.1, momentum=0.5, weight_decay=3.0
     ),
