@@ -21,7 +21,8 @@ def test_a_framework_is_reached_by_its_name(name):
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_framework_shows_its_public_names_only(name):
     pytest.importorskip(name)
-    assert dir(importlib.import_module(f"sharpkit.{name}")) == ["Problem", "problem"]
+    names = ["Problem", "preconditioner", "problem"]
+    assert dir(importlib.import_module(f"sharpkit.{name}")) == names
 
 
 MEMBERS = "weights hvp gauss_newton layers accuracy samples at on_line release __call__"
