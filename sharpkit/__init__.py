@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from sharpkit._box.solvers import LBFGSB as LBFGSB, ScipyLBFGSB as ScipyLBFGSB
     from sharpkit._box.subspace import Subspace as Subspace
+    from sharpkit._inputs.preconditioner import Preconditioner as Preconditioner
     from sharpkit._inputs.warn import SharpkitWarning as SharpkitWarning
     from sharpkit._spectrum.estimate import SpectrumStatus as SpectrumStatus
     from sharpkit._vectors.backends import backends as backends
@@ -48,6 +49,13 @@ if TYPE_CHECKING:
     from sharpkit.measures.fisher_rao import fisher_rao as fisher_rao
     from sharpkit.measures.flatness_radius import flatness_radius as flatness_radius
     from sharpkit.measures.gradient_noise import gradient_noise as gradient_noise
+    from sharpkit.measures.normalized_flatness import (
+        normalized_flatness as normalized_flatness,
+    )
+    from sharpkit.measures.operator import operator as operator
+    from sharpkit.measures.relative_flatness import (
+        relative_flatness as relative_flatness,
+    )
     from sharpkit.measures.sharpness import sharpness as sharpness
     from sharpkit.measures.spectral_density import spectral_density as spectral_density
     from sharpkit.measures.trace import trace as trace
@@ -75,8 +83,10 @@ if TYPE_CHECKING:
         GradientNormResult as GradientNormResult,
         GroupResults as GroupResults,
         Missing as Missing,
+        NormalizedFlatness as NormalizedFlatness,
         RadiusResult as RadiusResult,
         RadiusStatus as RadiusStatus,
+        RelativeFlatness as RelativeFlatness,
         Report as Report,
         SamplingStatus as SamplingStatus,
         SharpnessResult as SharpnessResult,
@@ -89,6 +99,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "_box.solvers": ["LBFGSB", "ScipyLBFGSB"],
     "_box.subspace": ["Subspace"],
+    "_inputs.preconditioner": ["Preconditioner"],
     "_inputs.warn": ["SharpkitWarning"],
     "_spectrum.estimate": ["SpectrumStatus"],
     "_vectors.backends": ["backends"],
@@ -106,6 +117,9 @@ _PLACES = {
     "measures.flatness_radius": ["flatness_radius"],
     "measures.fisher_rao": ["fisher_rao"],
     "measures.gradient_noise": ["gradient_noise"],
+    "measures.normalized_flatness": ["normalized_flatness"],
+    "measures.operator": ["operator"],
+    "measures.relative_flatness": ["relative_flatness"],
     "measures.sharpness": ["sharpness"],
     "measures.spectral_density": ["spectral_density"],
     "measures.trace": ["trace"],
@@ -135,6 +149,8 @@ _PLACES = {
         "Missing",
         "RadiusResult",
         "RadiusStatus",
+        "NormalizedFlatness",
+        "RelativeFlatness",
         "Report",
         "SamplingStatus",
         "SharpnessResult",

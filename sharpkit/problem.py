@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from sharpkit._inputs.arrays import array_module, to_host
 from sharpkit._inputs.checks import at_least, checked_weights, require_callable
 from sharpkit._inputs.foreign import native
+from sharpkit._inputs.linear import as_product
 from sharpkit._inputs.models import model_message
 from sharpkit._inputs.names import listed
 from sharpkit._inputs.samples import checked_indices
@@ -109,7 +110,9 @@ class Problem:
         The mean loss over the samples, ``loss_fn(w) -> (loss, gradient)``.
     hvp, gauss_newton : callable or None
         The exact products with the Hessian and with the Gauss-Newton matrix, where
-        there are any: ``hvp(w, v) -> H v``.
+        there are any: ``hvp(w, v) -> H v``, or a linear operator of SciPy or
+        curvlinops, or a matrix, made at these very weights: products at others are then
+        refused.
     layers : mapping of str to slice, or None
         Which weights belong to which layer.
     accuracy : callable or None
@@ -151,6 +154,10 @@ class Problem:
         own = checked_weights(own)
         object.__setattr__(self, "weights", own if kind is None else kind.given(own))
         require_callable("loss_fn", self.loss_fn)
+        for name in ("hvp", "gauss_newton"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, as_product(name, given, self.weights))
         for name in FUNCTIONS:
             given = getattr(self, name)
             if given is not None:

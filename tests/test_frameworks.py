@@ -21,12 +21,13 @@ def test_a_framework_is_reached_by_its_name(name):
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_framework_shows_its_public_names_only(name):
     pytest.importorskip(name)
-    assert dir(importlib.import_module(f"sharpkit.{name}")) == ["Problem", "problem"]
+    names = ["Problem", "preconditioner", "problem"]
+    assert dir(importlib.import_module(f"sharpkit.{name}")) == names
 
 
 MEMBERS = (
     "weights hvp gauss_newton layers accuracy samples subset at on_line release "
-    "__call__"
+    "__call__ matrices"
 )
 
 
@@ -48,12 +49,23 @@ def test_the_examples_of_the_documentation(name):
     assert tried > 10
 
 
+def test_the_example_of_a_preconditioner():
+    pytest.importorskip("torch")
+    module = importlib.import_module("sharpkit.torch.optimizers")
+    finder = doctest.DocTestFinder(recurse=False)
+    (test,) = finder.find(module.preconditioner, module=module)
+    assert doctest.DocTestRunner().run(test) == (0, len(test.examples))
+
+
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_every_argument_is_documented(name):
     pytest.importorskip(name)
-    function = getattr(sharpkit, name).problem
-    lines = [line.split(" :")[0] for line in inspect.getdoc(function).splitlines()]
-    assert set(inspect.signature(function).parameters) <= set(lines)
+    for function in (
+        getattr(sharpkit, name).problem,
+        getattr(sharpkit, name).preconditioner,
+    ):
+        lines = [line.split(" :")[0] for line in inspect.getdoc(function).splitlines()]
+        assert set(inspect.signature(function).parameters) <= set(lines)
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])

@@ -22,6 +22,7 @@ SAMPLED = sharpkit.Problem(
     samples=4,
     subset=lambda chosen: lambda w: (float(w @ w) / 2 + chosen.mean(), w.copy()),
 )
+MATRICES = {"matrices": {"a": (slice(0, 6), (2, 3))}}
 FAST = {"measures": ("trace",), "alphas": [0, 1]}
 CALLS = {
     name: (getattr(sharpkit, name), (PROBLEM,), {})
@@ -43,6 +44,9 @@ CALLS = {
     ),
     "gradient_noise": (sharpkit.gradient_noise, (SAMPLED,), {"batches": 2}),
     "fisher_rao": (sharpkit.fisher_rao, (SAMPLED,), {}),
+    "operator": (sharpkit.operator, (PROBLEM,), {}),
+    "relative_flatness": (sharpkit.relative_flatness, (PROBLEM,), MATRICES),
+    "normalized_flatness": (sharpkit.normalized_flatness, (PROBLEM,), MATRICES),
     "compare": (sharpkit.compare, (W, W + 1, PROBLEM), FAST),
     "LBFGSB": (sharpkit.LBFGSB, (), {}),
     "ScipyLBFGSB": (sharpkit.ScipyLBFGSB, (), {}),

@@ -122,6 +122,13 @@ class Lanczos:
         self.columns, self.frozen = 0, 0
         self.draw()
 
+    def begin_at(self, start: Array) -> bool:
+        """Begin with a given vector; return whether it is one, and not 0."""
+        self._space.copy(start, self._basis.block[0])
+        self._basis.count = self.columns
+        self.closed = not self._basis.extend()[1]
+        return not self.closed
+
     def step(self) -> None:
         """Multiply the next row, and make what is new in it the one after.
 

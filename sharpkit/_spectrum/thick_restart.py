@@ -99,6 +99,8 @@ class Search:
         Whether eigenvalues passed over are looked for.
     report
         A function that is called with (products, pairs converged) after each product.
+    start : (n,)
+        The vector to start from; None draws one.
 
     Attributes
     ----------
@@ -120,7 +122,9 @@ class Search:
         seed: int,
         verify: bool,
         report: Report,
+        start: Array | None = None,
     ) -> None:
+        self._start = start
         self._operator, self._k, self._which = operator, k, which
         self._tol, self._verify, self._report = tol, verify, report
         self._left = budget
@@ -131,7 +135,8 @@ class Search:
 
     def run(self) -> Found:
         """Return the pairs found within the budget."""
-        self._lanczos.draw()
+        if self._start is None or not self._lanczos.begin_at(self._start):
+            self._lanczos.draw()
         while True:
             ritz = self._climb()
             if self._lanczos.asymmetric:

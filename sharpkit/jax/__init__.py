@@ -4,9 +4,10 @@ from sharpkit._inputs.extras import needs
 
 with needs("sharpkit.jax", "jax", extra="jax"):
     from sharpkit.jax.build import problem
+    from sharpkit.jax.optimizers import preconditioner
     from sharpkit.jax.problems import Problem
 
-__all__ = ["Problem", "problem"]
+__all__ = ["Problem", "preconditioner", "problem"]
 
 
 def __dir__() -> list[str]:

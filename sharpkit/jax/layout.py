@@ -86,6 +86,15 @@ class Layout:
         self.layers = self._names.layers(self._chosen, parts)
         self.entries = sum(math.prod(leaves[i].shape) for i in arrays)
 
+    def matrices(self) -> dict[str, tuple[slice, tuple[int, ...], int]]:
+        """Return where each matrix lies, its shape, and the axis of its outputs."""
+        places = zip(self.slices.items(), self._shapes, strict=True)
+        return {
+            name: (place, shape, 0 if name.endswith("weight") else len(shape) - 1)
+            for (name, place), shape in places
+            if len(shape) > 1
+        }
+
     def widened(self) -> Layout:
         """Return the same layout in float64."""
         other = copy.copy(self)

@@ -97,6 +97,16 @@ class Problem:
         return dict(self._layout.layers)
 
     @property
+    def matrices(self) -> dict[str, tuple[slice, tuple[int, ...], int]]:
+        """Where each matrix lies in the weights, its shape, the axis of its outputs.
+
+        These are the measured arrays of two axes or more. Outputs are taken to be along
+        the last axis, as in Flax and in ``x @ W``, unless the array is called
+        ``weight``, as in Equinox.
+        """
+        return self._layout.matrices()
+
+    @property
     def entries(self) -> int:
         """The number of entries that a checkpoint of ``params`` holds at the most."""
         return int(self._layout.entries)

@@ -96,6 +96,18 @@ class Problem:
         self.statistics, self.normalize_logits = statistics, normalize_logits
         self._products = Products(network) if isinstance(network, MLP) else None
 
+    @property
+    def matrices(self) -> dict[str, tuple[slice, tuple[int, ...], int]]:
+        """Where each layer's matrix lies, its shape, and the axis of its outputs."""
+        index = np.arange(self.network.n_weights, dtype=np.float64)
+        found = {}
+        for i, layer in enumerate(self.network.layers(index)):
+            shape = tuple(layer.weight.shape)
+            begin = int(layer.weight.ravel()[0])
+            place = slice(begin, begin + layer.weight.size)
+            found[f"layer {i + 1}"] = (place, shape, int(isinstance(self.network, MLP)))
+        return found
+
     def __call__(self, weights: XpArray) -> tuple[float, XpArray]:
         """Return the mean loss and its gradient, a new (n,) array."""
         gradient = array_module(weights).empty_like(weights)

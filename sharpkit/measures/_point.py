@@ -9,6 +9,7 @@ from typing import Any, NoReturn, Protocol
 from sharpkit._inputs.arrays import array_module, is_array, to_host
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
+from sharpkit._inputs.linear import as_product
 from sharpkit._inputs.objective import Objective, ReturnedVector
 from sharpkit._inputs.samples import Indices
 from sharpkit._inputs.seal import Seal
@@ -136,6 +137,8 @@ class Point:
                 "loss_fn"
             )
             raise TypeError(msg)
+        if hvp is not None:
+            hvp = as_product("hvp", hvp, problem)
         for name, given in (("loss_fn", loss_fn), ("hvp", hvp)):
             if given is not None:
                 require_callable(name, given)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
+from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.checks import (
     as_float,
     at_least,
@@ -15,12 +16,14 @@ from sharpkit._inputs.checks import (
     one_of,
     true_or_false,
 )
+from sharpkit._inputs.foreign import native
 from sharpkit._inputs.progress import Progress, reporter
-from sharpkit._inputs.types import Hvp, LossFn, Matrix
+from sharpkit._inputs.types import Array, Hvp, LossFn, Matrix
 from sharpkit._spectrum.basis import Basis
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.thick_restart import ROUNDINGS, Search, Which
+from sharpkit.measures._chart import checked_metric, in_metric
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._texts import documented
 from sharpkit.results.eigen import EigenResult
@@ -34,11 +37,13 @@ def eigenvalues(
     loss_fn: LossFn | None = None,
     *,
     hvp: Hvp | None = None,
+    preconditioner: Any = None,
     k: int = 1,
     which: Which = "LA",
     tol: float = 1e-3,
     max_products: int = MAX_PRODUCTS,
     ncv: int | None = None,
+    v0: Any = None,
     verify: bool = True,
     seed: int = 0,
     backend: str | None = None,
@@ -58,6 +63,12 @@ def eigenvalues(
         $gradient_fn
     hvp
         $hvp
+    preconditioner
+        The diagonal P > 0 of a metric, (n,), or a `Preconditioner`, which
+        ``sharpkit.torch.preconditioner`` and ``sharpkit.jax.preconditioner`` read from
+        an optimiser: the eigenvalues are then those of ``P^-1/2 H P^-1/2``, by which an
+        optimiser that steps in that metric is stable or not, and the vectors are its
+        own, ``P^1/2`` times a direction of the weights. None stands for P = 1.
     k
         The number of eigenvalues, at most n.
     which : {"LA", "SA", "LM"}
@@ -71,6 +82,12 @@ def eigenvalues(
     ncv
         The number of Lanczos vectors kept, which bounds the memory; None stands for
         ``max(2 k + 20, 40)``, at most n.
+    v0
+        The vectors to start from: those of an earlier result, or the result itself; one
+        vector (n,), or several as rows, of which the first k count. Where the weights
+        have changed little since, ``k=1, tol=1e-2, verify=False`` takes some 3
+        products. They change how soon pairs converge, never what counts as converged.
+        None starts from a random vector.
     verify
         Whether the search goes on, once the pairs have converged, until eigenvalues
         passed over, such as further copies of a multiple one, would have shown with a
@@ -124,11 +141,13 @@ def eigenvalues(
     point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
     return searched(
         point,
+        preconditioner=preconditioner,
         k=k,
         which=which,
         tol=tol,
         max_products=max_products,
         ncv=ncv,
+        v0=v0,
         verify=verify,
         seed=seed,
         progress=progress,
@@ -157,10 +176,12 @@ def searched(
     point: Point,
     *,
     k: int,
+    preconditioner: Any = None,
     which: Which = "LA",
     tol: float = 1e-3,
     max_products: int = MAX_PRODUCTS,
     ncv: int | None = None,
+    v0: Any = None,
     verify: bool = True,
     seed: int,
     progress: Progress = None,
@@ -171,7 +192,7 @@ def searched(
     ----------
     point
         The point.
-    k, which, tol, max_products, ncv, verify, seed, progress
+    k, preconditioner, which, tol, max_products, ncv, v0, verify, seed, progress
         As `eigenvalues` takes them.
     """
     began = point.begin()
@@ -180,6 +201,10 @@ def searched(
     budget = at_least("max_products", max_products, 1)
     rows, seed = basis_rows(ncv, k, point.n), checked_seed(seed)
     verify = true_or_false("verify", verify)
+    metric, start = None, _start(v0, k, point)
+    if preconditioner is not None:
+        metric = checked_metric(preconditioner, point.weights)
+        point = in_metric(point, metric)
     with reporter(
         progress,
         budget,
@@ -199,6 +224,7 @@ def searched(
             seed=seed,
             verify=verify,
             report=report,
+            start=start,
         )
         found = search.run()
     if found.status is SpectrumStatus.ASYMMETRIC:
@@ -214,8 +240,44 @@ def searched(
         tol=tol,
         verified=verify and found.status is SpectrumStatus.CONVERGED,
         run=point.run_of_products(operator, began, seed),
+        preconditioner=None if metric is None else metric.name,
+        threshold=None if metric is None else metric.threshold,
     )
     return result, Known(*search.known(), scaled.factor)
+
+
+def _start(v0: Any, k: int, point: Point) -> Array | None:
+    """Return the sum of the first k vectors, each of norm 1: its Krylov space has all.
+
+    Raises
+    ------
+    TypeError
+        If they are no arrays.
+    ValueError
+        If they have another shape, are not finite, or 0.
+    """
+    if v0 is None:
+        return None
+    given, _ = native(v0.vectors if isinstance(v0, EigenResult) else v0)
+    if getattr(getattr(given, "dtype", None), "kind", "") != "f":
+        msg = (
+            f"v0 is of type {type(v0).__name__}; give the result of an earlier call, "
+            "or its vectors, an array of real numbers"
+        )
+        raise TypeError(msg)
+    n = point.n
+    if given.ndim not in (1, 2) or given.shape[-1] != n or not given.size:
+        msg = f"v0 has shape {given.shape}; give vectors of {n} entries, ({n},) or rows"
+        raise ValueError(msg)
+    start: Array = point.space.zeros()
+    for row in array_module(point.weights).asarray(given).reshape(-1, n)[:k]:
+        vector = row.astype(start.dtype)
+        norm = point.space.norm(vector)
+        if not 0 < norm < math.inf:
+            msg = f"v0 has a vector of norm {norm:g}; give finite vectors other than 0"
+            raise ValueError(msg)
+        point.space.add(vector, start, 1 / norm)
+    return start
 
 
 def _checked_k(k: Any, n: int) -> int:

@@ -22,10 +22,11 @@ from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.groups import GroupResults
 from sharpkit.results.missing import Missing
+from sharpkit.results.normalized import NormalizedFlatness
 from sharpkit.results.radius import RadiusResult, RadiusStatus
 from sharpkit.results.report import Report
 from sharpkit.results.sharpness import SharpnessResult, Status
-from sharpkit.results.trace import DiagonalResult, TraceResult
+from sharpkit.results.trace import DiagonalResult, RelativeFlatness, TraceResult
 
 __all__ = [
     "AverageResult",
@@ -47,8 +48,10 @@ __all__ = [
     "GradientNormResult",
     "GroupResults",
     "Missing",
+    "NormalizedFlatness",
     "RadiusResult",
     "RadiusStatus",
+    "RelativeFlatness",
     "Report",
     "Run",
     "SamplingStatus",

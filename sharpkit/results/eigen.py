@@ -44,6 +44,11 @@ class EigenResult(Headline):
         multiple one, were looked for.
     run : Run
         How the result was obtained: products, calls, seconds, backend, dtype, seed.
+    preconditioner : str or None
+        Whose metric the eigenvalues are in, such as ``"AdamW"``.
+    threshold : float or None
+        The largest eigenvalue with which that optimiser is stable on a quadratic loss,
+        where it is known.
     """
 
     headline: ClassVar[str] = "most extreme eigenvalue"
@@ -58,6 +63,17 @@ class EigenResult(Headline):
     tol: float
     verified: bool
     run: Run
+    preconditioner: str | None = None
+    threshold: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """The largest eigenvalue over the threshold: above 1 the optimiser diverges.
+
+        None where no threshold is known, or other eigenvalues were asked for.
+        """
+        known = self.threshold is not None and self.which == "LA" and len(self.values)
+        return float(self.values[0]) / (self.threshold or 0.0) if known else None
 
     def __float__(self) -> float:
         """Return the most extreme eigenvalue, NaN if none was found."""
@@ -76,6 +92,9 @@ class EigenResult(Headline):
         ):
             mark = "" if good else "  not converged"
             lines.append(f"  {value:.6g} ± {residual:.1g}{mark}")
+        if self.preconditioner is not None:
+            of = f", {self.ratio:.3g} of its threshold" if self.ratio else ""
+            lines.append(f"  in the metric of {self.preconditioner}{of}")
         lines += [f"  {self.run}", f"  {self.status.value}"]
         return "\n".join(lines)
 
@@ -96,6 +115,9 @@ class EigenResult(Headline):
             "which": self.which,
             "tol": self.tol,
             "verified": self.verified,
+            "preconditioner": self.preconditioner,
+            "threshold": self.threshold,
+            "ratio": self.ratio,
             **self.run.to_dict(),
         }
         if vectors:

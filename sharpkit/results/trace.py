@@ -82,6 +82,40 @@ class TraceResult(Headline):
         }
 
 
+@dataclass(frozen=True, repr=False)
+class RelativeFlatness(TraceResult):
+    """The relative flatness of a layer; ``float(result)`` is `value`.
+
+    All else is as in `TraceResult`: it is the trace of a Hessian in other coordinates.
+
+    Attributes
+    ----------
+    shape : (int, int)
+        The layer's outputs, its neurons, and the inputs of each.
+    """
+
+    headline: ClassVar[str] = "relative flatness"
+
+    shape: tuple[int, int]
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        low, high = self.interval
+        return "\n".join(
+            [
+                f"relative flatness {self.value:.6g} ± {self.stderr:.2g}  (95 %: "
+                f"{low:.6g} to {high:.6g})",
+                f"  {self.method}, {rows:,} neurons of {columns:,} weights",
+                f"  {self.run}",
+                f"  {self.status.value}",
+            ]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain Python values, ready for JSON; None for what is not finite."""
+        return {"shape": list(self.shape), **super().to_dict()}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class DiagonalResult(Headline):
     """The diagonal of a Hessian, entry by entry, and how it was obtained.

@@ -4,9 +4,10 @@ from sharpkit._inputs.extras import needs
 
 with needs("sharpkit.torch", "torch", extra="torch"):
     from sharpkit.torch.build import problem
+    from sharpkit.torch.optimizers import preconditioner
     from sharpkit.torch.problems import Problem
 
-__all__ = ["Problem", "problem"]
+__all__ = ["Problem", "preconditioner", "problem"]
 
 
 def __dir__() -> list[str]:

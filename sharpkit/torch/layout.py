@@ -16,6 +16,15 @@ from sharpkit._inputs.names import Choice, chosen_names, listed
 from sharpkit._inputs.warn import warn
 from sharpkit.torch.state import ALONE
 
+# Layers whose parameters have inputs along the first axis, outputs along the second.
+OUTPUTS_SECOND = (
+    torch.nn.Embedding,
+    torch.nn.EmbeddingBag,
+    torch.nn.ConvTranspose1d,
+    torch.nn.ConvTranspose2d,
+    torch.nn.ConvTranspose3d,
+)
+
 
 @dataclass(frozen=True)
 class Values:
@@ -174,6 +183,20 @@ class Layout:
                 constants={name: self._shared(parameters[name]) for name in constants},
                 buffers={name: self.cast(x) for name, x in buffers.items()},
             )
+
+    def matrices(self, model: Any) -> dict[str, tuple[slice, tuple[int, ...], int]]:
+        """Return where each matrix lies, its shape, and the axis of its outputs."""
+        found, end = {}, 0
+        each = zip(self.names, self.shapes, self.sizes, self.complex, strict=True)
+        for name, shape, size, pairs in each:
+            begin, end = end, end + size
+            if len(shape) > 1 and not pairs:
+                module = model.get_submodule(name.rpartition(".")[0])
+                second = isinstance(module, OUTPUTS_SECOND)
+                # GPT-2's layer of this name has inputs first, too.
+                second |= type(module).__name__ == "Conv1D"
+                found[name] = (slice(begin, end), shape, int(second))
+        return found
 
     def held(self, model: Any) -> Any:
         """Return the flat weights that the model holds now; None if it has others."""

@@ -75,6 +75,14 @@ class Problem:
         return dict(self._layout.layers)
 
     @property
+    def matrices(self) -> dict[str, tuple[slice, tuple[int, ...], int]]:
+        """Where each matrix lies in the weights, its shape, the axis of its outputs.
+
+        These are the real parameters of two axes or more, by their names.
+        """
+        return self._layout.matrices(self._evaluation.model)
+
+    @property
     def samples(self) -> int:
         """The number of samples in the data.
 

@@ -1,0 +1,221 @@
+"""The metric and the threshold of stock optimisers, against themselves."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn, optim
+
+import sharpkit
+
+N, FROZEN = 6, ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg")
+
+
+class Quadratic(nn.Module):
+    """Half of ``w H w``, of weights in two parameters."""
+
+    def __init__(self, H, seed=0):
+        super().__init__()
+        start = torch.randn(N, generator=torch.Generator().manual_seed(seed)).double()
+        self.one, self.two = nn.Parameter(start[:4]), nn.Parameter(start[4:].clone())
+        self.H = H
+
+    def forward(self, x):
+        w = torch.cat([self.one, self.two])
+        return (w @ self.H @ w / 2).expand(len(x))
+
+
+def problem_of(model):
+    data = torch.zeros(1, 1).double(), torch.zeros(1)
+    return sharpkit.torch.problem(model, lambda out, _: out.mean(), data)
+
+
+def hessian(seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    A = torch.randn(N, N, generator=generator).double()
+    return A @ A.T + torch.eye(N)
+
+
+def measured(model, optimizer):
+    problem = problem_of(model)
+    metric = sharpkit.torch.preconditioner(optimizer, problem)
+    return sharpkit.eigenvalues(problem, preconditioner=metric, tol=1e-10), metric
+
+
+def prepared(make, scale, t=3):
+    """A model and its optimiser, whose second moments are those of random gradients."""
+    model = Quadratic(hessian() * scale)
+    optimizer = make(model)
+    generator = torch.Generator().manual_seed(7)
+    for _ in range(t):
+        for parameter in model.parameters():
+            noise = torch.rand(parameter.shape, generator=generator).double()
+            parameter.grad = 0.3 + noise
+        optimizer.step()
+    return model, optimizer
+
+
+def grows(make, scale, steps=600):
+    """Whether the stock optimiser diverges, its second moments and its time held.
+
+    From weights so small that their gradients add nothing to the second moments.
+    """
+    model, optimizer = prepared(make, scale)
+    held = {
+        (p, key): value.clone()
+        for p, state in optimizer.state.items()
+        for key, value in state.items()
+        if key in FROZEN
+    }
+    for parameter in model.parameters():
+        parameter.data *= 1e-60
+        for key in ("exp_avg", "momentum_buffer"):
+            if key in optimizer.state[parameter]:
+                optimizer.state[parameter][key].zero_()
+    norms = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model(torch.zeros(1)).sum().backward()
+        for (p, key), value in held.items():
+            optimizer.state[p][key].copy_(value)
+        for state in optimizer.state.values():
+            if "step" in state:
+                state["step"] -= 1
+        optimizer.step()
+        norms.append(float(torch.cat([p.detach() for p in model.parameters()]).norm()))
+    return max(norms[-100:]) > max(norms[steps // 3 :][:100])
+
+
+def groups(model, **second):
+    return [{"params": [model.one]}, {"params": [model.two], **second}]
+
+
+# A decay of the second moments of almost 1 leaves them as they are in one step.
+STILL = 1 - 1e-9
+MAKERS = {
+    "sgd": lambda m: optim.SGD(m.parameters(), lr=0.1),
+    "sgd decay": lambda m: optim.SGD(m.parameters(), lr=0.1, weight_decay=2.0),
+    "polyak": lambda m: optim.SGD(m.parameters(), lr=0.1, momentum=0.9),
+    "dampened": lambda m: optim.SGD(
+        m.parameters(), lr=0.1, momentum=0.9, dampening=0.5
+    ),
+    "nesterov": lambda m: optim.SGD(
+        m.parameters(), lr=0.1, momentum=0.8, nesterov=True
+    ),
+    "sgd groups": lambda m: optim.SGD(
+        groups(m, lr=0.03, weight_decay=0.0), lr=0.1, momentum=0.5, weight_decay=3.0
+    ),
+    "adam": lambda m: optim.Adam(m.parameters(), lr=0.01, betas=(0.9, STILL)),
+    "adam coupled": lambda m: optim.Adam(
+        m.parameters(), lr=0.01, betas=(0.5, STILL), weight_decay=50.0, eps=0.1
+    ),
+    "amsgrad": lambda m: optim.Adam(
+        m.parameters(), lr=0.01, betas=(0.9, STILL), amsgrad=True
+    ),
+    "adamw": lambda m: optim.AdamW(
+        m.parameters(), lr=0.1, betas=(0.9, STILL), weight_decay=1.5
+    ),
+    "adamw groups": lambda m: optim.AdamW(
+        groups(m, lr=0.02, weight_decay=0.0, eps=0.2, betas=(0.8, 1 - 2e-9)),
+        lr=0.1,
+        betas=(0.8, STILL),
+        weight_decay=3.0,
+    ),
+    "rmsprop": lambda m: optim.RMSprop(m.parameters(), lr=0.01, alpha=STILL),
+    "rmsprop momentum": lambda m: optim.RMSprop(
+        m.parameters(), lr=0.01, alpha=STILL, momentum=0.7, weight_decay=3.0
+    ),
+    "rmsprop centered": lambda m: optim.RMSprop(
+        m.parameters(), lr=0.01, alpha=STILL, centered=True
+    ),
+}
+
+
+def scaled_to(make, wanted):
+    """The scale of the Hessian at which the measured ratio is the one wanted."""
+    low, high = 0.0, 1e9
+    model, optimizer = prepared(make, 1.0)
+    metric = sharpkit.torch.preconditioner(optimizer, problem_of(model))
+    root = metric.values.double().numpy() ** -0.5
+    for _ in range(200):
+        middle = (low + high) / 2
+        dense = root[:, None] * hessian().numpy() * root * middle
+        if metric.shift is not None:
+            dense += np.diag(metric.shift.double().numpy())
+        ratio = np.linalg.eigvalsh(dense)[-1] / metric.threshold
+        low, high = (middle, high) if ratio < wanted else (low, middle)
+    return middle
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_optimisers_diverge_just_above_their_threshold_only(name):
+    make = MAKERS[name]
+    for wanted in (0.995, 1.005):
+        scale = scaled_to(make, wanted)
+        found, _ = measured(*prepared(make, scale))
+        assert found.ratio == pytest.approx(wanted, rel=1e-8)
+        assert grows(make, scale) == (wanted > 1), (wanted, found)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_the_metric_is_what_a_step_divides_by(name):
+    """From the difference that one gradient makes, all else held, at the rate."""
+    make = MAKERS[name]
+    model, optimizer = prepared(make, 1.0)
+    metric = sharpkit.torch.preconditioner(optimizer, problem_of(model))
+    group = optimizer.param_groups
+    rate = max(each["lr"] for each in group)
+    moved = []
+    for kick in (0.0, 1e-20):
+        model, optimizer = prepared(make, 1.0)
+        for p in model.parameters():
+            p.data.zero_()
+            state = optimizer.state[p]
+            for key in ("exp_avg", "momentum_buffer"):
+                if key in state and state[key] is not None:
+                    state[key].zero_()
+            if "step" in state:
+                state["step"] -= 1
+            p.grad = torch.full_like(p, kick)
+        optimizer.step()
+        moved.append(torch.cat([p.detach() for p in model.parameters()]))
+    share = 1 - group[0]["betas"][0] if "betas" in group[0] else 1.0
+    if group[0].get("momentum"):
+        share = 1 - group[0].get("dampening", 0.0)
+        share *= 1 + group[0]["momentum"] * group[0].get("nesterov", False)
+    expected = -rate * share * 1e-20 / metric.values.double()
+    torch.testing.assert_close(moved[1] - moved[0], expected, rtol=1e-6, atol=0)
+
+
+def refused(text, optimizer, problem):
+    with pytest.raises((TypeError, ValueError), match=text) as found:
+        sharpkit.torch.preconditioner(optimizer, problem)
+    assert "give" in str(found.value) or "call" in str(found.value)
+
+
+def test_what_has_no_metric_is_refused_with_the_cure():
+    model = Quadratic(hessian())
+    problem, every = problem_of(model), list(model.parameters())
+    refused("Adagrad, whose metric is not known", optim.Adagrad(every), problem)
+    refused("no state of parameter one yet", optim.Adam(every), problem)
+    refused("does not train parameter two", optim.SGD([model.one], lr=1), problem)
+    refused("maximises", optim.SGD(every, lr=1, maximize=True), problem)
+    refused("lr=0; weights", optim.SGD(every, lr=0.0), problem)
+    refused("problem is of type Quadratic", optim.SGD(every, lr=1), model)
+    apart = optim.SGD(groups(model, momentum=0.5), lr=1)
+    refused("differ in momentum", apart, problem)
+
+
+def test_tied_and_frozen_parameters_have_the_metric_of_their_own():
+    body, head = nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False)
+    head.weight = body.weight
+    model = nn.Sequential(nn.Linear(2, 3), body, nn.Tanh(), head)
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    data = torch.randn(5, 2), torch.randn(5, 3)
+    nn.functional.mse_loss(model(data[0]), data[1]).backward()
+    optimizer.step()
+    problem = sharpkit.torch.problem(model, nn.MSELoss(), data, parameters="1.*")
+    found = sharpkit.torch.preconditioner(optimizer, problem)
+    v = optimizer.state[body.weight]["exp_avg_sq"].flatten() / 0.001
+    torch.testing.assert_close(found.values, 0.1 * (v.sqrt() + 1e-8))
+    assert found.threshold == pytest.approx(3800)
+    assert repr(found) == "Preconditioner Adam of n = 9 weights, stable up to 3800"
