@@ -24,7 +24,7 @@ ROOMS = {
     "torch": "_inputs",
     "jax": "_inputs",
     "measures": "_inputs _vectors _box _spectrum _diagnosis results problem",
-    "reports": "_inputs _vectors _spectrum results problem measures",
+    "reports": "_inputs _box _vectors _spectrum results problem measures",
     "lab": "PUBLIC _inputs.arrays _inputs.files _inputs.names "
     "_inputs.samples _inputs.types _vectors.compiling _vectors.parallel",
     "cli": "PUBLIC _inputs.files _inputs.names _vectors.parallel lab",

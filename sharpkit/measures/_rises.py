@@ -51,7 +51,7 @@ def looked_at(point: Point, objective: Objective, step: float) -> Centre:
     step
         The size of the set, relative to ``|w| + 1``, in which the look is taken.
     """
-    loss, gradient, noise = objective.centre(point.weights)
+    loss, gradient, noise = point.centre(objective)
     require_moderate(loss)
     seen = point.looks.noise(objective, loss, gradient, epsilon=step)
     return Centre(loss, gradient, max(noise, seen), noise, 2)

@@ -84,7 +84,7 @@ def directional_sharpness(
     point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
     began = point.begin()
     objective, space = point.objective(), point.space
-    loss, gradient, _ = objective.centre(point.weights)
+    loss, gradient, _ = point.centre(objective)
     gradient = required(gradient)
     d = direction_of(point, gradient if direction is None else direction, objective)
     length, slope = space.norm(d), space.dot(d, gradient)

@@ -109,7 +109,7 @@ def gradient_norm(
     point = Point.of(problem, loss_fn, backend=backend)
     began = point.begin()
     objective = point.objective()
-    _, gradient, _ = objective.centre(point.weights)
+    _, gradient, _ = point.centre(objective)
     gradient = required(gradient)
     again = objective(point.weights.copy())[1]
     assert again is not None  # it is the same kind at every call

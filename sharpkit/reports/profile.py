@@ -24,17 +24,20 @@ from sharpkit._inputs.progress import (
     until,
 )
 from sharpkit._inputs.warn import warn
+from sharpkit.measures._given import start_of
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 from sharpkit.problem import as_problem
+from sharpkit.reports.entry import Entry
 from sharpkit.reports.evaluate import fitted, norm
-from sharpkit.reports.rows import KNOWN, Entry
+from sharpkit.reports.rows import KNOWN
 from sharpkit.reports.session import Cost, Session, Work, within
 from sharpkit.results.common import Run, plain
 from sharpkit.results.report import Quantity, Report, Settings, Taken
 
 R = TypeVar("R")
 NAMES = tuple(KNOWN)
+USUAL = tuple(name for name, entry in KNOWN.items() if not entry.asked)
 INTERRUPTED = "interrupted: what was under way is lost"
 
 
@@ -42,12 +45,13 @@ INTERRUPTED = "interrupted: what was under way is lost"
 def profile(
     problem: Any,
     *,
-    measures: Iterable[str] = NAMES,
+    measures: Iterable[str] = USUAL,
     time_budget: float | None = None,
     max_evaluations: int | None = None,
     epsilon: float = 1e-3,
     repeats: int = 3,
     k: int = 1,
+    start: Any = None,
     seed: int = 0,
     backend: str | None = None,
     progress: Progress = None,
@@ -65,10 +69,20 @@ def profile(
         A problem, as `sharpkit.torch.problem`, `sharpkit.jax.problem` or
         `sharpkit.Problem` make it, or any loss function with an attribute ``weights``.
     measures
-        The names of the measures: some of ``"gradient_norm"``, ``"sharpness"``,
-        ``"subspace_sharpness"`` (100 random directions), ``"eigenvalues"``,
-        ``"trace"``, ``"spectral_density"``, ``"frobenius_norm"`` and
-        ``"effective_dimension"`` (at 1). What one is made of is taken, too.
+        The names of the measures. Of the box: ``"sharpness"``, ``"subspace_sharpness"``
+        (100 random directions). Of the spectrum: ``"eigenvalues"``, ``"trace"``,
+        ``"spectral_density"``, ``"frobenius_norm"``, ``"effective_dimension"`` (at 1).
+        Of balls, l2 of radius 0.05 or adaptive of 0.5: ``"ball_sharpness"``,
+        ``"adaptive_ball_sharpness"``, ``"one_step_sharpness"``,
+        ``"adaptive_one_step_sharpness"``; under noise of 0.05 per weight
+        ``"average_sharpness"``, ``"adaptive_average_sharpness"``; until the error, or
+        the loss where there is no accuracy, is 0.1 higher ``"flatness_radius"`` (sigma)
+        and, only if it is asked for, ``"worst_flatness_radius"`` (alpha). Along the
+        gradient: ``"gradient_norm"``, ``"directional_sharpness"``,
+        ``"critical_sharpness"``; from the start ``"distance"``. Of samples:
+        ``"batch_sharpness"`` (of 32), ``"gradient_noise"``, ``"fisher_rao"``. Of
+        layers: ``"relative_flatness"``, ``"normalized_flatness"``. What one is made of
+        is taken, too.
     time_budget
         The seconds that all may take, a first look at the problem included. What is
         left is shared among the measures to come; one that is under way at the end is
@@ -84,6 +98,9 @@ def profile(
         and so on; fewer where the budget is short.
     k
         The number of eigenvalues.
+    start
+        The weights that the training began with, a vector or a problem at them, for the
+        distance and the bounds of the radii.
     seed
         $seed
     backend
@@ -127,6 +144,7 @@ def profile(
         backend=backend,
         progress=progress,
         on_result=on_result,
+        start=start,
     )  # fmt: skip
 
 
@@ -137,11 +155,15 @@ def taken_at(
     backend: str | None,
     progress: Progress,
     on_result: Callable[[Report], None] | None,
+    start: Any = None,
 ) -> Report:
     """Return the report of one problem."""
     require_function(on_result)
     point = Point.of(as_problem("problem", problem), backend=backend)
+    if start is not None:
+        start = start_of(point, start)
     session = begun(point, settings, progress, end_of(settings))
+    session.start = start
     tell(progress, [session])
     try:
         return last_of(steps(session), on_result)
@@ -315,11 +337,16 @@ def _row(session: Session, entry: Entry, reason: str) -> Taken:
     if reason or isinstance(share, str):
         return Taken(entry.name, reason=reason)
     began = time.perf_counter()
-    result = entry.take(session, within(cost, share))
+    try:
+        result = entry.take(session, within(cost, share))
+    except ValueError as error:
+        if entry.needs != "samples":
+            raise
+        return Taken(entry.name, reason=f"undefined: {error}")  # known of no sample
     session.results[entry.name] = result
     run = getattr(result, "run", None)
     if run is not None:
-        session.ran(run)
+        session.ran(run, None if entry.part is None else entry.part(session))
     return Taken(
         entry.name,
         tuple(entry.rows(result)),

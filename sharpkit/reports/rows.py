@@ -1,7 +1,9 @@
 """The measures that a profile takes, an entry for each, in the order of its table.
 
-A new measure is one entry here: a function that takes it at a point that it shares with
-all others, one that makes numbers of the result, and what it takes. What one measure
+A new measure is one entry: a function that takes it at a point that it shares with all
+others, one that makes numbers of the result, and what it takes. Those of the box and of
+the spectrum are here, those of balls and noise in `rises`, along an update and from the
+start in `along`, and of samples and layers in `sampled`. What one measure
 leaves for those after it, such as a basis, goes through `Session.kept`; whole results
 through `Session.results`.
 """
@@ -10,8 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -21,70 +22,25 @@ from sharpkit.measures.eigenvalues import MAX_PRODUCTS, basis_rows, searched
 from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS, sharpness
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace, trace_beside
+from sharpkit.reports import along, rises, sampled
+from sharpkit.reports.entry import Entry, climbable, itself, status_word
 from sharpkit.reports.session import Cost, Session, Work
 from sharpkit.results.report import Quantity
 
 DIRECTIONS = 100  # of the random subspace, as in Keskar et al.
 FIRST = 25  # evaluations after which a search ends if another start agrees
 WHOLE = DEFAULT_EVALUATIONS - CENTRE_EVALUATIONS  # of a search; the centre is known
-UNKNOWN = 50  # with a limit from here on, too little is known of what searches miss
 STEPS = 100  # of each probe of the density
 MANY = 10_000  # weights, of which two probes tell as much as four of few
-
-
-def _nothing(session: Session) -> str:
-    return ""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One measure of a profile.
-
-    Attributes
-    ----------
-    name : str
-        The name that is asked for, that of the public function where there is one.
-    take : callable
-        The function ``take(session, work) -> result``. ``work`` is what it may spend;
-        None stands for no limit. A result with a ``run`` is counted.
-    rows : callable
-        The function ``rows(result)`` that returns the numbers of the table.
-    cost : callable
-        The function ``cost(session)`` that says what it takes, knowing what others have
-        left.
-    needs : {"", "gradient", "products"}
-        What the problem must have.
-    after : str
-        The measure whose result this one is made of; empty if there is none.
-    lacks : callable
-        The function ``lacks(session)`` that says why the measure does not apply; empty
-        text if it does.
-    """
-
-    name: str
-    take: Callable[[Session, Work | None], Any]
-    rows: Callable[[Any], list[Quantity]]
-    cost: Callable[[Session], Cost] = lambda session: Cost()
-    needs: Literal["", "gradient", "products"] = ""
-    after: str = ""
-    lacks: Callable[[Session], str] = _nothing
-
-    def reason(self, session: Session) -> str:
-        """Return why the measure cannot be taken, as far as is known beforehand."""
-        if self.needs == "gradient" and not session.found.differentiable:
-            return "undefined: the problem returns no gradient: return (loss, gradient)"
-        if self.needs == "products" and not session.has_products:
-            return (
-                "undefined: the problem returns no gradient: return (loss, gradient), "
-                "or give hvp="
-            )
-        found = self.lacks(session)
-        return f"undefined: {found}" if found else ""
 
 
 def _below(session: Session) -> str:
     loss = session.found.fit.loss
     return f"it divides by 1 + loss, and the loss is {loss:.6g}" if loss <= -1 else ""
+
+
+def _unsearched(session: Session) -> str:
+    return _below(session) or climbable(session)
 
 
 def _search_cost(session: Session, searches: int) -> Cost:
@@ -98,12 +54,7 @@ def _searches(session: Session, work: Work | None, searches: int) -> dict[str, A
     if work is None:
         return found | {"repeats": searches}
     allowed = work.evaluations // session.unit
-    fitting = [
-        count
-        for count in range(1, searches + 1)
-        if FIRST <= allowed // count < UNKNOWN or allowed // count >= WHOLE
-    ]
-    repeats = max(fitting, default=1)
+    repeats = max(min(searches, allowed // FIRST), 1)
     each = allowed // repeats
     most = None if each >= WHOLE else max(each, 3)
     return found | {"repeats": repeats, "max_evaluations": most}
@@ -128,7 +79,7 @@ def _is_small(session: Session) -> str:
 def _of_search(name: str) -> Callable[[Any], list[Quantity]]:
     def rows(result: Any) -> list[Quantity]:
         spread = float(np.std(result.repeats, ddof=1)) if result.repeats[1:] else 0.0
-        error, status = max(spread, result.error), _word(result.status)
+        error, status = max(spread, result.error), status_word(result.status)
         return [Quantity(name, "%", result.value, error, status)]
 
     return rows
@@ -156,7 +107,7 @@ def _of_eigenvalues(result: Any) -> list[Quantity]:
     pairs = zip(result.values, result.residuals, strict=True)
     for i, (value, residual) in enumerate(pairs):
         name = f"eigenvalue {i + 1}" if i else "largest eigenvalue"
-        status = "" if i else _word(result.status)
+        status = "" if i else status_word(result.status)
         found.append(Quantity(name, "", float(value), float(residual), status))
     return found
 
@@ -180,7 +131,7 @@ def _trace_cost(session: Session) -> Cost:
 
 
 def _of_trace(result: Any) -> list[Quantity]:
-    status = _word(result.status)
+    status = status_word(result.status)
     return [Quantity("trace", "", result.value, result.stderr, status)]
 
 
@@ -202,7 +153,7 @@ def _density_cost(session: Session) -> Cost:
 
 def _of_density(result: Any) -> list[Quantity]:
     share, size = result.negative_share(), result.mean(np.abs)
-    status = _word(result.status)
+    status = status_word(result.status)
     return [
         Quantity("negative share", "%", 100 * share.value, 100 * share.stderr, status),
         Quantity("mean |eigenvalue|", "", size.value, size.stderr),
@@ -221,26 +172,14 @@ def _dimension(session: Session, work: Work | None) -> Quantity:
     return Quantity("effective dimension at 1", "", found.value, found.stderr)
 
 
-def _gradient_norm(session: Session, work: Work | None) -> Quantity:
-    return Quantity("gradient norm", "", session.found.gradient_norm, 0.0)
-
-
-def _itself(result: Quantity) -> list[Quantity]:
-    return [result]
-
-
-def _word(status: Any) -> str:
-    return str(status.name).lower().replace("_", " ")
-
-
 ENTRIES = (
-    Entry("gradient_norm", _gradient_norm, _itself, needs="gradient"),
+    along.GRADIENT,
     Entry(
         "sharpness",
         _sharpness,
         _of_search("sharpness"),
         lambda session: _search_cost(session, session.settings.repeats),
-        lacks=_below,
+        lacks=_unsearched,
     ),
     Entry(
         "subspace_sharpness",
@@ -253,7 +192,10 @@ ENTRIES = (
     Entry("eigenvalues", _eigenvalues, _of_eigenvalues, _basis_cost, needs="products"),
     Entry("trace", _trace, _of_trace, _trace_cost, needs="products"),
     Entry("spectral_density", _density, _of_density, _density_cost, needs="products"),
-    Entry("frobenius_norm", _frobenius, _itself, after="spectral_density"),
-    Entry("effective_dimension", _dimension, _itself, after="spectral_density"),
+    Entry("frobenius_norm", _frobenius, itself, after="spectral_density"),
+    Entry("effective_dimension", _dimension, itself, after="spectral_density"),
+    *rises.ENTRIES,
+    *along.ENTRIES,
+    *sampled.ENTRIES,
 )
 KNOWN = {entry.name: entry for entry in ENTRIES}

@@ -69,6 +69,12 @@ class Session:
         How many points share the time that is left: this one, and others after it.
     tried : bool
         Whether the product has been tried, or the step of the differences chosen.
+    start : (n,) or None
+        The weights that the training began with, if they are given.
+    product : int
+        The evaluations that a product counts as.
+    spent : float
+        What all has cost so far, in calls of the loss.
     """
 
     def __init__(
@@ -84,11 +90,12 @@ class Session:
         self.results: dict[str, Any] = {}
         self.kept: dict[str, Any] = {}
         self.waiting: tuple[str, ...] = ()
-        self.runs = [found.run]
-        self._product = EXACT if point.hvp is not None else BY_DIFFERENCES
-        self.tried, self._trial = False, 0
+        self.start: Any = None
+        self.runs, self.spent = [found.run], float(found.run.calls)
+        self.product = EXACT if point.hvp is not None else BY_DIFFERENCES
+        self.tried = False
         self._seconds = [found.evaluation_seconds] * 2
-        self._seconds[1] *= self._product
+        self._seconds[1] *= self.product
 
     @property
     def n(self) -> int:
@@ -106,6 +113,16 @@ class Session:
         return self.found.differentiable or self.point.hvp is not None
 
     @property
+    def has_samples(self) -> bool:
+        """Whether the loss can be had over some of the samples."""
+        return self.point.has("subset") and self.point.samples is not None
+
+    @property
+    def samples(self) -> int:
+        """The number of samples, where it is known."""
+        return self.point.samples or 1
+
+    @property
     def options(self) -> dict[str, Any]:
         """The options that all measures take."""
         return {"seed": self.settings.seed, "progress": self.progress}
@@ -117,30 +134,37 @@ class Session:
         with reporter(self.progress, None, title=title, unit=unit, value="") as report:
             operator = self.point.operator(self.settings.seed, report)
         exact = operator.source == "hvp"
-        self._product = EXACT if exact else BY_DIFFERENCES
-        self._seconds[1] = self._seconds[0] * self._product
+        self.product = EXACT if exact else BY_DIFFERENCES
+        self._seconds[1] = self._seconds[0] * self.product
         run = self.point.run_of_products(operator, began, self.settings.seed)
-        self._trial = run.calls  # of an exact product they are mostly products
         self.runs.append(run)
+        # Of an exact product, what tries it are mostly products.
+        self.spent += run.calls * (self.product if exact else 1)
 
-    def ran(self, run: Run) -> None:
-        """Count what a measure took, and learn from it how long the next will take."""
+    def ran(self, run: Run, part: float | None = None) -> None:
+        """Count what a measure took, and learn from it how long the next will take.
+
+        Parameters
+        ----------
+        run
+            What it took.
+        part
+            The share of an evaluation that each of its calls was, of which nothing is
+            learnt; None for calls like all others.
+        """
         self.runs.append(run)
+        more = run.products * (EXACT - 1) if self.product == EXACT else 0
+        self.spent += (run.calls + more) * (1.0 if part is None else part)
+        if part is not None:
+            return
         counts = (0 if run.products else run.calls), run.products
         for index, count in enumerate(counts):
             if count:
                 self._seconds[index] = run.seconds / count
 
-    @property
-    def spent(self) -> int:
-        """What all has cost so far, in calls of the loss."""
-        calls = sum(run.calls for run in self.runs)
-        products = sum(run.products for run in self.runs) + self._trial
-        return calls + (products * (EXACT - 1) if self._product == EXACT else 0)
-
     def calls(self, work: Work) -> float:
         """Return what work costs in calls of the loss."""
-        return work.evaluations + self._product * work.products
+        return work.evaluations + self.product * work.products
 
     def seconds(self, work: Work) -> float:
         """Return about what work costs in seconds."""
@@ -174,7 +198,7 @@ class Session:
             limits.append((left, self.seconds, "s", reason))
         trial = Work()
         if not self.tried and any(each.least.products for each in [own, *waiting]):
-            trial = Work(products=TRIAL[self._product])
+            trial = Work(products=TRIAL[self.product])
         for left, price, unit, reason in limits:
             room = left - price(trial)
             least, usual = price(own.least), price(own.usual)
