@@ -28,7 +28,7 @@ CALLS = {
     name: (getattr(sharpkit, name), (PROBLEM,), {})
     for name in (
         *("sharpness", "eigenvalues", "trace", "diagonal", "check"),
-        *("measure", "profile", "ball_sharpness", "average_sharpness"),
+        *("measure", "ball_sharpness", "average_sharpness"),
     )
 } | {
     "spectral_density": (sharpkit.spectral_density, (PROBLEM,), {"max_products": 12}),
@@ -44,6 +44,7 @@ CALLS = {
     ),
     "gradient_noise": (sharpkit.gradient_noise, (SAMPLED,), {"batches": 2}),
     "fisher_rao": (sharpkit.fisher_rao, (SAMPLED,), {}),
+    "profile": (sharpkit.profile, (PROBLEM,), {"measures": ("trace", "distance")}),
     "operator": (sharpkit.operator, (PROBLEM,), {}),
     "relative_flatness": (sharpkit.relative_flatness, (PROBLEM,), MATRICES),
     "normalized_flatness": (sharpkit.normalized_flatness, (PROBLEM,), MATRICES),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sharpkit.plot.figures import Draw, figure_of
 from sharpkit.plot.measures import (
+    draw_ball,
     draw_diagonal,
     draw_eigenvalues,
     draw_estimate,
@@ -26,6 +27,8 @@ __all__ = ["figure_of", "panels"]
 
 # By name: results import this room when they are drawn, not the other way round.
 SINGLE: dict[str, Callable[[Any, Axes], None]] = {
+    "AverageResult": draw_estimate,
+    "BallResult": draw_ball,
     "BatchSharpnessResult": draw_estimate,
     "DensityResult": draw_density,
     "DiagonalResult": draw_diagonal,

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from sharpkit.results import (
+        AverageResult,
+        BallResult,
         DiagonalResult,
         EigenResult,
         GroupResults,
@@ -29,14 +31,30 @@ def draw_sharpness(result: SharpnessResult, ax: Axes) -> None:
 
     A curve that still climbs at its right end says that the search had not converged.
     """
-    evaluations = np.arange(1, result.evaluations + 1)
-    ax.step(evaluations, result.history, where="post", label=result.solver)
-    if result.noise > 0:
-        ax.axhline(result.noise, color="0.6", ls=":", label="noise of the loss")
-    ax.set_xlabel("evaluations of loss and gradient")
+    _draw_search(result, ax, result.solver)
     ax.set_ylabel(f"sharpness, % (ε = {result.epsilon:g})")
     ax.set_title(f"{result.value:.4g} %, {result.status.name.lower()}")
     ax.set_ylim(bottom=0)
+
+
+def draw_ball(result: BallResult, ax: Axes) -> None:
+    """Draw the best rise against the evaluations, or one number over subsets."""
+    if not result.history.size:
+        draw_number(result, ax)
+        return
+    _draw_search(result, ax, result.method.replace("_", " "))
+    kind = "adaptive " if result.adaptive else ""
+    ax.set_ylabel(f"{result.headline} ({kind}{result.norm}, {result.radius:g})")
+    status = result.status.name.lower().replace("_", " ")
+    ax.set_title(f"{result.value:.4g}, {status}")
+
+
+def _draw_search(result: SharpnessResult | BallResult, ax: Axes, label: str) -> None:
+    evaluations = np.arange(1, len(result.history) + 1)
+    ax.step(evaluations, result.history, where="post", label=label)
+    if result.noise > 0:
+        ax.axhline(result.noise, color="0.6", ls=":", label="noise of the loss")
+    ax.set_xlabel("evaluations of loss and gradient")
     ax.legend(frameon=False)
 
 
@@ -105,7 +123,7 @@ def draw_number(result: Headline, ax: Axes) -> None:
     ax.set_title(f"{value:.4g}" + ("" if bar is None else f" ± {bar:.1g}"))
 
 
-def draw_estimate(result: Estimate, ax: Axes) -> None:
+def draw_estimate(result: Estimate | AverageResult, ax: Axes) -> None:
     """Draw the estimates on the way, if there are any, and the interval."""
     history = getattr(result, "history", ((1, result.value, result.stderr),))
     counts, values, errors = np.array(history, np.float64).T

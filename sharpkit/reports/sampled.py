@@ -102,7 +102,7 @@ def _fisher_cost(session: Session) -> Cost:
 
 
 def _unsampled(session: Session) -> str:
-    if session.has_samples or (_has_passes(session) and session.point.samples):
+    if session.has_samples or _has_passes(session):
         return ""
     return SAMPLELESS
 

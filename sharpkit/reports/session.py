@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from sharpkit._inputs.progress import Progress, reporter
@@ -112,12 +113,12 @@ class Session:
         """Whether there are products with the Hessian."""
         return self.found.differentiable or self.point.hvp is not None
 
-    @property
+    @cached_property
     def has_samples(self) -> bool:
         """Whether the loss can be had over some of the samples."""
         return self.point.has("subset") and self.point.samples is not None
 
-    @property
+    @cached_property
     def samples(self) -> int:
         """The number of samples, where it is known."""
         return self.point.samples or 1

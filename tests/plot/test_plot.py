@@ -250,3 +250,33 @@ def test_estimates_over_samples():
         (ax,) = result.plot().axes
         assert result.headline in ax.get_ylabel()
         ax.figure.canvas.draw()
+
+
+def test_the_rise_in_a_ball_and_under_noise():
+    w = np.linspace(0.5, 1, 9)
+    samples = {"samples": 4, "subset": lambda chosen: square}
+    problem = Problem(w, square, **samples)
+    found = sharpkit.ball_sharpness(problem, radius=0.1)
+    (ax,) = found.plot().axes
+    assert ax.get_ylabel() == "rise of the loss in a ball (l2, 0.1)"
+    assert ax.get_title() == f"{found.value:.4g}, converged"
+    curve, noise = ax.get_lines()
+    np.testing.assert_array_equal(curve.get_ydata(), found.history)
+    np.testing.assert_array_equal(noise.get_ydata(), [found.noise] * 2)
+    step = sharpkit.ball_sharpness(problem, method="one_step", adaptive=True)
+    (ax,) = step.plot().axes
+    assert ax.get_ylabel() == "rise of the loss in a ball (adaptive l2, 0.05)"
+    assert ax.get_title() == f"{step.value:.4g}, one step"
+    parts = sharpkit.ball_sharpness(problem, method="one_step", subset=2)
+    (ax,) = parts.plot().axes
+    assert ax.get_ylabel() == "rise of the loss in a ball"
+    mean = sharpkit.average_sharpness(problem, samples=20)
+    (ax,) = mean.plot().axes
+    assert ax.get_ylabel() == "mean rise of the loss ± standard error"
+    band = ax.patches[0].get_bbox()
+    assert (band.ymin, band.ymax) == pytest.approx(mean.interval)
+    ax.figure.canvas.draw()
+
+
+def square(w):
+    return float(w @ w), 2 * w
