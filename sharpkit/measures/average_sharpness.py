@@ -117,7 +117,8 @@ def average_sharpness(
     the first, which is looked at for noise. The standard error is that of the means of
     pairs, which are independent; with subsets those of the noise and of the choice of
     subsets are added in squares, which errs to the safe side. Memory beside the
-    callback's own: two vectors, three if uniform, and the gradient at the weights.
+    callback's own, in vectors of the weights' length, at most: 8, 9 if uniform, most of
+    them for the look at the noise.
 
     References
     ----------

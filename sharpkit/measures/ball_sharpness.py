@@ -132,8 +132,8 @@ def ball_sharpness(
 
     Notes
     -----
-    Memory beside the callback's own, in vectors of the weights' length: 17 for l2, 12
-    for linf, one more if adaptive.
+    Memory beside the callback's own, in vectors of the weights' length, at most: 15 for
+    l2 and 14 for linf, if adaptive 17 and 17; for one step 8, if adaptive 11.
 
     References
     ----------
