@@ -1,8 +1,8 @@
 """A profile of network F1 against its measures called one by one, side by side.
 
 Every measure that the profile takes is called at its own defaults, with as many
-searches for the sharpness. The density of the profile has two probes, where the call
-has four: its errors are shown beside those of the call.
+searches for the sharpness. The profile has fewer probes of the density, displacements
+and evaluations for the radius than the calls: its errors are shown beside theirs.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ def run(*, quick: bool) -> Table:
             "eigenvalues": sharpkit.eigenvalues(whole, progress=False),
             "trace": sharpkit.trace(whole, progress=False),
             "spectral_density": sharpkit.spectral_density(whole, progress=False),
+            **_family(whole),
         }
 
     times = interleaved(
@@ -54,6 +55,26 @@ def run(*, quick: bool) -> Table:
         ),
         data={"ratio": ratio, "seconds": {n: t.seconds for n, t in times.items()}},
     )
+
+
+def _family(whole: sharpkit.Problem) -> dict[str, Any]:
+    """Return balls, noise, the radius and what lies along the gradient, at defaults."""
+    found: dict[str, Any] = {}
+    kinds: dict[str, Any] = {"": {}, "adaptive_": {"radius": 0.5, "adaptive": True}}
+    for kind, relative in kinds.items():
+        for name, method in (("ball", "search"), ("one_step", "one_step")):
+            found[f"{kind}{name}_sharpness"] = sharpkit.ball_sharpness(
+                whole, method=method, progress=False, **relative
+            )
+        found[f"{kind}average_sharpness"] = sharpkit.average_sharpness(
+            whole, adaptive=bool(kind), progress=False
+        )
+    found["flatness_radius"] = sharpkit.flatness_radius(
+        whole, of="loss", progress=False
+    )
+    found["directional_sharpness"] = sharpkit.directional_sharpness(whole)
+    found["critical_sharpness"] = sharpkit.critical_sharpness(whole, progress=False)
+    return found
 
 
 def _rows(alone: dict[str, Any], report: sharpkit.Report) -> list[tuple[str, ...]]:
