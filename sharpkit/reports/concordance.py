@@ -120,7 +120,8 @@ def independence(
     """
     pairs = np.triu_indices(len(measure), 1)
     x, y = (_pair_signs(each, pairs) for each in (measure, target))
-    best, given = math.nan, ()
+    best = math.nan
+    given: tuple[str, ...] = ()
     for size in range(min(CONDITIONS, len(hyperparameters)) + 1):
         for names in itertools.combinations(hyperparameters, size):
             known = [hyperparameters[name] for name in names]

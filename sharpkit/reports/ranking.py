@@ -209,7 +209,8 @@ def _rank(
         rest = [numbers for each, numbers in codes.items() if each != axis]
         others = _numbered(rest, len(measure)) if rest else np.zeros_like(codes[axis])
         psi[axis] = along(measure, target, codes[axis], others, weights)
-    score, given = math.nan, ()
+    score = math.nan
+    given: tuple[str, ...] = ()
     if codes and len(measure) > 1:
         score, given = independence(measure, target, codes)
     return RankedMeasure(

@@ -37,7 +37,7 @@ def columns(table: Any) -> Columns:
     elif hasattr(table, "columns") and hasattr(table, "__getitem__"):  # a data frame
         found = {str(name): _cells(name, table[name]) for name in table.columns}
     else:
-        rows = list(table) if isinstance(table, Iterable) else [None]
+        rows: list[Any] = list(table) if isinstance(table, Iterable) else [None]
         if not all(isinstance(row, Mapping) for row in rows):
             msg = (
                 f"table is of type {type(table).__name__}; give the path of a CSV, a "

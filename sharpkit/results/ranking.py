@@ -270,8 +270,8 @@ def _number(cell: float | None) -> float:
 
 def _measure(record: dict[str, Any]) -> RankedMeasure:
     def of(one: dict[str, Any]) -> Coefficient:
-        numbers = (_number(one[name]) for name in ("value", "low", "high"))
-        return Coefficient(*numbers, one["groups"])
+        value, low, high = (_number(one[name]) for name in ("value", "low", "high"))
+        return Coefficient(value, low, high, one["groups"])
 
     changed = {
         "tau": of(record["tau"]),

@@ -11,7 +11,7 @@ def test_the_defaults_are_the_papers():
     assert (regime.optimizer, regime.rate, regime.inner_steps) == ("adam", 1e-3, 3)
     changed = {
         "until_loss", "patience", "growth", "ghost", "sam", "conservative",
-        "adversarial", "augment",
+        "adversarial", "augment", "decay",
     }  # fmt: skip
     assert not any(getattr(regime, name) for name in changed)
     assert {field.name for field in dataclasses.fields(regime)} == changed | {
