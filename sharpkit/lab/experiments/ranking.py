@@ -76,8 +76,8 @@ def settings(seed: int) -> list[dict[str, Any]]:
 
 def batch(study: Study, setting: dict[str, Any]) -> int:
     """Return the batch size of a setting."""
-    share: float = setting["batch"]
-    return round(study.small ** (1 - share) * study.large**share)
+    share = float(setting["batch"])
+    return round(float(study.small ** (1 - share) * study.large**share))
 
 
 def network(study: Study, seed: int, setting: dict[str, Any]) -> Task:

@@ -111,6 +111,9 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
 def _take(name: str, problem: Any, seed: int, record: Record) -> None:
     """Add one measure to a record, and what it warned of."""
     function, options, read = MEASURES[name]
+    if "max_samples" in options:
+        most = min(options["max_samples"], problem.samples)
+        options = options | {"max_samples": most}
     if name not in UNSEEDED:
         options = options | {"seed": seed}
     if name != "gradient_norm":

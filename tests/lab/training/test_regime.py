@@ -80,3 +80,11 @@ def test_bad_settings(settings, message):
 def test_these_are_positive(name, value):
     with pytest.raises(ValueError, match=f"{name}={value}: give a positive number"):
         Regime(8, **{name: value})
+
+
+def test_a_regime_without_decay_says_nothing_of_it():
+    plain = Regime(8).to_dict()
+    assert "decay" not in plain
+    assert Regime(**plain) == Regime(8)
+    decaying = Regime(8, decay=0.1).to_dict()
+    assert decaying == plain | {"decay": 0.1}
