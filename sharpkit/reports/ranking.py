@@ -163,8 +163,8 @@ def _measures(given: Any, goal: str, made: list[str], table: Columns) -> list[st
         chosen = _names("measures", given, table)
     if not chosen:
         msg = (
-            f"measures={given!r}: there is nothing to rank; name columns with numbers "
-            "besides the target and the hyperparameters"
+            f"measures={given!r}: there is nothing to rank; give columns with numbers "
+            "that differ, besides the target and the hyperparameters"
         )
         raise ValueError(msg)
     for name in chosen:

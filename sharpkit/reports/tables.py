@@ -87,7 +87,10 @@ def resolved(argument: str, name: Any, table: Columns) -> str:
     if len(ends) == 1:
         return ends[0]
     reason = "none is named so" if not ends else f"it may mean {listed(ends)}"
-    msg = f"{argument}={name!r}: {reason}; the columns of table are {listed(table)}"
+    msg = (
+        f"{argument}={name!r}: {reason}; give one of the columns of table: "
+        f"{listed(table)}"
+    )
     raise ValueError(msg)
 
 
@@ -119,8 +122,8 @@ def measured(argument: str, name: str, table: Columns) -> Values:
         if each is None:
             msg = (
                 f"{argument}={name!r}: run {place} has "
-                f"{printable(repr(table[name][place]))}, which is no number; leave the "
-                "column out, or the cell empty"
+                f"{printable(repr(table[name][place]))}, which is no number; give "
+                "another column, or leave the cell empty"
             )
             raise ValueError(msg)
     return np.array(found, np.float64)

@@ -277,7 +277,11 @@ def test_text_record_and_picture(tmp_path):
         ([1, 2], {}, "table is of type list; give the path of a CSV"),
         ({"gap": 3}, {}, r"table\['gap'\] is of type int; give a list"),
         ({"gap": [1, 2], "m": [1]}, {}, "differ in length"),
-        ({"m": [1, 2, 3]}, {}, "target='gap': none is named so; the columns of"),
+        (
+            {"m": [1, 2, 3]},
+            {},
+            "target='gap': none is named so; give one of the columns of",
+        ),
         ({"a.gap": [1], "b.gap": [1]}, {}, "it may mean a.gap, b.gap"),
         ({"gap": [1, 2, math.nan], "m": [1, 2, 3]}, {}, "2 runs with a number for"),
         ({"gap": [1, 2, 3]}, {}, "there is nothing to rank"),
