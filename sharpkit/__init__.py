@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from sharpkit.reports.compare import compare as compare
     from sharpkit.reports.measure import measure as measure
     from sharpkit.reports.profile import profile as profile
+    from sharpkit.reports.ranking import ranking as ranking
     from sharpkit.results import (
         AverageResult as AverageResult,
         AverageStatus as AverageStatus,
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
         NormalizedFlatness as NormalizedFlatness,
         RadiusResult as RadiusResult,
         RadiusStatus as RadiusStatus,
+        RankingResult as RankingResult,
         RelativeFlatness as RelativeFlatness,
         Report as Report,
         SamplingStatus as SamplingStatus,
@@ -127,6 +129,7 @@ _PLACES = {
     "reports.compare": ["compare"],
     "reports.measure": ["measure"],
     "reports.profile": ["profile"],
+    "reports.ranking": ["ranking"],
     "results": [
         "BatchSharpnessResult",
         "AverageResult",
@@ -149,6 +152,7 @@ _PLACES = {
         "Missing",
         "RadiusResult",
         "RadiusStatus",
+        "RankingResult",
         "NormalizedFlatness",
         "RelativeFlatness",
         "Report",

@@ -23,6 +23,7 @@ SAMPLED = sharpkit.Problem(
     subset=lambda chosen: lambda w: (float(w @ w) / 2 + chosen.mean(), w.copy()),
 )
 MATRICES = {"matrices": {"a": (slice(0, 6), (2, 3))}}
+RUNS = {"gap": [1, 2, 4], "rise": [2, 1, 3], "batch": [1, 1, 2]}
 FAST = {"measures": ("trace",), "alphas": [0, 1]}
 CALLS = {
     name: (getattr(sharpkit, name), (PROBLEM,), {})
@@ -48,6 +49,7 @@ CALLS = {
     "operator": (sharpkit.operator, (PROBLEM,), {}),
     "relative_flatness": (sharpkit.relative_flatness, (PROBLEM,), MATRICES),
     "normalized_flatness": (sharpkit.normalized_flatness, (PROBLEM,), MATRICES),
+    "ranking": (sharpkit.ranking, (RUNS,), {"samples": 2}),
     "compare": (sharpkit.compare, (W, W + 1, PROBLEM), FAST),
     "LBFGSB": (sharpkit.LBFGSB, (), {}),
     "ScipyLBFGSB": (sharpkit.ScipyLBFGSB, (), {}),
@@ -68,7 +70,7 @@ VALUES = (
         {"a": None},
     ),
 )
-PLACES = {"problem", "a", "b", "loss_fn"}
+PLACES = {"problem", "table", "a", "b", "loss_fn"}
 
 
 def options():

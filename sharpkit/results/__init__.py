@@ -24,6 +24,7 @@ from sharpkit.results.groups import GroupResults
 from sharpkit.results.missing import Missing
 from sharpkit.results.normalized import NormalizedFlatness
 from sharpkit.results.radius import RadiusResult, RadiusStatus
+from sharpkit.results.ranking import RankingResult
 from sharpkit.results.report import Report
 from sharpkit.results.sharpness import SharpnessResult, Status
 from sharpkit.results.trace import DiagonalResult, RelativeFlatness, TraceResult
@@ -51,6 +52,7 @@ __all__ = [
     "NormalizedFlatness",
     "RadiusResult",
     "RadiusStatus",
+    "RankingResult",
     "RelativeFlatness",
     "Report",
     "Run",

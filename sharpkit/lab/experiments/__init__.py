@@ -37,6 +37,7 @@ NAMES = (
     "remedies",
     "optimizers",
     "curvature",
+    "ranking",
 )
 
 
@@ -141,7 +142,9 @@ def outcome(name: str, study: Study, store: Store) -> Outcome:
     if trials:
         findings = module.find(study, trials)
         notes = notes[len(trials) == len(study.seeds) :]
-        findings = findings._replace(tables=(*findings.tables, control_table(trials)))
+        if getattr(module, "CONTROLS", True):
+            tables = (*findings.tables, control_table(trials))
+            findings = findings._replace(tables=tables)
     return Outcome(
         experiment=name,
         network=study.network,
@@ -199,7 +202,7 @@ def settings(study: Study, trials: list[Found]) -> tuple[tuple[str, str], ...]:
     if study.until_loss is not None:
         until = f"training loss at most {study.until_loss:g}"
     size = f"{study.width:.4g} of the paper's width"
-    if trials:
+    if trials and "SB" in trials[0]:
         size += f", {trials[0]['SB'].metrics['n']:,} weights"
     if study.definition == "text":
         size += ", as in the paper's text"

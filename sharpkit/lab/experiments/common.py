@@ -105,7 +105,7 @@ def training(
             "definition": study.definition,
         },
         "data": asdict(study.source),
-        "regime": asdict(how),
+        "regime": how.to_dict(),
         "snapshots": {"epochs": list(epochs), "losses": list(LADDER)},
         "curves": True,
         "start": None if start is None else start[1],

@@ -20,7 +20,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import sharpkit
-from sharpkit.lab.jobs import curvature, path, sharpness, training
+from sharpkit.lab.jobs import curvature, measures, path, sharpness, training
 from sharpkit.lab.jobs.minimisers import Done
 from sharpkit.lab.jobs.task import Task, with_needs
 from sharpkit.lab.store import Run, Store, StoreError
@@ -31,6 +31,7 @@ KINDS = {
     "sharpness": sharpness.run,
     "path": path.run,
     "curvature": curvature.run,
+    "measures": measures.run,
 }
 _POLL_SECONDS = 0.5
 # Read when a process starts. PyTorch's convolutions ask for the same large blocks at

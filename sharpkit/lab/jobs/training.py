@@ -33,6 +33,7 @@ def setting_of(config: Record) -> tuple[Network, Dataset]:
         features=data.features,
         classes=data.classes,
         definition=config["network"]["definition"],
+        depth=config["network"].get("depth"),
     )
     return network, data
 

@@ -25,6 +25,7 @@ def build(
     features: int,
     classes: int,
     definition: Definition = "code",
+    depth: int | None = None,
 ) -> Network:
     """Return one of the paper's networks, all its layers at a share of their width.
 
@@ -40,11 +41,14 @@ def build(
     definition : {"code", "text"}
         Which one counts where the authors' published code and the paper's text differ
         on a convolutional network: on its strides and its dropout.
+    depth
+        The number of hidden layers of F1 or F2; None stands for the paper's.
 
     Raises
     ------
     ValueError
-        If the name is unknown, the width not positive or the data do not fit.
+        If the name is unknown, the width or the depth not positive or not of this
+        network, or the data do not fit.
     ImportError
         If a convolutional network is asked for without PyTorch.
     """
@@ -54,8 +58,11 @@ def build(
     if not width > 0:
         msg = f"width={width}: give a positive share of the paper's width"
         raise ValueError(msg)
+    if depth is not None and (depth < 1 or name not in _HIDDEN):
+        msg = f"network={name!r}, depth={depth}: give F1 or F2 at least 1, or no depth"
+        raise ValueError(msg)
     if name in _HIDDEN:
-        hidden = (max(round(_UNITS * width), 4),) * _HIDDEN[name]
+        hidden = (max(round(_UNITS * width), 4),) * (depth or _HIDDEN[name])
         return MLP((features, *hidden, classes))
     if features != 3 * 32 * 32:
         msg = (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 OptimizerName = Literal["adam", "sgd", "momentum", "adagrad"]
 OPTIMIZERS: tuple[OptimizerName, ...] = get_args(OptimizerName)
@@ -40,6 +40,9 @@ class Regime:
     sam : float or None
         The rho of sharpness-aware minimisation (Foret et al., arXiv 2010.01412, p = 2):
         the gradient is taken at ``w + rho g / |g|``.
+    decay : float or None
+        The decoupled weight decay (Loshchilov and Hutter, arXiv 1711.05101): each
+        update first takes ``rate * decay`` of every weight.
     conservative : float or None
         The lambda of conservative training (Appendix E.2 of the paper, after Li et al.
         2014): each batch's loss plus ``lambda / 2 |x - x_k|^2``, solved by
@@ -74,6 +77,7 @@ class Regime:
     inner_steps: int = 3
     adversarial: float | None = None
     augment: bool = False
+    decay: float | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -86,7 +90,14 @@ class Regime:
             if value is not None and value < bound:
                 msg = f"{name}={value}: give at least {bound}"
                 raise ValueError(msg)
-        for name in ("rate", "until_loss", "sam", "conservative", "adversarial"):
+        for name in (
+            "rate",
+            "until_loss",
+            "sam",
+            "conservative",
+            "adversarial",
+            "decay",
+        ):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 msg = f"{name}={value}: give a positive number"
@@ -95,6 +106,17 @@ class Regime:
         if epochs != sorted(set(epochs)) or any(min(pair) < 1 for pair in self.growth):
             msg = f"growth={self.growth!r}: give (epoch, batch size) in rising order"
             raise ValueError(msg)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the regime for the configuration of a task.
+
+        Without decay there is no word of it, so that runs from before it keep their
+        keys.
+        """
+        record = asdict(self)
+        if self.decay is None:
+            del record["decay"]
+        return record
 
     def batch_at(self, epoch: int) -> int:
         """Return the batch size of an epoch, counted from 1."""

@@ -84,6 +84,8 @@ class Updater:
             if step == 0:
                 self._move_averages(passes)
                 right = sum(found.right for _, found in passes)
+            if regime.decay is not None:
+                self.weights *= 1 - regime.rate * regime.decay
             self._optimizer.step(self.weights, self._gradient)
             self.updates += 1
         return right

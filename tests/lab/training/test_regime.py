@@ -11,7 +11,7 @@ def test_the_defaults_are_the_papers():
     assert (regime.optimizer, regime.rate, regime.inner_steps) == ("adam", 1e-3, 3)
     changed = {
         "until_loss", "patience", "growth", "ghost", "sam", "conservative",
-        "adversarial", "augment",
+        "adversarial", "augment", "decay",
     }  # fmt: skip
     assert not any(getattr(regime, name) for name in changed)
     assert {field.name for field in dataclasses.fields(regime)} == changed | {
@@ -80,3 +80,11 @@ def test_bad_settings(settings, message):
 def test_these_are_positive(name, value):
     with pytest.raises(ValueError, match=f"{name}={value}: give a positive number"):
         Regime(8, **{name: value})
+
+
+def test_a_regime_without_decay_says_nothing_of_it():
+    plain = Regime(8).to_dict()
+    assert "decay" not in plain
+    assert Regime(**plain) == Regime(8)
+    decaying = Regime(8, decay=0.1).to_dict()
+    assert decaying == plain | {"decay": 0.1}

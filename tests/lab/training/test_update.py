@@ -215,3 +215,14 @@ def test_conservative_steps_keep_the_optimisers_state(pair):
         ours.update(x, y)
     assert ours.updates == adam.updates == 4
     assert_allclose(ours.weights, w, rtol=0, atol=1e-13)
+
+
+def test_decay_takes_its_share_before_each_step(pair):
+    network, weights, [(x, y), _] = pair
+    regime = Regime(ROWS, optimizer="sgd", rate=0.1, decay=0.5)
+    ours = updater(network, weights, regime)
+    ours.update(x, y)
+    gradient = loss_and_gradient(network, weights, x, y)[1]
+    np.testing.assert_allclose(
+        ours.weights, (1 - 0.05) * weights - 0.1 * gradient, rtol=1e-10, atol=1e-13
+    )
