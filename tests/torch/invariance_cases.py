@@ -19,7 +19,8 @@ import sharpkit
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "measures.md"
 BEGIN, END = "<!-- the table of factors -->\n", "<!-- the end of the table -->\n"
-SAME = 1e-3  # a relative change below this is "same"; most are below 1e-9
+# A relative change below this is "same"; most are below 1e-9.
+SAME, SEARCHED = 1e-3, 0.03
 FACTOR, NEURONS = 3.0, (0.5, 2.0, 0.8, 3.0, 1.5)
 TIMES = 4.0  # the loss
 
@@ -151,7 +152,7 @@ def scaled_logits(model):
 
 
 def turned_heads(model):
-    A = torch.tensor([[2.0, 1.0], [-0.5, 0.8]], dtype=torch.float64)
+    A = torch.tensor([[4.0, 3.0], [1.0, 1.0]], dtype=torch.float64)
     inverse = A.inverse()
     model.query.weight.copy_(A @ model.query.weight)
     model.key.weight.copy_(inverse.T @ model.key.weight)
@@ -199,7 +200,8 @@ class Measure(NamedTuple):
     function: Callable[..., Any]
     options: dict[str, Any] = {}
     normalized: bool = False
-    within: float = SAME  # what the search, or the noise, leaves open of a factor
+    searched: bool = False  # which leaves a few per cent open
+    drawn: bool = False  # by the index of each weight, which a permutation changes
 
     def __call__(self, network: Network) -> float:
         given = {"normalize_logits": True} if self.normalized else {}
@@ -217,7 +219,7 @@ def first_layer(problem, **options):
 def relative(index):
     def flatness(problem):
         found = sharpkit.relative_flatness(problem, max_products=60)
-        return list(found.values())[index]
+        return list(found.values())[min(index, len(found) - 1)]
 
     return flatness
 
@@ -228,53 +230,65 @@ def largest_entry(problem):
 
 ball, average = sharpkit.ball_sharpness, sharpkit.average_sharpness
 radius = sharpkit.flatness_radius
-WIDE = {"radius": 0.2, "adaptive": True}
-BALL, BY_WEIGHT = {"max_evaluations": 60}, {**WIDE, "max_evaluations": 60}
+BY_WEIGHT = {"radius": 0.2, "adaptive": True}
+BOX = {"max_evaluations": 60}
 MEASURES = {
-    "`sharpness`": Measure(sharpkit.sharpness, {"max_evaluations": 60}),
+    "`sharpness`": Measure(sharpkit.sharpness, BOX, searched=True),
     "`sharpness(subspace=10)`": Measure(
-        sharpkit.sharpness, {"subspace": 10, "max_evaluations": 60}
+        sharpkit.sharpness, {**BOX, "subspace": 10}, searched=True, drawn=True
     ),
-    "`by_group(sharpness)`, first layer": Measure(first_layer, {"max_evaluations": 60}),
-    "`ball_sharpness`": Measure(ball, BALL),
+    "`by_group(sharpness)`, first layer": Measure(first_layer, BOX, searched=True),
+    "`ball_sharpness`": Measure(ball, searched=True),
     "`ball_sharpness`, one step": Measure(ball, {"method": "one_step"}),
-    "`ball_sharpness`, linf": Measure(ball, {**BALL, "norm": "linf", "radius": 1e-2}),
-    "`ball_sharpness`, adaptive": Measure(ball, BY_WEIGHT),
+    "`ball_sharpness`, linf": Measure(
+        ball, {"norm": "linf", "radius": 1e-2}, searched=True
+    ),
+    "`ball_sharpness`, adaptive": Measure(ball, BY_WEIGHT, searched=True),
     "`ball_sharpness`, adaptive, one step": Measure(
-        ball, {**WIDE, "method": "one_step"}
+        ball, {**BY_WEIGHT, "method": "one_step"}
     ),
     "`ball_sharpness`, adaptive, linf": Measure(
-        ball, {**BY_WEIGHT, "norm": "linf", "radius": 0.05}
+        ball, {"norm": "linf", "radius": 0.02, "adaptive": True}, searched=True
     ),
-    "`ball_sharpness`, logits normalised": Measure(ball, BALL, normalized=True),
+    "`ball_sharpness`, logits normalised": Measure(
+        ball, normalized=True, searched=True
+    ),
     "`ball_sharpness`, adaptive, logits normalised": Measure(
-        ball, BY_WEIGHT, normalized=True
+        ball, BY_WEIGHT, normalized=True, searched=True
     ),
-    "`average_sharpness`": Measure(average),
-    "`average_sharpness`, adaptive": Measure(average, WIDE),
+    "`average_sharpness`": Measure(average, drawn=True),
+    "`average_sharpness`, adaptive": Measure(average, BY_WEIGHT, drawn=True),
     "`average_sharpness`, adaptive, logits normalised": Measure(
-        average, WIDE, normalized=True
+        average, BY_WEIGHT, normalized=True, drawn=True
     ),
-    "`flatness_radius`: σ": Measure(radius),
-    "σ' (magnitude)": Measure(radius, {"magnitude": True}),
-    "α (worst)": Measure(radius, {"kind": "worst"}),
-    "α' (worst, magnitude)": Measure(radius, {"kind": "worst", "magnitude": True}),
-    "σ of the loss": Measure(radius, {"of": "loss"}),
-    "σ' of the loss": Measure(radius, {"of": "loss", "magnitude": True}),
+    "`flatness_radius`: σ": Measure(radius, searched=True, drawn=True),
+    "`flatness_radius`: σ' (magnitude)": Measure(
+        radius, {"magnitude": True}, searched=True, drawn=True
+    ),
+    "`flatness_radius`: α (worst)": Measure(radius, {"kind": "worst"}, searched=True),
+    "`flatness_radius`: α' (worst, magnitude)": Measure(
+        radius, {"kind": "worst", "magnitude": True}, searched=True
+    ),
+    "`flatness_radius`: σ of the loss": Measure(
+        radius, {"of": "loss"}, searched=True, drawn=True
+    ),
+    "`flatness_radius`: σ' of the loss": Measure(
+        radius, {"of": "loss", "magnitude": True}, searched=True, drawn=True
+    ),
     "`critical_sharpness`": Measure(sharpkit.critical_sharpness),
     "`directional_sharpness`": Measure(sharpkit.directional_sharpness),
     "`batch_sharpness`": Measure(
         sharpkit.batch_sharpness, {"batch_size": 12, "max_batches": 30}
     ),
-    "`eigenvalues`, largest": Measure(sharpkit.eigenvalues),
+    "`eigenvalues`, largest": Measure(sharpkit.eigenvalues, {"tol": 1e-6}),
     "`eigenvalues(preconditioner=)`, Adam's": Measure(
-        sharpkit.eigenvalues, {"preconditioner": metric}
+        sharpkit.eigenvalues, {"preconditioner": metric, "tol": 1e-6}
     ),
     "`trace`": Measure(sharpkit.trace, {"max_products": 120}),
     "`diagonal`, largest entry": Measure(largest_entry),
     "`fisher_rao`": Measure(sharpkit.fisher_rao),
-    "`relative_flatness`, first layer": Measure(relative(0)),
-    "`relative_flatness`, last layer": Measure(relative(-1)),
+    "`relative_flatness`, first matrix": Measure(relative(0)),
+    "`relative_flatness`, last of those changed": Measure(relative(3)),
     "`normalized_flatness`": Measure(
         sharpkit.normalized_flatness, {"max_products": 120}
     ),
@@ -286,11 +300,6 @@ MEASURES = {
 }
 
 
-@cache
-def measured(measure: str, transformation: str, after: bool) -> float:
-    return MEASURES[measure](transformed(transformation)[after])
-
-
 def factor(measure: str, transformation: str) -> float:
     """Return the value after the transformation, divided by that before."""
     before = _before(measure, TRANSFORMATIONS[transformation][0])
@@ -300,3 +309,38 @@ def factor(measure: str, transformation: str) -> float:
 @cache
 def _before(measure: str, network: str) -> float:
     return MEASURES[measure](trained(network))
+
+
+def cell(measure: str, transformation: str) -> str:
+    """Return what the table says of a measure and a transformation."""
+    if transformation == "permutation" and MEASURES[measure].drawn:
+        return "another draw"
+    found = factor(measure, transformation)
+    within = SEARCHED if MEASURES[measure].searched else SAME
+    return "same" if abs(found - 1) <= within else f"×{found:.2g}"
+
+
+def row(measure: str) -> str:
+    """Return a row of the table."""
+    return f"| {measure} | {' | '.join(cell(measure, t) for t in TRANSFORMATIONS)} |"
+
+
+def committed() -> dict[str, list[str]]:
+    """Return the cells of the table on the page, by measure."""
+    text = PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0]
+    rows = [line.strip("| ").split(" | ") for line in text.strip().splitlines()]
+    return {first: cells for first, *cells in rows[2:]}
+
+
+def write() -> None:
+    """Write the table into the page."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    head = f"| measure | {' | '.join(TRANSFORMATIONS)} |"
+    lines = [head, "|---" * (len(TRANSFORMATIONS) + 1) + "|", *map(row, MEASURES)]
+    table = "".join(f"{line}\n" for line in lines)
+    PAGE.write_text(before + BEGIN + table + END + rest.split(END)[1], encoding="utf-8")
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    write()
