@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -198,7 +199,7 @@ class Measure(NamedTuple):
     """A row of the table."""
 
     function: Callable[..., Any]
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
     normalized: bool = False
     searched: bool = False  # which leaves a few per cent open
     drawn: bool = False  # by the index of each weight, which a permutation changes
@@ -213,7 +214,9 @@ class Measure(NamedTuple):
 
 
 def first_layer(problem, **options):
-    return next(iter(sharpkit.by_group(sharpkit.sharpness, problem, **options).values()))
+    return next(
+        iter(sharpkit.by_group(sharpkit.sharpness, problem, **options).values())
+    )
 
 
 def relative(index):
@@ -265,9 +268,11 @@ MEASURES = {
     "`flatness_radius`: σ' (magnitude)": Measure(
         radius, {"magnitude": True}, searched=True, drawn=True
     ),
-    "`flatness_radius`: α (worst)": Measure(radius, {"kind": "worst"}, searched=True),
+    "`flatness_radius`: α (worst)": Measure(
+        radius, {"kind": "worst"}, searched=True, drawn=True
+    ),
     "`flatness_radius`: α' (worst, magnitude)": Measure(
-        radius, {"kind": "worst", "magnitude": True}, searched=True
+        radius, {"kind": "worst", "magnitude": True}, searched=True, drawn=True
     ),
     "`flatness_radius`: σ of the loss": Measure(
         radius, {"of": "loss"}, searched=True, drawn=True
@@ -334,10 +339,10 @@ def committed() -> dict[str, list[str]]:
 
 def write() -> None:
     """Write the table into the page."""
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     head = f"| measure | {' | '.join(TRANSFORMATIONS)} |"
     lines = [head, "|---" * (len(TRANSFORMATIONS) + 1) + "|", *map(row, MEASURES)]
     table = "".join(f"{line}\n" for line in lines)
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
     PAGE.write_text(before + BEGIN + table + END + rest.split(END)[1], encoding="utf-8")
 
 
