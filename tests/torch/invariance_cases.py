@@ -244,7 +244,7 @@ MEASURES = {
     "`ball_sharpness`": Measure(ball, searched=True),
     "`ball_sharpness`, one step": Measure(ball, {"method": "one_step"}),
     "`ball_sharpness`, linf": Measure(
-        ball, {"norm": "linf", "radius": 1e-2}, searched=True
+        ball, {"norm": "linf", "radius": 3e-3, "max_evaluations": 100}, searched=True
     ),
     "`ball_sharpness`, adaptive": Measure(ball, BY_WEIGHT, searched=True),
     "`ball_sharpness`, adaptive, one step": Measure(
@@ -322,7 +322,9 @@ def cell(measure: str, transformation: str) -> str:
         return "another draw"
     found = factor(measure, transformation)
     within = SEARCHED if MEASURES[measure].searched else SAME
-    return "same" if abs(found - 1) <= within else f"×{found:.2g}"
+    if abs(found - 1) <= within:
+        return "same"
+    return f"×{found:.3g}" if abs(found - 1) < 0.1 else f"×{found:.2g}"
 
 
 def row(measure: str) -> str:
