@@ -161,6 +161,9 @@ def test_head_wise_maps_are_not_element_wise():
     was = float(sharpkit.ball_sharpness(before, **options))
     assert abs(float(sharpkit.ball_sharpness(after, **options)) / was - 1) > 0.05
     assert float(fisher_rao(after)) == pytest.approx(float(fisher_rao(before)))
+    was, now = (sharpkit.relative_flatness(each) for each in (before, after))
+    same = {n for n in was if float(now[n]) == pytest.approx(float(was[n]), rel=1e-6)}
+    assert same == {f"{n}.weight" for n in ("query", "key", "value", "head")}
 
 
 def test_statistics_of_the_batch_scale_as_frozen_ones():
