@@ -11,11 +11,13 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import tree_leaves
 
+from sharpkit._inputs.checks import checked_seed
 from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.warn import warn
 from sharpkit._inputs.weighing import MAPPING
 from sharpkit.jax.batches import Batches
+from sharpkit.jax.drawn import DrawnFisher
 from sharpkit.jax.layout import Layout
 from sharpkit.jax.products import Compiled, Summed
 from sharpkit.jax.weighing import Weighing
@@ -218,13 +220,7 @@ class Problem:
         NotImplementedError
             If JAX has no second derivative of a part of the loss.
         """
-        if not self._split:
-            msg = (
-                "model=None; the Gauss-Newton matrix needs to know where the model "
-                "ends and the loss begins: give sharpkit.jax.problem a "
-                "model(params, inputs) and a loss(outputs, targets)"
-            )
-            raise ValueError(msg)
+        self._require_split("the Gauss-Newton matrix")
         vectors = self._layout.checked("w", w), self._layout.checked("v", v)
         function, reason = self._traced(self._functions.gauss_newton)
         if function is None:
@@ -254,6 +250,33 @@ class Problem:
         where `directional` is.
         """
         return None if self.directional is None else self._fisher
+
+    def monte_carlo_fisher(self, seed: int = 0) -> Callable[..., jax.Array]:
+        """Return the product ``fisher(w, v)`` of a Monte-Carlo Fisher matrix.
+
+        That is the mean over predictions of ``g g^T``, with the gradient g for one
+        label drawn from the model's own answer. Over seeds its mean is the Gauss-Newton
+        matrix. Give it as ``hvp=problem.monte_carlo_fisher(seed)``. Labels are drawn in
+        the order of the data, and are the same at every product at the same weights.
+
+        Parameters
+        ----------
+        seed
+            The seed of the labels.
+
+        Raises
+        ------
+        ValueError
+            If the problem was made without ``model``, or, at the first product, if the
+            loss is not the plain mean cross-entropy of its outputs.
+        """
+        self._require_split("a Monte-Carlo Fisher matrix")
+
+        def batches() -> Iterator[tuple[Any, Any]]:
+            return ((self._constants, arguments) for arguments, _ in self._pieces())
+
+        seed = checked_seed(seed)
+        return DrawnFisher(self._functions.drawn, batches, self._layout, seed)
 
     def accuracy(self, w: XpArray) -> float | None:
         """Return the share of samples whose largest output is their class, from 0 to 1.
@@ -337,6 +360,15 @@ class Problem:
         other._batches, other._weight_sum = batches, None
         other._weighing = self._weighing.over(several=batches.several)
         return other
+
+    def _require_split(self, what: str) -> None:
+        if not self._split:
+            msg = (
+                f"model=None; {what} needs to know where the model ends and the loss "
+                "begins: give sharpkit.jax.problem a model(params, inputs) and a "
+                "loss(outputs, targets)"
+            )
+            raise ValueError(msg)
 
     def _directional(self, w: XpArray, v: XpArray) -> jax.Array:
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)

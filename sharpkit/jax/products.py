@@ -12,6 +12,7 @@ from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.weighing import MAPPING
+from sharpkit.jax import drawn
 from sharpkit.jax.layout import Layout, widened
 
 # A vector, (n,), the mean loss, and its weight, or None for the number of rows.
@@ -54,6 +55,8 @@ class Compiled(NamedTuple):
     pulled
         The gradient of the losses of single rows, weighed: ``(constants, arguments, w,
         weights) -> (n,)``.
+    drawn
+        The product with the Fisher matrix of drawn labels: see `sharpkit.jax.drawn`.
     again
         The function that returns the same for another layout.
     """
@@ -66,6 +69,7 @@ class Compiled(NamedTuple):
     value: Callable[..., tuple[XpArray, XpArray | None]]
     directional: tuple[Callable[..., XpArray], Callable[..., XpArray]]
     pulled: Callable[..., XpArray]
+    drawn: Callable[..., tuple[XpArray, XpArray]]
     again: Callable[[Layout], Compiled]
 
 
@@ -83,6 +87,7 @@ def compiled(
         jax.jit(batch.mean),
         (jax.jit(batch.directional), jax.jit(batch.directional_by_reverse)),
         jax.jit(batch.pulled),
+        jax.jit(batch.drawn),
         lambda other: compiled(other, loss, model),
     )
 
@@ -165,6 +170,19 @@ class _Batch:
         losses = functools.partial(self._losses, constants, arguments)
         product: XpArray = jax.vjp(losses, w)[1](weights)[0]
         return product
+
+    def drawn(
+        self, constants: Any, arguments: Any, w: XpArray, v: XpArray, at: XpArray
+    ) -> tuple[XpArray, XpArray]:
+        inputs, targets = self._prepared(arguments)[0]
+        forward = functools.partial(self._outputs, constants, inputs)
+        return drawn.product(
+            forward,
+            lambda out: checked(self._loss(out, targets))[0],
+            targets,
+            (w, v),
+            at,
+        )
 
     def _losses(self, constants: Any, arguments: Any, w: XpArray) -> XpArray:
         """Return the loss of each row of a batch, as if it were a batch alone."""

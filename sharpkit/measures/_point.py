@@ -23,7 +23,8 @@ from sharpkit.measures._trusted import Trusted, tried
 from sharpkit.problem import ProblemLike, as_problem, is_problem, required_subset
 from sharpkit.results.common import Run
 
-# Products of a problem with other matrices than the Hessian.
+# Products of a problem with other matrices than the Hessian, beside those that say so
+# by an attribute `hessian`.
 OTHERS = ("gauss_newton", "empirical_fisher")
 
 
@@ -153,7 +154,10 @@ class Point:
             kind=kind,
             problem=whole,
             compared=hvp is None
-            or all(hvp != getattr(whole, name, None) for name in OTHERS),
+            or (
+                getattr(hvp, "hessian", True)
+                and all(hvp != getattr(whole, name, None) for name in OTHERS)
+            ),
         )
         point._made = began
         if hvp is None:

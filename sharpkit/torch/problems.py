@@ -8,10 +8,12 @@ from typing import Any
 
 import torch
 
+from sharpkit._inputs.checks import checked_seed
 from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.warn import warn
 from sharpkit.torch.batches import rows
 from sharpkit.torch.checkpoint import values_in
+from sharpkit.torch.drawn import DrawnFisher
 from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.losses import OutputLoss
 from sharpkit.torch.products import Products, checked_total
@@ -203,20 +205,8 @@ class Problem:
         NotImplementedError
             If `hvp` is None.
         """
-        if not self._evaluation.objective.takes_output:
-            msg = (
-                "loss_takes='model': the Gauss-Newton matrix needs to know where the "
-                "model ends and the loss begins; give loss_takes='output' and a "
-                "loss(output, targets)"
-            )
-            raise ValueError(msg)
+        self._require_output("the Gauss-Newton matrix")
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)
-        if self._products.lacking is not None:
-            msg = (
-                f"this model has no exact products ({self._products.lacking}); measure "
-                "its Hessian, by differences of the gradient"
-            )
-            raise NotImplementedError(msg)
         return self._products.gauss_newton(w, v)
 
     @property
@@ -247,6 +237,32 @@ class Problem:
         None where `directional` is.
         """
         return None if self.directional is None else self._fisher
+
+    def monte_carlo_fisher(
+        self, seed: int = 0
+    ) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        """Return the product ``fisher(w, v)`` of a Monte-Carlo Fisher matrix.
+
+        That is the mean over predictions of ``g g^T``, with the gradient g for one
+        label drawn from the model's own answer. Over seeds its mean is the Gauss-Newton
+        matrix. Give it as ``hvp=problem.monte_carlo_fisher(seed)``. Labels are drawn in
+        the order of the data, and are the same at every product at the same weights.
+
+        Parameters
+        ----------
+        seed
+            The seed of the labels.
+
+        Raises
+        ------
+        ValueError
+            If the output of the model is unknown (``loss_takes="model"``), or, at the
+            first product, if the loss is not the plain mean cross-entropy of it.
+        NotImplementedError
+            If `hvp` is None.
+        """
+        self._require_output("a Monte-Carlo Fisher matrix")
+        return DrawnFisher(self._products, self._layout, checked_seed(seed))
 
     def accuracy(self, w: torch.Tensor) -> float | None:
         """Return the share of samples whose largest output is their class, from 0 to 1.
@@ -384,6 +400,20 @@ class Problem:
     def release(self) -> None:
         """Free the graph that is kept for products."""
         self._products.release()
+
+    def _require_output(self, what: str) -> None:
+        if not self._evaluation.objective.takes_output:
+            msg = (
+                f"loss_takes='model': {what} needs to know where the model ends and "
+                "the loss begins; give loss_takes='output' and a loss(output, targets)"
+            )
+            raise ValueError(msg)
+        if self._products.lacking is not None:
+            msg = (
+                f"this model has no exact products ({self._products.lacking}); measure "
+                "its Hessian, by differences of the gradient"
+            )
+            raise NotImplementedError(msg)
 
     def _subset(self, indices: Any) -> Problem:
         chosen = checked_indices(indices, self.samples)

@@ -74,7 +74,7 @@ class Products:
                 parts = _by_sample(evaluation, w, batch)
                 if parts is not None:
                     leaves, output, slopes, counted = parts
-                    moved = _push(leaves, output)(v, False)
+                    moved = jacobian(leaves, output)(v, False)
                     each = (slopes * moved).reshape(len(slopes), -1).sum(1)
                     found.append(each[counted])
         return torch.cat(found) if found else w.new_empty(0)
@@ -82,6 +82,10 @@ class Products:
     def empirical_fisher(self, w: Any, v: Any) -> Any:
         """Return the mean over samples of ``g_i (g_i . v)``."""
         return self._product(_empirical_fisher, w, v)
+
+    def of(self, build: Build, w: Any, v: Any) -> Any:
+        """Return the product with another matrix, the mean of those of the batches."""
+        return self._product(build, w, v)
 
     @property
     def lacking(self) -> str | None:
@@ -216,7 +220,7 @@ def _gauss_newton(
     if found is None:
         return None
     leaves, output, point, loss, weight = found
-    push = _push(leaves, output)
+    push = jacobian(leaves, output)
     (slope,) = grad(loss, point, create_graph=True)
 
     def apply(v: Any, keep: bool) -> Any:
@@ -234,7 +238,7 @@ def _empirical_fisher(
     if parts is None:
         return None
     leaves, output, slopes, counted = parts
-    push, count = _push(leaves, output), int(counted.sum())
+    push, count = jacobian(leaves, output), int(counted.sum())
 
     def apply(v: Any, keep: bool) -> Any:
         rows = (slopes * push(v, keep)).reshape(len(slopes), -1).sum(1)
@@ -273,7 +277,7 @@ def _by_sample(
     return leaves, output, slope / shares, counted
 
 
-def _push(leaves: Leaves, output: Any) -> Apply:
+def jacobian(leaves: Leaves, output: Any) -> Apply:
     """Return the product with the Jacobian of an output.
 
     J v is the derivative by u of J^T u times v: it takes no forward mode.

@@ -67,3 +67,57 @@ def test_the_empirical_fisher_matrix(x64, data):
     assert_allclose(made.empirical_fisher(w, V), dense @ V, rtol=1e-11, atol=1e-13)
     trace = sharpkit.trace(made, hvp=made.empirical_fisher)
     assert float(trace) == pytest.approx(np.trace(dense), rel=1e-9)
+
+
+LABELS = np.arange(ROWS) % 3
+WIDE = {"w": np.random.default_rng(3).standard_normal((3, 3)), "b": np.zeros(3)}
+
+
+def scores(params, x):
+    return jnp.tanh(x @ params["w"]) + params["b"]
+
+
+def cross_entropy(outputs, labels):
+    logs = jax.nn.log_softmax(outputs)
+    return -jnp.take_along_axis(logs, labels[:, None], 1).mean()
+
+
+def classifier(size=ROWS):
+    parts = [(X[i : i + size], LABELS[i : i + size]) for i in range(0, ROWS, size)]
+    return sharpkit.jax.problem(cross_entropy, WIDE, parts, model=scores)
+
+
+def test_the_monte_carlo_fisher_matrix(x64):
+    made = classifier()
+    w, fisher = made.weights, made.monte_carlo_fisher(seed=5)
+    at = np.random.default_rng(5).random(ROWS)
+    shares = np.asarray(jax.nn.softmax(scores(WIDE, X)))
+    drawn = (shares.cumsum(1) < at[:, None]).sum(1)
+    again = sharpkit.jax.problem(cross_entropy, WIDE, (X, drawn), model=scores)
+    gradients = np.array([again.subset([i])(w)[1] for i in range(ROWS)])
+    dense = gradients.T @ gradients / ROWS
+    v = np.random.default_rng(0).standard_normal(12)
+    assert_allclose(fisher(w, v), dense @ v, rtol=1e-9, atol=1e-12)
+    assert_allclose(classifier(5).monte_carlo_fisher(5)(w, v), dense @ v, rtol=1e-9)
+    trace = sharpkit.trace(made, hvp=fisher)
+    assert float(trace) == pytest.approx(np.trace(dense), rel=1e-8)
+
+
+def test_its_mean_over_seeds_is_the_gauss_newton_matrix(x64):
+    made = classifier()
+    w, v = made.weights, np.random.default_rng(1).standard_normal(12)
+    found = np.array([made.monte_carlo_fisher(s)(w, v) @ v for s in range(400)])
+    known = float(made.gauss_newton(w, v) @ v)
+    assert abs(found.mean() - known) <= 4 * found.std() / 20
+
+
+def test_labels_are_drawn_for_cross_entropy_only(x64):
+    twice = lambda out, y: 2 * cross_entropy(out, y)  # noqa: E731
+    made = sharpkit.jax.problem(twice, WIDE, (X, LABELS), model=scores)
+    with pytest.raises(ValueError, match="not the plain mean cross-entropy"):
+        made.monte_carlo_fisher()(made.weights, made.weights)
+    numbers = sharpkit.jax.problem(squares, PARAMS, (X, Y), model=model)
+    with pytest.raises(ValueError, match="the targets are no classes"):
+        numbers.monte_carlo_fisher()(numbers.weights, numbers.weights)
+    with pytest.raises(ValueError, match="a Monte-Carlo Fisher matrix needs to know"):
+        sharpkit.jax.problem(loss, PARAMS, (X, Y)).monte_carlo_fisher()

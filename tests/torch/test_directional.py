@@ -138,3 +138,95 @@ def test_data_that_cannot_be_indexed_have_a_norm_all_the_same():
     assert found.value == pytest.approx(float((known**2).mean()), rel=1e-10)
     with pytest.raises(ValueError, match=r"max_samples=3 needs single samples"):
         sharpkit.fisher_rao(made, max_samples=3)
+
+
+def restated(model, inputs, labels):
+    """The Monte-Carlo Fisher matrix of drawn labels, a backward pass for each."""
+    total = 0.0
+    for one, label in zip(inputs, labels, strict=True):
+        loss = torch.nn.functional.cross_entropy(model(one[None]), label[None])
+        slopes = torch.autograd.grad(loss, list(model.parameters()))
+        g = torch.cat([slope.reshape(-1) for slope in slopes])
+        total = total + torch.outer(g, g) / len(labels)
+    return total
+
+
+def classifier():
+    torch.manual_seed(2)
+    layers = torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 3)
+    model = torch.nn.Sequential(*layers).double()
+    return model, (torch.randn(12, 3).double(), torch.arange(12) % 3)
+
+
+def test_the_monte_carlo_fisher_matrix():
+    model, (inputs, targets) = classifier()
+    made = problem(model, torch.nn.CrossEntropyLoss(), (inputs, targets))
+    fisher, w = made.monte_carlo_fisher(seed=5), made.weights
+    at = torch.rand(12, generator=torch.Generator().manual_seed(5), dtype=w.dtype)
+    below = model(inputs).softmax(1).cumsum(1) < at[:, None]
+    dense = restated(model, inputs, below.sum(1))
+    for v in (direction(len(w)), direction(len(w), 8)):
+        assert torch.allclose(fisher(w, v), dense @ v, rtol=1e-9, atol=1e-12)
+    top = sharpkit.eigenvalues(made, hvp=fisher)
+    known = float(torch.linalg.eigvalsh(dense)[-1])
+    assert float(top) == pytest.approx(known, rel=1e-3)
+
+
+def test_its_labels_are_those_of_every_product():
+    model, data = classifier()
+    loss = torch.nn.CrossEntropyLoss()
+    cut = problem(model, loss, data, micro_batch=5)
+    fisher, w = cut.monte_carlo_fisher(), cut.weights
+    u, v = direction(len(w)), direction(len(w), 8)
+    assert torch.equal(fisher(w, v), fisher(w, v))
+    assert float(u @ fisher(w, v)) == pytest.approx(float(v @ fisher(w, u)))
+    other = cut.monte_carlo_fisher(seed=1)
+    assert not torch.allclose(other(w, v), fisher(w, v))
+
+
+def test_its_mean_over_seeds_is_the_gauss_newton_matrix():
+    model, data = classifier()
+    made = problem(model, torch.nn.CrossEntropyLoss(), data)
+    w = made.weights
+    v = direction(len(w))
+    found = torch.stack([made.monte_carlo_fisher(s)(w, v) @ v for s in range(400)])
+    known = float(made.gauss_newton(w, v) @ v)
+    assert abs(float(found.mean()) - known) <= 4 * float(found.std()) / 20
+
+
+def test_predictions_that_are_ignored_count_for_nothing():
+    model, (inputs, targets) = classifier()
+    loss = torch.nn.CrossEntropyLoss()
+    ignored = torch.where(torch.arange(12) < 8, targets, -100)
+    made = problem(model, loss, (inputs, ignored))
+    some = problem(model, loss, (inputs[:8], targets[:8]))
+    w, v = made.weights, direction(len(made.weights))
+    found = made.monte_carlo_fisher()(w, v)
+    assert torch.allclose(found, some.monte_carlo_fisher()(w, v), rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        torch.nn.CrossEntropyLoss(label_smoothing=0.1),
+        torch.nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 3.0])),
+        lambda output, y: 2 * torch.nn.functional.cross_entropy(output, y),
+    ],
+)
+def test_labels_are_drawn_for_cross_entropy_only(loss):
+    model, data = classifier()
+    made = problem(model, loss, data)
+    with pytest.raises(ValueError, match="not the plain mean cross-entropy"):
+        made.monte_carlo_fisher()(made.weights, made.weights)
+
+
+def test_no_labels_for_a_loss_of_the_model_or_of_numbers():
+    model, (inputs, _) = classifier()
+    own = problem(
+        model, lambda m, b: m(b).square().mean(), [inputs], loss_takes="model"
+    )
+    with pytest.raises(ValueError, match="a Monte-Carlo Fisher matrix needs to know"):
+        own.monte_carlo_fisher()
+    numbers = problem(model, torch.nn.MSELoss(), (inputs, torch.zeros(12, 3).double()))
+    with pytest.raises(ValueError, match="the targets are no classes"):
+        numbers.monte_carlo_fisher()(numbers.weights, numbers.weights)
