@@ -90,9 +90,11 @@ def test_the_demonstration_is_the_committed_one(data):
 
 def test_the_bench_figures_are_those_of_the_committed_runs():
     (solvers,) = sorted((ROOT / "bench" / "results").glob("*-solvers.jsonl"))[-1:]
-    summary = json.loads(solvers.read_text())["data"]["summary"]["columns"]
-    for found in summary.values():
-        assert f"| {found['worst']:.3f} | {found['median']:.3f} |" in README
+    families = json.loads(solvers.read_text())["data"]["summary"]["families"]
+    for name, found in families["all networks"].items():
+        shown = [f"{found[of]:.3f}" for of in ("worst", "5th", "median", "mean")]
+        row = " | ".join([*shown, f"{found['below 0.95']:.0%}"])
+        assert name == "lbfgsb 10" or f"| {row} |" in README
     (trainer,) = sorted((ROOT / "bench" / "results").glob("*-trainer.jsonl"))[-1:]
     record = json.loads(trainer.read_text())
     ours, fused = (record["columns"].index(name) for name in ("of torch", "of fused"))
