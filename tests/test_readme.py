@@ -102,6 +102,19 @@ def test_the_bench_figures_are_those_of_the_committed_runs():
         assert f"| {row[0]} | {row[ours]} | {row[fused]} |" in README
 
 
+def test_what_searches_miss_is_what_was_measured():
+    (file,) = sorted((ROOT / "bench" / "results").glob("*-missing.jsonl"))[-1:]
+    data = json.loads(file.read_text())["data"]
+    place = ROOT / "sharpkit" / "_diagnosis" / "missing.json"
+    assert json.loads(place.read_text(encoding="utf-8")) == data["table"]
+    boxes = len({run["case"] for run in data["runs"]})
+    assert f"measured on {boxes} boxes and held" in README
+    for group in data["checked"]:
+        if group["space"] == "full":  # of subspaces there were too few
+            for name in ("within_95", "within_80"):
+                assert abs(group[f"stated {name}"] - group[f"found {name}"]) < 0.07
+
+
 def test_the_engine_figures_are_those_of_the_committed_runs():
     results = ROOT / "bench" / "results"
     (file,) = sorted(results.glob("*-sharpness.jsonl"))[-1:]
