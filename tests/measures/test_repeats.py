@@ -177,7 +177,7 @@ def test_what_may_be_missing_is_looked_up_by_what_was_seen():
     assert many.missing.evidence == (
         "2 searches, the highest of 100 evaluations, another search ended within 3 %"
     )
-    assert many.missing.at_most < agreed.missing.at_most
+    assert many.missing.within_95 > agreed.missing.within_95
 
 
 ONES = np.ones(60, np.float32)
