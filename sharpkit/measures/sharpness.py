@@ -92,8 +92,8 @@ def sharpness(
     memory
         ``"lean"`` keeps two points at a time with ``"auto"``, not four, and needs 24
         bytes per weight of float32 with all else. In the hardest boxes of trained
-        networks it finds less: with 100 evaluations 0.951 of the best known on
-        average, where four find 0.96.
+        networks it finds less: with 100 evaluations 0.929 of the best known on
+        average, where four find 0.934.
     seed
         $seed
     backend
