@@ -169,36 +169,24 @@ def sharpness(
     )
     del gradient  # in a subspace only its projection is needed
 
-    def per_cent(rise: Any) -> Any:  # Eq. 4
-        return 100 * rise / (1 + loss)
-
-    with reporter(
-        progress,
-        _in_all(budget, repeats),
-        title="sharpness",
-        unit="evaluations",
-        value="{:.4g} % so far",
-    ) as report:
-        found = search(
-            box, chosen, seeds, lambda done, best: report(done, per_cent(best - loss))
-        )
+    found = _searched(box, chosen, seeds, loss, budget, progress)
     best, rise = found.best, found.best.loss - loss
     if not (found.non_finite or stay_inside):
         noise = _noise(point, objective, rise, noise, centre_noise)
     status = _status(found, rise, noise)
     result = SharpnessResult(
-        value=float(per_cent(rise)),
+        value=float(_per_cent(rise, loss)),
         loss=loss,
         max_loss=best.loss,
         displacement=found.displacement,
         evaluations=len(found.history),
-        history=per_cent(found.history - loss),
-        repeats=tuple(float(per_cent(each - loss)) for each in found.losses),
-        starts=tuple(float(per_cent(each - loss)) for each in best.starts),
+        history=_per_cent(found.history - loss, loss),
+        repeats=tuple(float(_per_cent(each - loss, loss)) for each in found.losses),
+        starts=tuple(float(_per_cent(each - loss, loss)) for each in best.starts),
         kin=best.kin,
         outside=best.outside,
         gap=best.gap,
-        noise=float(per_cent(noise)),
+        noise=float(_per_cent(noise, loss)),
         missing=None,
         status=Status.WRONG_GRADIENT if point.looks.misled else status,
         epsilon=epsilon,
@@ -207,6 +195,35 @@ def sharpness(
         run=point.run(objective, began, source=_source(objective), seed=seeds[0]),
     )
     return judged(result, result.repeats, best.evaluations)
+
+
+def _per_cent(rise: Any, loss: float) -> Any:
+    """Return Eq. 4 for a rise from a loss."""
+    return 100 * rise / (1 + loss)
+
+
+def _searched(
+    box: Box,
+    solver: Auto | LBFGSB | ScipyLBFGSB,
+    seeds: range,
+    loss: float,
+    budget: int | None,
+    progress: Progress,
+) -> Found:
+    """Search a box once with each seed, and tell of the progress."""
+    with reporter(
+        progress,
+        _in_all(budget, len(seeds)),
+        title="sharpness",
+        unit="evaluations",
+        value="{:.4g} % so far",
+    ) as report:
+        return search(
+            box,
+            solver,
+            seeds,
+            lambda done, best: report(done, _per_cent(best - loss, loss)),
+        )
 
 
 def _with_memory(
