@@ -27,6 +27,7 @@ from sharpkit.results.sharpness import SharpnessResult, Status
 Memory = Literal["usual", "lean"]
 DEFAULT_EVALUATIONS = Auto.default_evaluations
 NOTABLE = 1e-2  # noise above this share of the rise is looked at closely
+MOST_REPEATS = 10_000  # more would never come to an end
 CONVERGED_GAP = 1e-2  # a first-order gain below this share of the rise is none
 
 
@@ -80,9 +81,10 @@ def sharpness(
         on to 100. Two more look at the noise near the weights, and some 20 to 80 more
         where that is no small share of the rise, or where there is no gradient.
     repeats
-        The number of searches, with the seeds ``seed``, ``seed + 1`` and so on, in the
-        same box. The highest one counts, and whether another one comes as high says how
-        far to believe it. What is done at the weights is done once.
+        The number of searches, at most 10,000, with the seeds ``seed``, ``seed + 1``
+        and so on, in the same box. The highest one counts, and whether another one
+        comes as high says how far to believe it. What is done at the weights is done
+        once.
     stay_inside
         Whether `loss_fn` is never called outside the box. ``"auto"`` takes gradients at
         up to 64 times its size, which steer it and are never a result; without them it
@@ -252,9 +254,13 @@ def _seeds(seed: Any, repeats: Any, solver: Auto | LBFGSB | ScipyLBFGSB) -> rang
     Raises
     ------
     ValueError
-        If there are several searches, and the solver has no use for a seed.
+        If there are too many searches, or several, and the solver has no use for a
+        seed.
     """
     first, count = checked_seed(seed), at_least("repeats", repeats, 1)
+    if count > MOST_REPEATS:
+        msg = f"repeats={repeats} is too many searches; give at most {MOST_REPEATS}"
+        raise ValueError(msg)
     if count > 1 and not isinstance(solver, Auto):
         msg = (
             f"repeats={repeats}, but {solver.name} begins at the weights with every "

@@ -117,6 +117,7 @@ def test_a_solver_that_no_seed_changes_is_not_repeated(solver):
 @pytest.mark.parametrize(
     ("options", "match"),
     [
+        ({"repeats": 2**63}, "repeats=9223372036854775808 is too many searches; give"),
         ({"repeats": 0}, "repeats=0; give"),
         ({"repeats": 2, "seed": 2**64 - 1}, "seed=18446744073709551616"),
     ],
