@@ -17,7 +17,7 @@ class Auto:
     Attributes
     ----------
     lean : bool
-        Whether fewer points are kept at a time: five vectors in all, not eight.
+        Whether fewer points are kept at a time: six vectors in all, not eight.
     """
 
     lean: bool = False
