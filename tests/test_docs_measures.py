@@ -16,6 +16,7 @@ OTHERS = {
     "measure",
     "operator",
     "profile",
+    "ranking",
     "set_num_threads",
 }
 

@@ -40,6 +40,12 @@ def test_means_and_their_errors():
     assert both.total.stderr < 1e-15
 
 
+def test_an_eigenvalue_that_a_probe_all_but_misses_is_in_the_error():
+    nodes, weights = np.array([[-1.0, 0.0, 1e4]]), np.array([[0.5, 0.5, 1e-9]])
+    found = quadrature.mean(nodes, weights, 40, lambda x: x).total
+    assert found.stderr == pytest.approx(1e4 * np.sqrt(2 / 40 / 42), rel=1e-2)
+
+
 def test_outliers_stand_apart_in_every_probe():
     bulk = np.linspace(0, 1, 20)
     nodes = np.array([[*bulk, 4.0, 7.0], [*bulk, 4.01, 9.0]])

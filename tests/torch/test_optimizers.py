@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import torch
-from torch import nn, optim
+from torch_required import torch
 
 import sharpkit
+
+nn, optim = torch.nn, torch.optim
 
 N, FROZEN = 6, ("exp_avg_sq", "max_exp_avg_sq", "square_avg", "grad_avg")
 

@@ -163,6 +163,7 @@ def test_a_measure_takes_it():
     assert found == pytest.approx(true, rel=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # JAX's, if it is loaded
 def test_workers_are_kept_for_many_samples_alone():
     own = case("regression")
     several = loader(own, num_workers=1)
