@@ -134,6 +134,50 @@ def ratio(
     return mean(nodes, weights, n, rest, others)._replace(value=value)
 
 
+def entropy(
+    nodes: Matrix, weights: Matrix, n: int, order: float, others: Sequence[Rule] = ()
+) -> Parts:
+    """Estimate the negative Renyi entropy of the eigenvalues' magnitudes.
+
+    ``log(sum_i p_i^a) / (a - 1)`` with ``p_i = |lambda_i| / sum_j |lambda_j|``, and its
+    limit ``sum_i p_i log p_i`` at a = 1; NaN where all eigenvalues are 0.
+
+    Parameters
+    ----------
+    nodes, weights, n
+        The quadratures, as above.
+    order
+        The order a > 0.
+    others
+        Other rules for the same probes (see `rules`).
+    """
+    scale = float(np.abs(nodes).max())
+    if scale == 0:
+        return Parts(np.nan, np.nan, np.nan)
+
+    def size(x: Matrix) -> Matrix:
+        return np.abs(x) / scale
+
+    def power(x: Matrix) -> Matrix:
+        if order != 1:
+            return size(x) ** order
+        return size(x) * np.log(np.where(x == 0, 1.0, size(x)))
+
+    first, raised = (mean(nodes, weights, n, f).value for f in (size, power))
+    if order == 1:
+        value = raised / first - np.log(n * first)
+    else:
+        value = (np.log(raised) - order * np.log(first)) / (order - 1) - np.log(n)
+
+    def rest(x: Matrix) -> Matrix:  # its mean is constant: the error, linearised
+        if order == 1:
+            return (power(x) - (1 + raised / first) * size(x)) / first
+        return (power(x) / raised - order * size(x) / first) / (order - 1)
+
+    found = mean(nodes, weights, n, rest, others)
+    return found._replace(value=float(value))
+
+
 def density(nodes: Matrix, weights: Matrix, n: int, grid: Vector, width: float) -> Band:
     """Estimate the density of eigenvalues, smoothed by a Gaussian.
 

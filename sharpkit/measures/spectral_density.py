@@ -65,7 +65,7 @@ def spectral_density(
     DensityResult
         The nodes and weights, with methods ``density(grid, width)``, ``cdf(x)``,
         ``moment(j)``, ``mean(f)``, ``effective_dimension(alpha)``,
-        ``negative_share()``, ``outliers()`` and ``plot()``.
+        ``negative_share()``, ``renyi_sharpness(order)``, ``outliers()`` and ``plot()``.
 
     Raises
     ------

@@ -71,18 +71,18 @@ def profile(
     measures
         The names of the measures. Of the box: ``"sharpness"``, ``"subspace_sharpness"``
         (100 random directions). Of the spectrum: ``"eigenvalues"``, ``"trace"``,
-        ``"spectral_density"``, ``"frobenius_norm"``, ``"effective_dimension"`` (at 1).
-        Of balls, l2 of radius 0.05 or adaptive of 0.5: ``"ball_sharpness"``,
-        ``"adaptive_ball_sharpness"``, ``"one_step_sharpness"``,
-        ``"adaptive_one_step_sharpness"``; under noise of 0.05 per weight
-        ``"average_sharpness"``, ``"adaptive_average_sharpness"``; until the error, or
-        the loss where there is no accuracy, is 0.1 higher ``"flatness_radius"`` (sigma)
-        and, only if it is asked for, ``"worst_flatness_radius"`` (alpha). Along the
-        gradient: ``"gradient_norm"``, ``"directional_sharpness"``,
-        ``"critical_sharpness"``; from the start ``"distance"``. Of samples:
-        ``"batch_sharpness"`` (of 32), ``"gradient_noise"``, ``"fisher_rao"``. Of
-        layers: ``"relative_flatness"``, ``"normalized_flatness"``. What one is made of
-        is taken, too.
+        ``"spectral_density"``, ``"frobenius_norm"``, ``"effective_dimension"`` (at 1),
+        ``"renyi_sharpness"`` (of order 2). Of balls, l2 of radius 0.05 or adaptive of
+        0.5: ``"ball_sharpness"``, ``"adaptive_ball_sharpness"``,
+        ``"one_step_sharpness"``, ``"adaptive_one_step_sharpness"``; under noise of 0.05
+        per weight ``"average_sharpness"``, ``"adaptive_average_sharpness"``; until the
+        error, or the loss where there is no accuracy, is 0.1 higher
+        ``"flatness_radius"`` (sigma) and, only if it is asked for,
+        ``"worst_flatness_radius"`` (alpha). Along the gradient: ``"gradient_norm"``,
+        ``"directional_sharpness"``, ``"critical_sharpness"``; from the start
+        ``"distance"``. Of samples: ``"batch_sharpness"`` (of 32), ``"gradient_noise"``,
+        ``"fisher_rao"``. Of layers: ``"relative_flatness"``, ``"normalized_flatness"``.
+        What one is made of is taken, too.
     time_budget
         The seconds that all may take, a first look at the problem included. What is
         left is shared among the measures to come; one that is under way at the end is

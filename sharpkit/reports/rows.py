@@ -172,6 +172,11 @@ def _dimension(session: Session, work: Work | None) -> Quantity:
     return Quantity("effective dimension at 1", "", found.value, found.stderr)
 
 
+def _renyi(session: Session, work: Work | None) -> Quantity:
+    found = session.results["spectral_density"].renyi_sharpness()
+    return Quantity("Rényi sharpness of order 2", "", found.value, found.stderr)
+
+
 ENTRIES = (
     along.GRADIENT,
     Entry(
@@ -194,6 +199,7 @@ ENTRIES = (
     Entry("spectral_density", _density, _of_density, _density_cost, needs="products"),
     Entry("frobenius_norm", _frobenius, itself, after="spectral_density"),
     Entry("effective_dimension", _dimension, itself, after="spectral_density"),
+    Entry("renyi_sharpness", _renyi, itself, after="spectral_density"),
     *rises.ENTRIES,
     *along.ENTRIES,
     *sampled.ENTRIES,

@@ -174,6 +174,36 @@ class DensityResult(Headline):
             self._others,
         )
 
+    def renyi_sharpness(self, order: float = 2) -> Estimate:
+        r"""Return the negative Rényi entropy of the eigenvalues' magnitudes.
+
+        ``-1 / (1 - a) log(sum_i p_i^a)`` of the shares ``p_i = |lambda_i| / sum_j
+        |lambda_j|``, a the order; at a = 1 its limit, Shannon's ``sum_i p_i log p_i``.
+        It lies between ``-log n``, all eigenvalues of one size, and 0, a single one: a
+        large value is an uneven spectrum. No factor of the loss changes it. Magnitudes
+        are taken because the Hessian may be indefinite; those of the Gauss-Newton
+        matrix are the eigenvalues (arXiv 2510.07758).
+
+        The standard error is the first order's; NaN where all eigenvalues are 0. Small
+        orders count the many eigenvalues near 0, for which steps are often too few.
+
+        Parameters
+        ----------
+        order
+            The order a > 0.
+
+        Raises
+        ------
+        ValueError
+            If the order is not above 0, or infinite.
+        """
+        if not 0 < order < math.inf:
+            msg = f"order={order!r}; give a number above 0, such as 2"
+            raise ValueError(msg)
+        return quadrature.entropy(
+            self.nodes, self.weights, self.n, float(order), self._others
+        ).total
+
     def outliers(self, width: float | None = None) -> Matrix:
         """Return the places of eigenvalues that stand apart from the rest.
 

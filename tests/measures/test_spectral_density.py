@@ -1,6 +1,7 @@
 """The spectral density against dense spectra, and its bands against 500 seeds."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -299,6 +300,56 @@ def test_more_products_than_there_are_numbers():
     )
     assert found.moment(1).value == pytest.approx(2.0, abs=0.01 + found.error * 12)
     assert found.nodes.shape == (4, 1000)
+
+
+def renyi(values, order):
+    """The definition, on all eigenvalues."""
+    p = np.abs(values) / np.abs(values).sum()
+    p = p[p > 0]
+    if order == 1:
+        return p @ np.log(p)
+    return -1 / (1 - order) * np.log((p**order).sum())
+
+
+def test_renyi_sharpness_of_all_eigenvalues_and_of_any_scale():
+    values, many = spectrum("hessian"), {"max_products": 1000, "probes": 20}
+    plain, limit = measured(values, 0, **many), measured(values, 1)
+    one = measured(np.full(50, -3.0), 0)
+    scaled = [measured(s * values, 0, **many) for s in (-1e-200, 3.0, 1e200)]
+    for order in (0.5, 1, 2, 3, 20):
+        found = plain.renyi_sharpness(order)
+        assert abs(found.value - renyi(values, order)) < 4 * found.stderr
+        assert found.stderr < 0.12
+        for each in scaled:
+            same = each.renyi_sharpness(order)
+            assert same.value == pytest.approx(found.value, rel=1e-6)
+            assert same.stderr == pytest.approx(found.stderr, rel=1e-3)
+        assert one.renyi_sharpness(order) == pytest.approx((-np.log(50), 0), abs=1e-7)
+    for order in (1 - 1e-6, 1 + 1e-6):
+        near = limit.renyi_sharpness(order), limit.renyi_sharpness(1)
+        assert near[0] == pytest.approx(near[1], abs=1e-4)
+
+
+def test_a_spectrum_of_zeros_has_no_renyi_sharpness():
+    assert np.isnan(measured(np.zeros(20), 0).renyi_sharpness()).all()
+    for order in (0, -1, math.inf, math.nan):
+        with pytest.raises(ValueError, match=f"order={order}; give a number above 0"):
+            measured(np.ones(20), 0).renyi_sharpness(order)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["uniform", "wishart", "hessian"])
+def test_the_error_of_renyi_sharpness_holds_it(kind):
+    values, orders = spectrum(kind), (0.5, 1, 2, 3)
+    truth = [renyi(values, order) for order in orders]
+    held = []
+    for seed in SEEDS:
+        density = measured(values, seed)
+        found = np.array([density.renyi_sharpness(order) for order in orders])
+        held.append(np.abs(found[:, 0] - truth) < 1.96 * found[:, 1])
+    # 95 % within 3 points and what 500 seeds leave to chance, at the lower end
+    assert np.mean(held, axis=0).min() >= 0.91, np.mean(held, axis=0)
+    assert np.mean(held, axis=0).max() <= 0.98, np.mean(held, axis=0)
 
 
 def test_bad_questions():
