@@ -184,7 +184,11 @@ class _Pairs:
         variance, square = float(np.mean(self.variances)), float(np.mean(self._squares))
         spread = self._error(self.variances)
         norm = math.sqrt(max(square, 0.0))
-        norm_error = self._error(self._squares) if self._exact is None else 0.0
+        norm_error, norms = 0.0, (norm, norm)
+        if self._exact is None:
+            norm_error = self._error(self._squares)
+            low, high = interval_of_mean(self._squares)
+            norms = math.sqrt(max(low, 0.0)), math.sqrt(max(high, 0.0))
         ends = interval_of_mean(self.variances, left=self._left)
         scale, stderr, interval = variance / (square or math.nan), math.nan, ends
         if self._exact is None:
@@ -200,6 +204,7 @@ class _Pairs:
             interval=interval,
             gradient_norm=norm,
             gradient_norm_stderr=norm_error / (2 * norm) if norm else math.nan,
+            gradient_norm_interval=norms,
             gradient_variance=variance,
             gradient_variance_stderr=spread,
             gradient_variance_interval=ends,

@@ -123,7 +123,10 @@ class GradientNoiseResult(Estimate):
     gradient_norm : float
         The norm of the gradient of the loss over all samples.
     gradient_norm_stderr : float
-        Its standard error; 0 where all samples were taken.
+        Its standard error, to first order; 0 where all samples were taken.
+    gradient_norm_interval : (float, float)
+        The interval that holds the norm with a probability of about 95 %, that of its
+        square: it counts where the norm is not well above its error.
     gradient_variance : float
         The trace of the covariance of the gradients of single samples.
     gradient_variance_stderr : float
@@ -147,6 +150,7 @@ class GradientNoiseResult(Estimate):
     interval: tuple[float, float]
     gradient_norm: float
     gradient_norm_stderr: float
+    gradient_norm_interval: tuple[float, float]
     gradient_variance: float
     gradient_variance_stderr: float
     gradient_variance_interval: tuple[float, float]

@@ -40,7 +40,11 @@ def test_unbiased_with_intervals_that_hold(form):
     squares = np.array([each.gradient_norm**2 for each in found])
     spread = squares.std() / 500**0.5
     assert abs(squares.mean() - MEAN @ MEAN) <= 4 * spread + 1e-12
+    norms = [each.gradient_norm_interval for each in found]
+    if form == "batches":  # which takes all samples for the norm
+        assert norms[0] == (found[0].gradient_norm,) * 2
     for truth, intervals in (
+        *([(np.linalg.norm(MEAN), norms)] if form == "large" else []),
         (VARIANCE, [each.gradient_variance_interval for each in found]),
         (SCALE, [each.interval for each in found]),
     ):
