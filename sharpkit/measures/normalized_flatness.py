@@ -11,6 +11,7 @@ from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.checks import checked_seed
 from sharpkit._inputs.progress import Progress
 from sharpkit._inputs.types import Array, Hvp, LossFn
+from sharpkit._spectrum.sampling import quantile
 from sharpkit.measures._matrices import matrices_of
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
@@ -21,8 +22,9 @@ SWEEPS = 2000  # of the alternating updates, at most
 SETTLED = 1e-12  # a relative gain of a sweep that ends them
 DRAWS = 8  # of the diagonal within its error bars, by which its bias is known
 # Errors of two entries of a diagonal from sign probes are correlated, by H_ij^2; so the
-# variance of a weighted sum is at most twice what it were if they were not.
-CORRELATED = math.sqrt(2)
+# variance of a weighted sum is once to twice what it were if they were not. The root of
+# 1.5 is within a fifth of both.
+CORRELATED = math.sqrt(1.5)
 
 
 @documented
@@ -132,7 +134,7 @@ def normalized_flatness(
     return NormalizedFlatness(
         value=sum(values),
         stderr=math.hypot(*linear, sum(bias)),
-        quantile=found.quantile,
+        quantile=quantile(math.inf),  # the errors of many entries tell their size
         layers={name: (each.value, each.error) for name, each in layers.items()},
         status=found.status,
         method=found.method,

@@ -67,9 +67,7 @@ def test_a_single_row_has_the_minimum_in_closed_form():
 
 @pytest.mark.parametrize("method", ["xdiag", "hutchinson"])
 def test_error_bars_hold_the_truth(method):
-    """They are not too narrow; the correlations of sign probes are bounded from above,
-    so that they may be wider than need be, by a factor of two at the most.
-    """
+    """The correlations of sign probes are not known: they are within a fifth or so."""
     H, w = case()
     wanted, held, found = truth(H, w), 0, []
     for seed in range(500):
@@ -86,9 +84,8 @@ def test_error_bars_hold_the_truth(method):
         found.append((one.value, one.stderr))
     values, errors = np.array(found).T
     miss = np.sqrt(((values - wanted) ** 2).mean())
-    assert held / 500 >= 0.92
-    assert miss < np.median(errors) * 1.1
-    assert np.median(errors) < 2.5 * miss
+    assert 0.92 <= held / 500 <= 0.99
+    assert np.median(errors) / 1.3 < miss < np.median(errors) * 1.1
     assert abs(values.mean() - wanted) < 0.5 * errors.mean()
 
 
