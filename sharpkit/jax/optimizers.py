@@ -24,6 +24,7 @@ HARMLESS = (
     *("momentum", "nesterov", "mu_dtype", "accumulator_dtype", "initial_scale"),
     *("eps_in_sqrt", "centered"),
 )
+NO_STEP = "state has taken no step yet; call this after an update"
 
 
 def preconditioner(
@@ -37,13 +38,17 @@ def preconditioner(
         The function that made the optimiser: ``optax.adam``, ``optax.adamw``,
         ``optax.rmsprop`` or ``optax.sgd``.
     state
-        The state of the optimiser, ``opt_state``, after at least one step.
+        The state of the optimiser, ``opt_state``, after at least one step. It may be
+        inside that of a chain, ``inject_hyperparams``, ``MultiSteps`` and the like; of
+        ``multi_transform`` give the one that trains the problem's parameters,
+        ``state.inner_states[label]``.
     problem
         The problem of the same parameters, as `sharpkit.jax.problem` makes it.
     options
         The options that the optimiser was made with, which its state does not hold:
         ``learning_rate`` and others, by the names and with the defaults of optax. A
-        schedule is taken at the count of the state, where it has one.
+        schedule is taken at the count of the state, where it has one. What the state
+        of ``inject_hyperparams`` holds is taken from there.
 
     Returns
     -------
@@ -74,8 +79,9 @@ def preconditioner(
             "preconditioner=values of eigenvalues"
         )
         raise TypeError(msg)
-    own = _options(optimizer, options)
-    counts = [part.count for part in _parts(state) if hasattr(part, "count")]
+    parts = _parts(state)
+    own = _options(optimizer, options | _injected(optimizer, parts))
+    counts = [part.count for part in parts if hasattr(part, "count")]
     rate = own["learning_rate"]
     if callable(rate):
         if not counts:
@@ -95,7 +101,21 @@ def preconditioner(
     )
     decay = float(own.get("weight_decay", 0.0)) * (1 + momentum) / (1 - momentum)
     values = jnp.asarray(values, problem._layout.dtype)
+    if decay >= threshold:  # which makes the weights grow without any loss
+        shift = jnp.full_like(values, decay)
+        return Preconditioner(values, threshold, shift, name=name)
     return Preconditioner(values, threshold - decay, name=name)
+
+
+def _injected(optimizer: Callable[..., Any], parts: list[Any]) -> Options:
+    """Return the options that a state of ``optax.inject_hyperparams`` holds."""
+    known = inspect.signature(optimizer).parameters
+    return {
+        name: value.item()
+        for part in parts
+        for name, value in getattr(part, "hyperparams", {}).items()
+        if name in known
+    }
 
 
 def _options(optimizer: Callable[..., Any], options: Options) -> Options:
@@ -133,23 +153,26 @@ def _options(optimizer: Callable[..., Any], options: Options) -> Options:
 
 
 def _parts(state: Any) -> list[Any]:
-    """Return the states of the parts of a chain, in order."""
+    """Return the states of the parts, in order, and of those inside them."""
     if hasattr(state, "_fields"):
-        return [state]
+        inside = [name for name in state._fields if name.startswith("inner_")]
+        return [state, *_parts(tuple(getattr(state, name) for name in inside))]
+    if isinstance(state, dict):
+        state = tuple(state.values())
     if isinstance(state, tuple):
         return [part for each in state for part in _parts(each)]
     return []
 
 
 def _part(state: Any, *fields: str) -> Any:
-    """Return the one part of a state that has some fields.
+    """Return the one part of a state that has these fields and no others.
 
     Raises
     ------
     ValueError
         If there is not exactly one.
     """
-    found = [part for part in _parts(state) if set(fields) <= set(part._fields)]
+    found = [part for part in _parts(state) if set(fields) == set(part._fields)]
     if len(found) != 1:
         msg = (
             f"state has {len(found)} parts with {' and '.join(fields)}; give the state "
@@ -166,10 +189,19 @@ def _flat(tree: Any, problem: Problem) -> Any:
     Raises
     ------
     ValueError
-        If it has another structure or other shapes.
+        If it has another structure or other shapes, or lacks a parameter.
     """
     layout = problem._layout
-    leaves, structure = tree_flatten(tree)
+    leaves, structure = tree_flatten(tree, is_leaf=_is_masked)
+    if structure == layout._treedef:
+        for i in layout._chosen:
+            if _is_masked(leaves[i]):
+                msg = (
+                    f"state has nothing of parameter {layout._names[i]}, which another "
+                    "optimizer trains, or none; give a problem without it, with "
+                    "parameters="
+                )
+                raise ValueError(msg)
     shapes = [tuple(leaves[i].shape) for i in layout._chosen if i < len(leaves)]
     if structure != layout._treedef or shapes != layout._shapes:
         msg = (
@@ -180,16 +212,47 @@ def _flat(tree: Any, problem: Problem) -> Any:
     return jnp.concatenate([jnp.asarray(leaves[i]).ravel() for i in layout._chosen])
 
 
+def _is_masked(leaf: Any) -> bool:
+    return type(leaf).__name__ == "MaskedNode"
+
+
+def _require_alike(own: Options, state: Any, scaled: bool) -> None:
+    """Raise an error if the state is plainly that of other options.
+
+    Raises
+    ------
+    ValueError
+        If it has a momentum, or second moments, and the options none, or the reverse.
+    """
+    kept = {name for part in _parts(state) for name in part._fields}
+    for name, wanted, what in (
+        ("trace", own["momentum"] is not None, "a momentum"),
+        ("nu", scaled, "second moments"),
+    ):
+        if (name in kept) != wanted:
+            told = "has none" if wanted else f"has {what}"
+            other = what if wanted else "none"
+            msg = (
+                f"state {told}, and the optimizer given {other}; give the very options "
+                "and state of one optimizer"
+            )
+            raise ValueError(msg)
+
+
 def _of_sgd(own: Options, state: Any, problem: Problem) -> tuple[Any, float]:
+    _require_alike(own, state, scaled=False)
     return jnp.ones(problem._layout.n), float(own["momentum"] or 0.0)
 
 
 def _of_rmsprop(own: Options, state: Any, problem: Problem) -> tuple[Any, float]:
+    _require_alike(own, state, scaled=True)
     if own["centered"]:
         part = _part(state, "mu", "nu")
         square = _flat(part.nu, problem) - _flat(part.mu, problem) ** 2
     else:
         square = _flat(_part(state, "nu").nu, problem)
+    if not bool(square.any()):
+        raise ValueError(NO_STEP)
     eps = own["eps"]
     root = jnp.sqrt(square + eps) if own["eps_in_sqrt"] else jnp.sqrt(square) + eps
     return root, float(own["momentum"] or 0.0)
@@ -199,8 +262,7 @@ def _of_adam(own: Options, state: Any, problem: Problem) -> tuple[Any, float]:
     part = _part(state, "count", "mu", "nu")
     count, b1 = int(part.count), float(own["b1"])
     if count == 0:
-        msg = "state has taken no step yet; call this after an update"
-        raise ValueError(msg)
+        raise ValueError(NO_STEP)
     square = _flat(part.nu, problem) / (1 - float(own["b2"]) ** count)
     root = jnp.sqrt(square + own["eps_root"]) + own["eps"]
     return (1 - b1**count) * root, b1

@@ -106,7 +106,8 @@ def preconditioner(optimizer: optim.Optimizer, problem: Any) -> Preconditioner:
             shift[name] = decay / values[name]
     whole = torch.cat([each.reshape(-1) for each in shift.values()])
     threshold = stable_up_to(rate, momentum=momentum, share=share, nesterov=nesterov)
-    same = bool((whole == whole[0]).all())
+    # A decay above the threshold makes the weights grow without any loss.
+    same = bool((whole == whole[0]).all()) and float(whole[0]) < threshold
     layout = problem._layout
     flat = torch.cat([each.reshape(-1) for each in values.values()])
     return Preconditioner(
@@ -201,7 +202,8 @@ def _kept(name: str, state: State, key: str) -> Any:
     if key not in state:
         msg = (
             f"optimizer has no state of parameter {name} yet; call this after "
-            "optimizer.step(), or load its state_dict"
+            "optimizer.step(), or load its state_dict; if this parameter never gets a "
+            "gradient, leave it out with parameters="
         )
         raise ValueError(msg)
     return _real(state[key]).double()

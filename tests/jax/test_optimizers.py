@@ -150,3 +150,97 @@ def test_what_has_no_metric_is_refused_with_the_cure():
     small = optax.adam(1.0).init({"one": params["one"]})
     small = (small[0]._replace(count=1), *small[1:])
     refused("other parameters", optax.adam, small, problem, **rate)
+
+
+WRAPPED = {
+    "chain": (lambda o: optax.chain(optax.identity(), o), lambda s: s),
+    "multi steps": (lambda o: optax.MultiSteps(o, 1), lambda s: s),
+    "finite": (lambda o: optax.apply_if_finite(o, 3), lambda s: s),
+    "masked": (lambda o: optax.masked(o, {"one": True, "two": True}), lambda s: s),
+    "labels": (
+        lambda o: optax.multi_transform(
+            {"a": o, "b": optax.adam(1.0)}, {"one": "a", "two": "a"}
+        ),
+        lambda s: s.inner_states["a"],
+    ),
+}
+
+
+def stepped(optimizer, params):
+    state, rng = optimizer.init(params), np.random.default_rng(7)
+    for _ in range(3):
+        noise = jax.tree.map(lambda x: 0.3 + jnp.asarray(rng.random(x.shape)), params)
+        _, state = optimizer.update(noise, state, params)
+    return state
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+@pytest.mark.parametrize("name", ["adamw", "rmsprop centered", "polyak"])
+def test_a_state_inside_others_is_found(kind, name):
+    make, options = MAKERS[name]
+    problem, (wrap, pick) = sharpkit.jax.problem(loss(1.0), start()), WRAPPED[kind]
+    plain, wrapped = (
+        sharpkit.jax.preconditioner(make, state, problem, **options)
+        for state in (
+            stepped(make(**options), start()),
+            pick(stepped(wrap(make(**options)), start())),
+        )
+    )
+    assert (plain.values == wrapped.values).all()
+    assert plain.threshold == wrapped.threshold
+
+
+def test_injected_options_are_those_of_the_state():
+    problem, params = sharpkit.jax.problem(loss(1.0), start()), start()
+    rate = optax.cosine_decay_schedule(0.1, 10)
+    injected = optax.inject_hyperparams(optax.adamw)(rate, weight_decay=0.5, b1=0.8)
+    state = stepped(injected, params)
+    state.hyperparams["weight_decay"] = jnp.asarray(0.25)  # as a script may
+    found = sharpkit.jax.preconditioner(optax.adamw, state, problem)
+    now = float(rate(2))  # of the last of three steps
+    options = {"learning_rate": now, "weight_decay": 0.25, "b1": 0.8}
+    plain = stepped(optax.adamw(**options), params)
+    wanted = sharpkit.jax.preconditioner(optax.adamw, plain, problem, **options)
+    assert found.threshold == pytest.approx(wanted.threshold, rel=1e-6)
+    assert np.allclose(found.values, wanted.values, rtol=1e-5)
+
+
+def test_parameters_of_several_optimisers():
+    """A problem of those that one of them trains has its metric."""
+    several = optax.multi_transform(
+        {"a": optax.adam(0.01), "b": optax.sgd(0.1)}, {"one": "a", "two": "b"}
+    )
+    state, rate = stepped(several, start()), {"learning_rate": 0.01}
+    whole = sharpkit.jax.problem(loss(1.0), start())
+    refused("nothing of parameter two, which an", optax.adam, state, whole, **rate)
+    part = sharpkit.jax.problem(loss(1.0), start(), parameters=["one"])
+    found = sharpkit.jax.preconditioner(optax.adam, state, part, **rate)
+    (nu,) = jax.tree.leaves(state.inner_states["a"].inner_state[0].nu)
+    expected = (1 - 0.9**3) * (jnp.sqrt(nu / (1 - 0.999**3)) + 1e-8)
+    assert np.allclose(found.values, expected.ravel(), rtol=1e-12)
+
+
+def test_a_state_of_another_optimiser_is_refused():
+    problem = sharpkit.jax.problem(loss(1.0), start())
+    _, adam, params = prepared("adam")
+    _, polyak, _ = prepared("polyak")
+    rate = {"learning_rate": 0.1}
+    refused("has second moments, and", optax.sgd, adam, problem, **rate)
+    refused("has a momentum, and the", optax.sgd, polyak, problem, **rate)
+    none = optax.sgd(0.1).init(params)
+    refused("has none, and .* a mom", optax.sgd, none, problem, momentum=0.9, **rate)
+    refused("0 parts with nu", optax.rmsprop, adam, problem, **rate)
+    fresh = optax.rmsprop(0.1).init(params)
+    refused("no step yet", optax.rmsprop, fresh, problem, **rate)
+    strict = stepped(optax.amsgrad(0.1), params)
+    refused("0 parts with count", optax.adam, strict, problem, **rate)
+
+
+def test_a_decay_that_diverges_alone_is_above_the_threshold():
+    problem, options = sharpkit.jax.problem(loss(1e-9), start()), MAKERS["adamw"][1]
+    options = options | {"learning_rate": 1.0, "weight_decay": 3.0}
+    state = stepped(optax.adamw(**options), start())
+    metric = sharpkit.jax.preconditioner(optax.adamw, state, problem, **options)
+    found = sharpkit.eigenvalues(problem, preconditioner=metric)
+    assert metric.threshold == pytest.approx(38)
+    assert found.ratio == pytest.approx(1.5)  # 1 - rate * decay is -2

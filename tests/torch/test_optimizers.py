@@ -220,3 +220,72 @@ def test_tied_and_frozen_parameters_have_the_metric_of_their_own():
     torch.testing.assert_close(found.values, 0.1 * (v.sqrt() + 1e-8))
     assert found.threshold == pytest.approx(3800)
     assert repr(found) == "Preconditioner Adam of n = 9 weights, stable up to 3800"
+
+
+def kept_in_tensors(optimizer):
+    """Steps in tensors of float32, as fused and capturable optimisers keep them."""
+    for state in optimizer.state.values():
+        state["step"] = torch.as_tensor(state["step"], dtype=torch.float32)
+    return optimizer
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fused": True},
+        {"foreach": True},
+        {"foreach": False, "lr": torch.tensor(0.01, dtype=torch.float64)},
+        {"amsgrad": True, "fused": True},
+    ],
+)
+def test_every_implementation_of_adam_has_the_metric_of_the_plain_one(options):
+    strict = {"amsgrad": True} if "amsgrad" in options else {}
+    found = []
+    for own in (strict | {"foreach": False}, options):
+        model, optimizer = prepared(
+            lambda m, own=own: optim.Adam(m.parameters(), **{"lr": 0.01} | own), 1.0
+        )
+        kept_in_tensors(optimizer)
+        found.append(sharpkit.torch.preconditioner(optimizer, problem_of(model)))
+    torch.testing.assert_close(found[0].values, found[1].values, rtol=1e-12, atol=0)
+    assert found[0].threshold == pytest.approx(found[1].threshold, rel=1e-12)
+
+
+def test_a_state_that_was_saved_and_loaded_is_the_same():
+    model, optimizer = prepared(MAKERS["adamw groups"], 1.0)
+    other = MAKERS["adamw groups"](model)
+    refused("never gets a gradient, leave it out", other, problem_of(model))
+    other.load_state_dict(optimizer.state_dict())
+    one, two = (
+        sharpkit.torch.preconditioner(each, problem_of(model))
+        for each in (optimizer, other)
+    )
+    assert torch.equal(one.values, two.values)
+    assert torch.equal(one.shift, two.shift)
+
+
+def test_a_parameter_without_a_gradient_is_left_out():
+    body, unused = nn.Linear(2, 2), nn.Linear(2, 2)
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.unused = body, unused
+
+        def forward(self, x):
+            return self.body(x)
+
+    model, data = Model(), (torch.randn(5, 2), torch.randn(5, 2))
+    optimizer = optim.Adam(model.parameters(), lr=0.01)
+    nn.functional.mse_loss(model(data[0]), data[1]).backward()
+    optimizer.step()
+    options = {"parameters": "body.*"}
+    some = sharpkit.torch.problem(model, nn.MSELoss(), data, **options)
+    assert len(sharpkit.torch.preconditioner(optimizer, some).values) == 6
+
+
+def test_a_decay_that_diverges_alone_is_above_the_threshold():
+    make = lambda m: optim.AdamW(m.parameters(), lr=1.0, weight_decay=3.0)  # noqa: E731
+    found, metric = measured(*prepared(make, 1e-9))
+    assert metric.threshold == pytest.approx(38)
+    assert found.ratio == pytest.approx(1.5)  # 1 - rate * decay is -2
