@@ -128,5 +128,6 @@ def _warn_of(found: Doubt) -> None:
         f"{found.error:.1%} of the product, of which noise and kinks explain "
         f"{found.explained:.1%}; differences of the gradient are used. A backward pass "
         "that takes saved results for constants (a fused loss, a custom "
-        "autograd.Function or custom_jvp) has no complete second derivative"
+        "autograd.Function or custom_jvp) has no complete second derivative; a matrix "
+        "that is not to be the Hessian is measured by weights, hvp=product alone"
     )

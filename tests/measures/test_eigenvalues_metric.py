@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+import sharpkit
 from sharpkit import Preconditioner, SpectrumStatus, eigenvalues
 
 N = 60
@@ -64,6 +65,19 @@ def test_differences_in_float32_know_their_error_in_the_metric(seed):
     wanted = dense(H.astype("f").astype(float), P.astype("f").astype(float))[-1]
     assert abs(found.values[0] - wanted) <= found.residuals[0]
     assert found.residuals[0] < 0.02 * wanted
+
+
+@pytest.mark.slow
+def test_residuals_hold_an_eigenvalue_in_every_run():
+    """They are bounds and not standard errors: all of 500 seeds, and no wide ones."""
+    residuals = []
+    for seed in range(500):
+        H, P, _, w = (each.astype("f") for each in case(seed, spread=2.0))
+        found = eigenvalues(w, loss_of(H, "f"), preconditioner=P, tol=1e-2)
+        truth = dense(H.astype(float), P.astype(float))
+        assert np.abs(truth - found.values[0]).min() <= found.residuals[0], seed
+        residuals.append(found.residuals[0] / truth[-1])
+    assert np.median(residuals) < 0.01
 
 
 def test_a_metric_of_one_changes_nothing():
@@ -158,3 +172,33 @@ def test_what_is_no_start_is_refused(given, text):
     H, _, _, w = case()
     with pytest.raises((TypeError, ValueError), match=text):
         eigenvalues(w, loss_of(H), v0=given)
+
+
+def test_earlier_vectors_of_a_classifier_of_torch():
+    """Trained by Adam for a few steps, in float32; by exact products."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    nn = torch.nn
+    model = nn.Sequential(nn.Linear(10, 20), nn.ReLU(), nn.Linear(20, 5))
+    x = torch.randn(200, 10)
+    y = (x @ torch.randn(10, 5)).argmax(1)
+    loss, optimizer = nn.CrossEntropyLoss(), torch.optim.Adam(model.parameters(), 1e-2)
+
+    def train(steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss(model(x), y).backward()
+            optimizer.step()
+
+    train(30)
+    problem = sharpkit.torch.problem(model, loss, (x, y))
+    found = eigenvalues(problem)
+    for group in optimizer.param_groups:
+        group["lr"] = 1e-3
+    for _ in range(5):
+        train(2)
+        problem = problem.refreshed()
+        found = eigenvalues(problem, v0=found, tol=1e-2, verify=False)
+        true = float(eigenvalues(problem, tol=1e-4))
+        assert abs(float(found) - true) <= 0.01 * true
+        assert found.products < 5

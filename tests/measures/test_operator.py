@@ -120,3 +120,39 @@ def test_operators_of_tensors_in_problems_of_every_library(single):
     for weights in (w, torch.tensor(w)):
         found = sharpkit.eigenvalues(weights, hvp=Curvature(), tol=1e-3)
         assert float(found) == pytest.approx(truth, rel=1e-4)
+
+
+def test_a_matrix_that_is_no_hessian_is_measured_at_weights_alone():
+    H, w = case()
+    other = aslinearoperator(H @ H)
+    with pytest.warns(sharpkit.SharpkitWarning, match="by weights, hvp=product alone"):
+        sharpkit.eigenvalues(problem_of(H, w), hvp=other)
+    found = sharpkit.eigenvalues(w, hvp=other, tol=1e-6)
+    assert float(found) == pytest.approx(np.linalg.eigvalsh(H @ H)[-1])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # of its import
+@pytest.mark.parametrize("name", ["HessianLinearOperator", "GGNLinearOperator"])
+def test_operators_of_curvlinops(name):
+    curvlinops = pytest.importorskip("curvlinops")
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    nn = torch.nn
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2)).double()
+    data = torch.randn(20, 3).double(), torch.randint(0, 2, (20,))
+    loss = nn.CrossEntropyLoss()
+    problem = sharpkit.torch.problem(model, loss, data)
+    theirs = getattr(curvlinops, name)(model, loss, list(model.parameters()), [data])
+    is_hessian = name.startswith("Hessian")
+    ours = problem.hvp if is_hessian else problem.gauss_newton
+    wanted = sharpkit.eigenvalues(problem, hvp=ours, k=2, tol=1e-8)
+    whole = problem if is_hessian else problem.weights
+    for given in (theirs, theirs.to_scipy()):
+        found = sharpkit.eigenvalues(whole, hvp=given, k=2, tol=1e-8)
+        assert found.source == "hvp"
+        assert found.values == pytest.approx(wanted.values, rel=1e-8)
+    kind = "hessian" if is_hessian else "gauss_newton"
+    v = np.random.default_rng(0).standard_normal(len(problem.weights))
+    np.testing.assert_allclose(
+        sharpkit.operator(problem, kind=kind) @ v, theirs.to_scipy() @ v, atol=1e-12
+    )

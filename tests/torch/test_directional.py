@@ -1,5 +1,7 @@
 """Derivatives of the losses of single samples, against a backward pass for each."""
 
+import itertools
+
 import pytest
 from torch_cases import MAKERS, case, direction, truth
 from torch_required import torch
@@ -58,6 +60,23 @@ def test_the_fisher_rao_norm(name):
         part = made.subset([1, 2, 3])
         true = float((known[1:4] ** 2).mean())
         assert sharpkit.fisher_rao(part).value == pytest.approx(true, rel=1e-10)
+
+
+def test_the_closed_form_of_networks_without_biases():
+    """ReLU networks of L layers are homogeneous: ``w . g = L (<p, f> - f_y)``."""
+    torch.manual_seed(0)
+    sizes = 5, 7, 6, 4
+    layers = [torch.nn.Linear(*pair, bias=False) for pair in itertools.pairwise(sizes)]
+    relu = torch.nn.ReLU()
+    model = torch.nn.Sequential(layers[0], relu, layers[1], relu, layers[2]).double()
+    x, y = torch.randn(30, 5).double(), torch.randint(0, 4, (30,))
+    f = model(x).detach()
+    slopes = (f.softmax(1) * f).sum(1) - f[torch.arange(30), y]
+    known = float((3 * slopes).square().mean())
+    made = problem(model, torch.nn.CrossEntropyLoss(), (x, y))
+    found = sharpkit.fisher_rao(made)
+    assert found.value == pytest.approx(known, rel=1e-12)
+    assert found.norm == pytest.approx(known**0.5, rel=1e-12)
 
 
 def test_a_function_as_the_loss():
