@@ -122,6 +122,12 @@ def gradient_noise(
 
 def _checked_large(point: Point, sampled: Sampled, given: int | None) -> int:
     large = sampled.samples
+    if large < 2:
+        msg = (
+            "the problem has 1 sample, and a variance over samples needs two; give a "
+            "problem of more data"
+        )
+        raise ValueError(msg)
     if given is not None:
         large = Sampled.of(point, "large_batch", given).size
     if large <= sampled.size:

@@ -15,6 +15,9 @@ from sharpkit._inputs.preconditioner import (
 )
 from sharpkit.torch.problems import Problem
 
+# Options that a group of an optimiser has if the optimiser has them.
+OWN = ("lr", "weight_decay", "momentum", "betas", "alpha", "eps")
+
 Group = dict[str, Any]
 State = dict[str, Any]
 
@@ -149,10 +152,18 @@ def _alike(optimizer: optim.Optimizer, groups: list[Group]) -> Group:
     Raises
     ------
     ValueError
-        If one differs, or maximises.
+        If one differs, maximises, or is that of another optimiser.
     """
     first = groups[0]
     for group in groups:
+        lacking = [key for key in OWN if key in optimizer.defaults.keys() - group]
+        if lacking:
+            kind = type(optimizer).__name__
+            msg = (
+                f"the groups of optimizer have no {lacking[0]}, which {kind} needs: a "
+                f"state_dict of another one was loaded; give {kind} a state of its own"
+            )
+            raise ValueError(msg)
         if group.get("maximize"):
             msg = (
                 "optimizer maximises, maximize=True, and a maximum has no threshold of "

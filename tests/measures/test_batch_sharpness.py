@@ -9,6 +9,7 @@ from softmax_regression import Softmax
 
 import sharpkit
 from sharpkit import batch_sharpness
+from sharpkit.measures._batches import Draws
 
 SMALL = Softmax(samples=8)
 ALL = np.array([SMALL.curvature(list(c)) for c in itertools.combinations(range(8), 3)])
@@ -57,6 +58,26 @@ def test_it_stops_where_the_error_is_small_enough():
         whole.problem(), batch_size=100, rtol=10.0, min_batches=2, max_batches=5
     )
     assert least.batches == 2
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_rule_of_stopping_restated(seed):
+    """Batch by batch, on dense Hessians, with the looks that are written down."""
+    drawn = Draws(seed).batches(8, 3, 60)
+    values = [SMALL.curvature(list(batch)) for batch in drawn]
+    looks = [round(10 * 2 ** (k / 2)) for k in range(6)]  # 10, 14, 20, 28, 40, 57
+    for look in [*looks, 60]:
+        mean = np.mean(values[:look])
+        stderr = np.std(values[:look], ddof=1) / math.sqrt(look)
+        if stderr <= 0.06 * mean:
+            break
+    found = batch_sharpness(
+        SMALL.problem(), batch_size=3, rtol=0.06, max_batches=60, seed=seed
+    )
+    assert found.batches == look
+    assert found.value == pytest.approx(mean, rel=1e-12)
+    assert found.stderr == pytest.approx(stderr, rel=1e-9)
+    assert (found.status.name == "CONVERGED") == (stderr <= 0.06 * mean)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_does_not():

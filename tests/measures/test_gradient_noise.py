@@ -106,6 +106,11 @@ def test_bad_options(options, match):
         gradient_noise(MODEL.problem(), **options)
 
 
+def test_one_sample_has_no_variance():
+    with pytest.raises(ValueError, match=r"has 1 sample, .*; give a problem of more"):
+        gradient_noise(Softmax(samples=1).problem())
+
+
 def test_its_text():
     found = gradient_noise(MODEL.problem(), batch_size=4, batches=20)
     assert "20 batches of 4 and 60 of 60 samples" in repr(found)

@@ -157,6 +157,27 @@ def test_optimisers_diverge_just_above_their_threshold_only(name):
         assert grows(make, scale) == (wanted > 1), (wanted, found)
 
 
+@pytest.mark.parametrize(
+    ("make", "threshold"),
+    [
+        (lambda p: optim.SGD(p, lr=0.1), 2 / 0.1),
+        (lambda p: optim.SGD(p, lr=0.1, momentum=0.9), (2 + 2 * 0.9) / 0.1),
+        (
+            lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True),
+            (2 + 2 * 0.9) / (0.1 * (1 + 2 * 0.9)),
+        ),
+        (lambda p: optim.SGD(p, lr=0.1, weight_decay=0.5), 2 / 0.1 - 0.5),
+        (lambda p: optim.Adam(p, lr=0.1), 38 / 0.1),
+        (lambda p: optim.AdamW(p, lr=0.1, weight_decay=0.5), 38 / 0.1 - 19 * 0.5),
+        (lambda p: optim.RMSprop(p, lr=0.1), 2 / 0.1),
+    ],
+)
+def test_thresholds_in_closed_form(make, threshold):
+    model, optimizer = prepared(lambda m: make(m.parameters()), 1.0)
+    metric = sharpkit.torch.preconditioner(optimizer, problem_of(model))
+    assert metric.threshold == pytest.approx(threshold, rel=1e-12)
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_the_metric_is_what_a_step_divides_by(name):
     """From the difference that one gradient makes, all else held, at the rate."""
@@ -262,6 +283,17 @@ def test_a_state_that_was_saved_and_loaded_is_the_same():
     )
     assert torch.equal(one.values, two.values)
     assert torch.equal(one.shift, two.shift)
+
+
+def test_a_state_of_another_optimiser_is_refused():
+    """Torch loads it without a word, with the groups of the other."""
+    model, optimizer = prepared(MAKERS["adam"], 1.0)
+    for other, lacks in ((optim.SGD, "momentum"), (optim.RMSprop, "alpha")):
+        loaded = other(model.parameters(), lr=0.1, momentum=0.9)
+        loaded.load_state_dict(optimizer.state_dict())
+        refused(
+            f"have no {lacks}, which .*: a state_dict of ano", loaded, problem_of(model)
+        )
 
 
 def test_a_parameter_without_a_gradient_is_left_out():
