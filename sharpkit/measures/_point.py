@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from sharpkit._inputs.arrays import array_module, is_array, to_host
+from sharpkit._inputs.arrays import is_array, to_host
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
 from sharpkit._inputs.linear import as_product
-from sharpkit._inputs.objective import Objective, ReturnedVector
+from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.samples import Indices
-from sharpkit._inputs.seal import Seal
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.operators import Differences, Given, Operator
 from sharpkit._vectors.backends import kernels_for
 from sharpkit._vectors.space import Space
 from sharpkit.measures._looks import Looks
+from sharpkit.measures._rest import Rest
 from sharpkit.measures._trusted import Trusted, tried
 from sharpkit.problem import ProblemLike, as_problem, is_problem, required_subset
 from sharpkit.results.common import Run
@@ -339,7 +339,7 @@ class Point:
         places
             The ranges of the weights that make up the group.
         """
-        rest = _Rest(self.weights, places)
+        rest = Rest(self.weights, places)
         return Point(
             rest.taken(self.weights).copy(),
             None if self.loss_fn is None else rest.loss(self.loss_fn),
@@ -419,56 +419,6 @@ def _refuse(problem: Any) -> NoReturn:
         "that returns (loss, gradient), or a problem in place of the weights"
     )
     raise TypeError(msg)
-
-
-class _Rest:
-    """All weights, of which one group varies. Memory: one vector, two for products."""
-
-    def __init__(self, weights: Array, places: tuple[slice, ...]) -> None:
-        self._whole, self._places = weights.copy(), places
-
-    def taken(self, vector: Array) -> Array:
-        """Return the group's entries of a vector: a view where they are one range."""
-        parts = [vector[place] for place in self._places]
-        joined: Array = array_module(vector).concatenate(parts)
-        return parts[0] if len(parts) == 1 else joined
-
-    def loss(self, loss_fn: LossFn) -> LossFn:
-        gradients = ReturnedVector("loss_fn", "gradient", self._whole)
-
-        def call(x: Array) -> Any:
-            self._put(x, self._whole)
-            seal = Seal(self._whole)  # the rest stays from call to call
-            returned = loss_fn(self._whole)
-            seal.require_intact("loss_fn", "w")
-            if not (isinstance(returned, tuple) and len(returned) == 2):
-                return returned
-            return returned[0], self.taken(gradients.checked(returned[1]))
-
-        return call
-
-    def product(self, hvp: Hvp) -> Hvp:
-        products = ReturnedVector("hvp", "product", self._whole)
-        whole = self._whole.copy()
-        whole[:] = 0
-
-        def call(x: Array, v: Array) -> Array:
-            self._put(x, self._whole)
-            self._put(v, whole)
-            seals = {"w": Seal(self._whole), "v": Seal(whole)}
-            returned = hvp(self._whole, whole)
-            for name, seal in seals.items():
-                seal.require_intact("hvp", name)
-            return self.taken(products.checked(returned))
-
-        return call
-
-    def _put(self, group: Array, whole: Array) -> None:
-        begin = 0
-        for place in self._places:
-            end = begin + place.stop - place.start
-            whole[place] = group[begin:end]
-            begin = end
 
 
 def warn_asymmetric(operator: Operator) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -231,6 +232,12 @@ def largest_entry(problem):
     return float(np.max(sharpkit.diagonal(problem, max_products=120).values))
 
 
+def evenness(problem):
+    """The inverse of how many eigenvalues of one size would be as uneven."""
+    found = sharpkit.spectral_density(problem, max_products=400, probes=20)
+    return math.exp(found.renyi_sharpness().value)
+
+
 ball, average = sharpkit.ball_sharpness, sharpkit.average_sharpness
 radius = sharpkit.flatness_radius
 BY_WEIGHT = {"radius": 0.2, "adaptive": True}
@@ -289,6 +296,7 @@ MEASURES = {
     "`eigenvalues(preconditioner=)`, Adam's": Measure(
         sharpkit.eigenvalues, {"preconditioner": metric, "tol": 1e-6}
     ),
+    "`renyi_sharpness`: Σ p_i²": Measure(evenness, drawn=True),
     "`trace`": Measure(sharpkit.trace, {"max_products": 120}),
     "`diagonal`, largest entry": Measure(largest_entry),
     "`fisher_rao`": Measure(sharpkit.fisher_rao),

@@ -120,6 +120,7 @@ def test_what_is_invariant_by_construction(measure, transformations):
         ("`batch_sharpness`", TIMES),
         ("`eigenvalues`, largest", TIMES),
         ("`eigenvalues(preconditioner=)`, Adam's", 1),
+        ("`renyi_sharpness`: Σ p_i²", 1),
         ("`trace`", TIMES),
         ("`fisher_rao`", TIMES**2),
         ("`relative_flatness`, first matrix", TIMES),
