@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,18 +11,14 @@ import jax.numpy as jnp
 from jax.tree_util import tree_leaves
 
 from sharpkit._inputs.checks import checked_seed
-from sharpkit._inputs.samples import checked_indices
 from sharpkit._inputs.types import XpArray
 from sharpkit._inputs.warn import warn
-from sharpkit._inputs.weighing import MAPPING
 from sharpkit.jax.batches import Batches
 from sharpkit.jax.drawn import DrawnFisher
 from sharpkit.jax.layout import Layout
+from sharpkit.jax.pieces import Pieces
 from sharpkit.jax.products import Compiled, Summed
-from sharpkit.jax.weighing import Weighing
 from sharpkit.jax.widening import SAMPLES, Widened
-
-SAME = 1e-9  # relative; the weights of all batches add up to the same at every pass
 
 
 class Problem:
@@ -59,25 +54,22 @@ class Problem:
         split: bool,
     ) -> None:
         self._weights, self._constants = flat
-        self._layout, self._batches, self._functions = layout, batches, functions
-        self._split, self._weighted = split, True
-        self._weight_sum: float | None = None
-        self._warned = False
+        self._layout, self._functions, self._split = layout, functions, split
+        self._pieces, self._warned = Pieces(batches, split=split), False
         # the way to each product that JAX can go, or what it says if there is none
         self._known: dict[tuple[Summed, ...], tuple[Summed | None, str]] = {}
-        self._weighing = Weighing(several=batches is not None and batches.several)
         # Only the first batch is looked at, and only its shapes and types: nothing is
         # computed.
-        arguments, rows = next(self._pieces(), (None, None))
+        arguments, rows = next(iter(self._pieces), (None, None))
         if arguments is None:
             msg = "data yields no batches; give at least one"
             raise ValueError(msg)
         _, weight = jax.eval_shape(
             functions.loss, self._constants, arguments, self.weights
         )
-        self._weighted = weight is not None
+        self._pieces.weighted = weight is not None
         self._first = jax.eval_shape(lambda *each: each, *arguments), rows
-        self._require_weight(arguments, rows)
+        self._pieces.require_weight(arguments, rows)
 
     def __repr__(self) -> str:
         n, arrays = self._layout.n, len(self.parameters)
@@ -120,10 +112,10 @@ class Problem:
         It is None without data, and where the arrays of a batch have no common first
         dimension.
         """
-        if self._batches is None:
+        if self._pieces.batches is None:
             return None
         total = 0
-        for _, rows in self._batches:
+        for _, rows in self._pieces.batches:
             if rows is None:
                 return None
             total += rows
@@ -138,7 +130,7 @@ class Problem:
         None without data, and where data cannot be told apart into samples: another
         iterable of batches, or arrays without a common first dimension.
         """
-        indexed = self._batches is not None and self._batches.indexed
+        indexed = self._pieces.batches is not None and self._pieces.batches.indexed
         return self._subset if indexed else None
 
     def __call__(self, w: XpArray) -> tuple[float, jax.Array]:
@@ -167,14 +159,14 @@ class Problem:
             A vector of the dtype of `weights`.
         """
         w, loss_sum, weight_sum = self._layout.checked("w", w), 0.0, 0.0
-        for arguments, count in self._pieces():
-            rows = self._counted(arguments, count)
+        for arguments, count in self._pieces:
+            rows = self._pieces.counted(arguments, count, self._own_loss)
             if rows == 0:
                 continue  # a mean over nothing is no number
             loss, weight = self._functions.value(self._constants, arguments, w)
             size = float(rows or 0) if weight is None else float(weight)
             loss_sum, weight_sum = loss_sum + size * float(loss), weight_sum + size
-        self._require_same(weight_sum)
+        self._pieces.require_same(weight_sum)
         return loss_sum / weight_sum
 
     @property
@@ -238,7 +230,7 @@ class Problem:
         ``directional(w, v)`` returns one for each, (k,), as if each row were a batch,
         by a forward pass with a tangent. It is None where the data have no rows.
         """
-        rows = self._first[1] if self._batches is not None else None
+        rows = self._first[1] if self._pieces.batches is not None else None
         return None if rows is None else self._directional
 
     @property
@@ -273,7 +265,7 @@ class Problem:
         self._require_split("a Monte-Carlo Fisher matrix")
 
         def batches() -> Iterator[tuple[Any, Any]]:
-            return ((self._constants, arguments) for arguments, _ in self._pieces())
+            return ((self._constants, arguments) for arguments, _ in self._pieces)
 
         seed = checked_seed(seed)
         return DrawnFisher(self._functions.drawn, batches, self._layout, seed)
@@ -292,7 +284,7 @@ class Problem:
         if not self._split:
             return None
         w, right, asked = self._layout.checked("w", w), 0, 0
-        for arguments, _ in self._pieces():
+        for arguments, _ in self._pieces:
             found = self._functions.answers(self._constants, arguments, w)
             if found is None:
                 return None
@@ -322,6 +314,7 @@ class Problem:
             those that are measured may stand alone.
         """
         moved = copy.copy(self)
+        moved._pieces = copy.copy(self._pieces)
         moved._weights, moved._constants = self._layout.at(named, self._constants)
         return moved
 
@@ -332,11 +325,11 @@ class Problem:
         """
 
         def make() -> Problem:
-            layout = self._layout.widened()
+            layout, batches = self._layout.widened(), self._pieces.batches
             return Problem(
                 layout,
                 layout.flat(tree_leaves(self.tree(self._weights))),
-                None if self._batches is None else self._batches.few(SAMPLES),
+                None if batches is None else batches.few(SAMPLES),
                 self._functions.again(layout),
                 split=self._split,
             )
@@ -354,11 +347,8 @@ class Problem:
         """Free what is kept for products, which is nothing here."""
 
     def _subset(self, indices: Any) -> Problem:
-        assert self._batches is not None  # subset is None otherwise
-        chosen = checked_indices(indices, self._batches.samples)
-        other, batches = copy.copy(self), self._batches.subset(chosen)
-        other._batches, other._weight_sum = batches, None
-        other._weighing = self._weighing.over(several=batches.several)
+        other = copy.copy(self)
+        other._pieces = self._pieces.subset(indices)
         return other
 
     def _require_split(self, what: str) -> None:
@@ -385,7 +375,7 @@ class Problem:
     def _along(self, w: XpArray, v: XpArray) -> Iterator[tuple[Any, jax.Array]]:
         """Yield the arguments of each batch and its rows' derivatives along v."""
         forward, reverse = self._functions.directional
-        for arguments, _ in self._pieces():
+        for arguments, _ in self._pieces:
             given = self._constants, arguments, w, v
             try:
                 part = forward(*given)
@@ -423,8 +413,8 @@ class Problem:
     def _mean(self, function: Summed, *vectors: XpArray) -> tuple[float, XpArray]:
         total = jnp.zeros_like(vectors[0])
         loss_sum = weight_sum = 0.0
-        for arguments, count in self._pieces():
-            rows = self._counted(arguments, count)
+        for arguments, count in self._pieces:
+            rows = self._pieces.counted(arguments, count, self._own_loss)
             if rows == 0:
                 continue  # a mean over nothing is no number
             total, loss, weight = function(
@@ -434,59 +424,8 @@ class Problem:
             # up, and the caller may overwrite w and v once this has returned.
             size = float(rows or 0) if weight is None else float(weight)
             loss_sum, weight_sum = loss_sum + size * float(loss), weight_sum + size
-        self._require_same(weight_sum)
+        self._pieces.require_same(weight_sum)
         return loss_sum / weight_sum, total / weight_sum
 
-    def _counted(self, arguments: Any, rows: int | None) -> float | None:
-        """Return what a batch counts, if the loss does not say it."""
-        if self._weighted or self._batches is None or rows is None:
-            return rows
-
-        def loss(other: Any) -> Any:
-            return self._functions.loss(self._constants, other, self._weights)[0]
-
-        return self._weighing.weight(loss, arguments, rows)
-
-    def _pieces(self) -> Iterator[tuple[tuple[Any, ...], int | None]]:
-        # The arguments of the loss after params, and the number of rows.
-        if self._batches is None:
-            yield (), 1
-            return
-        for batch, rows in self._batches:
-            if self._split and not (
-                isinstance(batch, tuple | list) and len(batch) == 2
-            ):
-                size = f" of {len(batch)}" if isinstance(batch, tuple | list) else ""
-                msg = (
-                    f"a batch of data is of type {type(batch).__name__}{size}; with "
-                    "model= give pairs (inputs, targets)"
-                )
-                raise ValueError(msg)
-            self._require_weight((batch,), rows)
-            yield (batch,), rows
-
-    def _require_weight(self, arguments: Any, rows: int | None) -> None:
-        if rows is None and not self._weighted:
-            shapes = [jnp.shape(leaf) for leaf in tree_leaves(arguments)]
-            msg = (
-                f"a batch of data has arrays of shapes {shapes}, of no common first "
-                "dimension, so that its share of the mean is unknown; "
-                f"{MAPPING}"
-            )
-            raise ValueError(msg)
-
-    def _require_same(self, weight_sum: float) -> None:
-        if not (math.isfinite(weight_sum) and weight_sum > 0):
-            msg = (
-                f"the weights of all batches add up to {weight_sum}; they must be "
-                "positive numbers, such as the number of samples of each batch"
-            )
-            raise ValueError(msg)
-        before = self._weight_sum = self._weight_sum or weight_sum
-        if abs(weight_sum - before) > SAME * before:
-            msg = (
-                f"the weights of all batches add up to {weight_sum:.9g}, in the pass "
-                f"before to {before:.9g}; data must give the same samples at every "
-                "pass, and the weight that loss returns must not depend on params"
-            )
-            raise ValueError(msg)
+    def _own_loss(self, arguments: Any) -> Any:
+        return self._functions.loss(self._constants, arguments, self._weights)[0]
