@@ -160,7 +160,7 @@ class Ascents:
         while more and self.order and self.box.left > max(end, 0):
             before = self.reached[-1]
             if before >= self.best.loss and not self.box.kept_back:
-                return  # `_finish` goes on from there; few evaluations are for one start
+                return  # `_finish` goes on from there; few evaluations go to one start
             more = self._climb(CHUNK, GAP)
             gain = self.reached[-1] - before
             if gain * PACE < self.best.loss - self.reached[-1]:
