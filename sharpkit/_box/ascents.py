@@ -7,12 +7,15 @@ which the same numbers foretell, adds the one direction that promises most; its 
 curvature is guessed, as high as any that was seen, and known once it was tried. On a
 quadratic this is Lanczos's method with one evaluation for each product (Gould, Lucidi,
 Roma and Toint, SIAM J. Optim. 9 (1999) 504), and restarts of it where the places kept
-run out. Where the loss is no quadratic a step may fail; the next one then goes where
-the gradient points, all the way round, and by halves once that fails as well.
+run out. Where the loss is no quadratic a step may fail; the next ones then go where
+the gradient points, all the way round and less and less of it, in turns with those of
+the model, which has learnt from the failures.
 
-The gradient at the centre starts one ascent, random directions the others, and the
-opposite of the best place one: loss and slope of a trained network are nearly the same
-on both sides of it.
+The gradient at the centre starts one ascent, the opposite of the best place one: loss
+and slope of a trained network are nearly the same on both sides of it. The others start
+where gradients outside the ball point, as in `sharpkit._box.search`: from a random
+place far outside over nearer ones. Many starts climb a little, those that might catch
+up with the best more, and the best to the end.
 """
 
 from __future__ import annotations
@@ -31,14 +34,16 @@ from sharpkit._vectors.streams import Stream
 KEPT = 3  # places, and the gradients there
 GAP = 1e-2  # of the rise: an ascent to which no more is promised has come to its end
 FINE = 1e-6  # the same of the best one
-RACE = 6  # evaluations of a start before it is judged
+OUTWARDS = 16.0, 4.0, 2.0  # times the ball: where a start's gradients are taken
+RACE, CHUNK = 6, 3  # evaluations of a start before it is judged, and again
 LONGEST = 0.4  # of the budget, for one start
 PACE = 4  # a start goes on while so many gains as its last one would reach the best
-FAILS = 5  # an ascent ends when so many steps in a row have failed
+FAILS = 9  # an ascent ends when so many steps in a row have failed
 IN_VAIN = 12  # the search ends when so many starts in a row have led no higher
 NEXT = 1e-4  # of the slope at the maximum foretold: less of it is no new direction
+WRONG = 0.02  # of a gain: so far a quadratic may miss the loss and be believed in
 SAME = 1e-3  # of the radius: closer to the sphere is on it
-LAST = 0.3  # of the budget, for the best place
+LAST = 0.4  # of the budget, for the best place
 
 
 class _Model(NamedTuple):
@@ -98,14 +103,14 @@ class Ascents:
             self._start()
         while True:
             last = int(LAST * self.box.left)
-            while self.box.left > last and vain < IN_VAIN and not self._agreed():
+            while self.box.left > last and vain < IN_VAIN and not self._sure():
                 before = self.best.loss
                 self._start(kin=self._elsewhere(drawn))
                 drawn += 1
                 vain = 0 if self.best.loss > before else vain + 1
             self._finish()
             more = bool(self.box.left) and vain < IN_VAIN
-            if self._agreed() or not (more or self.box.extend()):
+            if self._sure() or not (more or self.box.extend()):
                 break
         stopped = bool(self.box.left)
         return Outcome(self.best, tuple(self.reached), tuple(self.kin), stopped)
@@ -117,7 +122,24 @@ class Ascents:
             self.space.copy(self.best.z, self.trial, -1.0)
         else:
             self.space.fill_signs(self.trial, self.seed, Stream.CORNERS + drawn)
+            for scale in OUTWARDS:
+                self._outward(scale)
         return mirrored
+
+    def _outward(self, scale: float) -> None:
+        """Replace the trial by the gradient so many times as far out.
+
+        It is kept where that points back, as where the loss falls outwards, where
+        there is none, and where few evaluations are left.
+        """
+        if self.box.outside and self.box.left > RACE:
+            found = self.box.evaluate_outside(self.trial, scale)
+            if found is not None and self.space.dot(found.gradient, self.trial) > 0:
+                self.space.copy(found.gradient, self.trial)
+
+    def _sure(self) -> bool:
+        """Return whether starts agree, unless all evaluations were asked for."""
+        return self.box.kept_back and self._agreed()
 
     def _agreed(self) -> bool:
         """Return whether another start that is no kin came close to the best one."""
@@ -133,12 +155,13 @@ class Ascents:
         self.reached.append(-np.inf)
         self.kin.append(kin)
         self._evaluate()
-        self._climb(RACE, GAP)
         end = self.box.left - int(LONGEST * (self.box.left + len(self.box.history)))
-        while self.box.left > max(end, 0) and self.order:
+        more = self._climb(RACE - 1, GAP)
+        while more and self.order and self.box.left > max(end, 0):
             before = self.reached[-1]
-            if not self._climb(RACE, GAP):
-                return
+            if before >= self.best.loss and not self.box.kept_back:
+                return  # `_finish` goes on from there; few evaluations go to one start
+            more = self._climb(CHUNK, GAP)
             gain = self.reached[-1] - before
             if gain * PACE < self.best.loss - self.reached[-1]:
                 return
@@ -206,7 +229,7 @@ class Ascents:
         length = self._length(there)
         rise = max(self.losses[top] + gain - self.loss, 0.0)
         if fails % 2:
-            if gain <= FINE * rise:
+            if gain <= FINE * rise or self._missed(top) > WRONG * gain:
                 return self._turn(top, 2.0 ** (1 - fails))
             self._write(model.basis.T @ u)
             return True
@@ -232,6 +255,14 @@ class Ascents:
         wider = _widened(model, new / size, slope, self.gram, guess)
         self._write(wider.basis.T @ _highest(wider, self.radius))
         return True
+
+    def _missed(self, top: int) -> float:
+        """Return how far a quadratic misses the loss at the place seen last."""
+        last = self.order[-1]
+        way = self._unit(last) - self._unit(top)
+        mean = 0.5 * (self._unit(KEPT + last) + self._unit(KEPT + top))
+        change = self.losses[last] - self.losses[top]
+        return abs(change - float(way @ self.gram @ mean))
 
     def _turn(self, top: int, share: float) -> bool:
         """Write a share of the way to where the gradient points."""

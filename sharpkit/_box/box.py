@@ -221,6 +221,11 @@ class Box:
         own.history, own.centre = self.history.copy(), centre
         return own
 
+    @property
+    def kept_back(self) -> bool:
+        """Whether evaluations are kept back that `extend` allows."""
+        return self._first is not None
+
     def extend(self) -> bool:
         """Allow the evaluations kept back; return whether there were any."""
         kept, self._first = self._first is not None, None

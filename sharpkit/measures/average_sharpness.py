@@ -262,7 +262,8 @@ def _result(rises: Matrix, parts: Parts, noise: float, **known: Any) -> AverageR
     status = AverageStatus.NON_FINITE
     if np.isfinite(rises).all():
         value = float(rises.mean())
-        stderr, degrees = _spread(rises, parts)
+        with np.errstate(over="ignore"):  # squares of rises that are huge
+            stderr, degrees = _spread(rises, parts)
         width = quantile(degrees) * math.hypot(stderr, noise)
         status = AverageStatus.UNCERTAIN
         if abs(value) <= quantile(math.inf) * noise:
@@ -291,7 +292,7 @@ def _spread(rises: Matrix, parts: Parts) -> tuple[float, float]:
         (parts.stderr(rises.mean(axis=1)), max(parts.count - 1, 1)),
     ]
     total = math.hypot(*(error for error, _ in errors))
-    if total == 0:
-        return 0.0, float(len(pairs) - 1)
+    if total == 0 or math.isinf(total):
+        return total, float(len(pairs) - 1)
     shares = sum((error / total) ** 4 / degrees for error, degrees in errors)
     return total, 1 / shares

@@ -100,8 +100,10 @@ def ball_sharpness(
         The evaluations of loss and gradient that the search may spend, for each subset
         anew, two of them at the weights. None begins with 25, ends there if another
         start comes within 3 % of the best one, and else goes on to 100. ``"one_step"``
-        takes 3, 2 for each further subset. Two more look at the noise near the weights,
-        and some 20 to 80 more where that is no small share of the rise.
+        takes 3, the weights twice to see whether the loss repeats itself, and 2 for
+        each further subset. Besides, two calls look for noise near the weights, once
+        for all subsets, and some 20 to 80 more where that is no small share of the
+        rise.
     seed
         $seed
     backend

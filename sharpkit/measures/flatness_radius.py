@@ -79,8 +79,10 @@ def flatness_radius(
         What rises by the target. ``"average"``: the mean over normal perturbations,
         ``u_i ~ N(0, sigma^2)``, and ``N(0, sigma'^2 w_i^2 + 1e-6)`` by magnitude.
         ``"worst"``: the largest value in the box ``|u_i| <= alpha``, and ``alpha'
-        |w_i|`` by magnitude. The *loss* is maximised there, for an error has no
-        gradient, and the error is taken at the points found: an upper bound of alpha.
+        |w_i|`` by magnitude. It is searched: a point with the rise is known in the box
+        of the radius, so that this is an upper bound of alpha. Nothing is known from
+        below, and there is no error bar. The *loss* is maximised there, for an error
+        has no gradient, and the error is taken at the points found.
     magnitude
         Whether a weight is perturbed in proportion to its magnitude.
     target
@@ -294,9 +296,14 @@ def _worst(
         seed=seed,
         report=report,
     ).run(first)
-    reached = found.end not in ("unreached", "noise")
-    interval = (math.nan, found.radius) if reached else (found.radius, math.inf)
-    return found.radius, interval, found.rise, 0, ENDS[found.end]
+    end, interval = found.end, (math.nan, found.radius)
+    if end == "unreached":
+        interval = (found.radius, math.inf)
+    elif end == "noise":
+        interval = (0.0, math.inf)
+    elif math.isinf(found.rise):
+        end = "non-finite"
+    return found.radius, interval, found.rise, 0, ENDS[end]
 
 
 def _first(point: Point, magnitude: bool) -> float:

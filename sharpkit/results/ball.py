@@ -31,8 +31,9 @@ class BallStatus(enum.Enum):
         "takes it; the maximum may be higher (method='search')"
     )
     FLAT = (
-        "flat: the loss rose nowhere in the ball; check that the weights are those the "
-        "loss uses, or raise radius"
+        "flat: the loss rose nowhere that was looked at; check that the weights are "
+        "those the loss uses and, if adaptive, not all 0; raise radius, or, for one "
+        "step where the gradient is 0, give method='search'"
     )
     BELOW_NOISE = (
         "below noise: the rise cannot be told from the noise of the loss; make the "

@@ -62,6 +62,40 @@ def test_a_quadratic_and_the_coverage_of_its_error(law, adaptive):
     assert abs(np.mean(values) - exact) <= 3.5 * error
 
 
+class Shapes(Mean):
+    """A mean of quadratics whose curvatures differ along four groups of weights."""
+
+    def __call__(self, w):
+        h, d = H * np.repeat(self.scales.mean(axis=0), N // 4), w - 0.5
+        return 0.5 * h @ d**2, h * d
+
+    def subset(self, indices):
+        return Shapes(self.scales[indices])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("law", "adaptive"), EXACT)
+def test_the_coverage_where_some_subsets_stand_for_all(law, adaptive):
+    problem = Shapes(np.random.default_rng(1).uniform(0, 2, (200, 4)))
+    h = H * np.repeat(problem.scales.mean(axis=0), N // 4)
+    exact = 0.005 * h.sum() if not adaptive else 0.005 * h @ W**2
+    exact /= 3 if law == "uniform" else 1
+    inside = 0
+    for seed in range(500):
+        low, high = average_sharpness(
+            problem,
+            radius=0.1,
+            adaptive=adaptive,
+            distribution=law,
+            samples=8 if law == "uniform" else 20,
+            subset=10,
+            subsets=8,
+            seed=seed,
+        ).interval
+        inside += low <= exact <= high
+    assert 460 <= inside <= 490
+
+
 def test_pairs_cancel_the_gradient():
     found = average_sharpness(W, lambda w: (3 * w.sum(), np.full(N, 3.0)), radius=0.1)
     assert abs(found.value) <= 1e-12
@@ -116,6 +150,16 @@ def test_infinite_losses():
     assert found.status is AverageStatus.NON_FINITE
     assert np.isnan(found.value)
     assert json.loads(json.dumps(found.to_dict()))["value"] is None
+
+
+def test_losses_whose_squares_are_infinite():
+    def huge(w):
+        loss, gradient = loss_fn(w)
+        return 1e200 * loss, 1e200 * gradient
+
+    found = average_sharpness(np.full(N, 0.5), huge, radius=0.1)
+    assert found.value == pytest.approx(1e200 * 0.005 * H.sum(), rel=0.2)
+    assert found.status is AverageStatus.UNCERTAIN
 
 
 @pytest.mark.parametrize(

@@ -184,18 +184,24 @@ def test_adaptive_values_do_not_change_with_scales(norm):
     assert ball_sharpness(scale * w, scaled, **options).value == value
 
 
-def test_the_best_of_long_runs_on_a_network():
-    network = Network(0)
-    w = network.weights(0, steps=300)
-    for adaptive, radius in ((False, 0.5), (True, 1.0)):
-        options = {"radius": radius, "adaptive": adaptive}
-        long = [
-            ball_sharpness(w, network, max_evaluations=400, seed=seed, **options).value
-            for seed in range(1, 4)
-        ]
-        found = ball_sharpness(w, network, max_evaluations=100, **options)
-        assert found.value >= 0.9 * max(long)  # another of its maxima
-        assert found.evaluations <= 100
+def test_the_best_of_long_runs_on_networks():
+    """They have many maxima: most searches come close to the best one."""
+    reached = []
+    for seed in range(4):
+        network = Network(seed, sizes=((8, 20, 20, 4), (8, 30, 4))[seed % 2])
+        w = network.weights(seed, steps=300)
+        for adaptive, radius in ((False, 0.5), (False, 2.0), (True, 1.0), (True, 3.0)):
+            options = {"radius": radius, "adaptive": adaptive}
+            long = [
+                ball_sharpness(w, network, max_evaluations=400, seed=s, **options).value
+                for s in range(1, 3)
+            ]
+            found = ball_sharpness(w, network, max_evaluations=100, **options)
+            assert found.evaluations <= 100
+            reached.append(found.value / max(found.value, *long))
+    assert np.mean(reached) >= 0.97
+    assert np.median(reached) >= 0.99
+    assert min(reached) >= 0.8
 
 
 def test_a_loss_without_gradient():

@@ -239,7 +239,19 @@ def test_a_loss_that_is_infinite_before_it_has_risen():
     assert mean.value < mean.interval[1] < 0.1
     worst = flatness_radius(w, walled, of="loss", kind="worst")
     assert worst.value == pytest.approx(math.sqrt(0.05 / 40), rel=1e-3)
+    assert worst.status is RadiusStatus.NON_FINITE
     assert json.loads(json.dumps(worst.to_dict(), allow_nan=False))["rise"] is None
+
+
+def test_a_rise_at_every_size_of_the_box_bounds_nothing():
+    w = np.ones(30)
+
+    def jumps(x):
+        return float(np.any(x != w)), 0 * w
+
+    found = flatness_radius(w, jumps, of="loss", kind="worst")
+    assert found.status is RadiusStatus.BELOW_NOISE
+    assert found.interval == (0, math.inf)
 
 
 def test_magnitudes_whose_floor_is_enough():

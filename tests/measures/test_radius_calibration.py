@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
+from scipy.special import ndtr
 
 from sharpkit import Problem, RadiusStatus, flatness_radius
 
@@ -39,6 +41,7 @@ CURVATURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("magnitude", [False, True])
 @pytest.mark.parametrize(
     ("name", "slope"), [("one direction", 0.0), ("slow", 0.05), ("indefinite", 0.0)]
@@ -54,4 +57,28 @@ def test_the_interval_of_the_average_holds_it_in_95_of_100_runs(name, slope, mag
         held += low <= true <= high
         assert found.status is RadiusStatus.CONVERGED
         assert low <= found.value <= high
+    assert 0.92 <= held / 500 <= 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("magnitude", [False, True])
+def test_the_interval_for_the_error_of_a_linear_model(magnitude):
+    """A margin m_i under noise is normal, with the deviation |s x_i|."""
+    rng = np.random.default_rng(2)
+    X, w = rng.standard_normal((300, 10)), rng.standard_normal(10)
+    y = np.sign(X @ w)
+    problem = Problem(
+        w,
+        lambda v: float(np.logaddexp(0, -y * (X @ v)).mean()),
+        accuracy=lambda v: float((y * (X @ v) > 0).mean()),
+    )
+
+    def excess(sigma):
+        s = np.sqrt((sigma * w) ** 2 + 1e-6) if magnitude else sigma
+        return ndtr(-abs(X @ w) / np.linalg.norm(s * X, axis=1)).mean() - TARGET
+
+    true, held = brentq(excess, 1e-3, 10), 0
+    for seed in range(500):
+        low, high = flatness_radius(problem, magnitude=magnitude, seed=seed).interval
+        held += low <= true <= high
     assert 0.92 <= held / 500 <= 0.98
