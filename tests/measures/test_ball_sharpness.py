@@ -184,6 +184,7 @@ def test_adaptive_values_do_not_change_with_scales(norm):
     assert ball_sharpness(scale * w, scaled, **options).value == value
 
 
+@pytest.mark.slow
 def test_the_best_of_long_runs_on_networks():
     """They have many maxima: most searches come close to the best one."""
     reached = []
