@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.sharpness import SharpnessResult
 from sharpkit.results.trace import TraceResult
+
+WIDTH = 88  # of lines of words
 
 
 class Quantity(NamedTuple):
@@ -150,7 +153,8 @@ class Taken(NamedTuple):
         if not self.calls:
             return ""
         did = f"{self.products} products" if self.products else f"{self.calls} calls"
-        return f"{did}, {self.seconds:.3g} s"
+        digits = 2 if self.seconds < 10 else 0
+        return f"{did}, {self.seconds:.{digits}f} s"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON, without the full result."""
@@ -301,7 +305,8 @@ class Report(Recorded, Drawn):
     def __repr__(self) -> str:
         rows = [(row, "") for row in self.fit.quantities()]
         for each in self.taken:
-            rows += [(q, "" if i else each.cost) for i, q in enumerate(each.shown)]
+            found = enumerate(each.quantities)
+            rows += [(q, "" if i else each.cost) for i, q in found]
         rows.append((Quantity("norm", "", self.norm, 0.0), ""))
         cells = [
             (row.label, "" if row.undefined else str(row), cost, row.status)
@@ -312,11 +317,25 @@ class Report(Recorded, Drawn):
         for line in cells:
             padded = [cell.ljust(w) for cell, w in zip(line, widths, strict=True)]
             lines.append("  " + "  ".join(padded).rstrip())
+        lines += self._valueless()
         if len(self.sharpness_values) > 1:
             low, high = min(self.sharpness_values), max(self.sharpness_values)
             count = len(self.sharpness_values)
             lines.append(f"  {count} searches reached {low:.4g} to {high:.4g} %")
         return "\n".join([*lines, *(f"  {note}" for note in self._notes())])
+
+    def _valueless(self) -> list[str]:
+        """Return lines of the measures without a value, under their reasons."""
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.undefined.items():
+            reasons.setdefault(reason, []).append(name.replace("_", " "))
+        lines = []
+        for reason, names in reasons.items():
+            text = f"{', '.join(names)}: {reason}"
+            lines += textwrap.wrap(
+                text, WIDTH, initial_indent="  ", subsequent_indent="    "
+            )
+        return lines
 
     def _notes(self) -> list[str]:
         spent = f"{self.calls} calls and {self.products} products in all"

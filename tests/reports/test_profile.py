@@ -19,7 +19,7 @@ from sharpkit.problem import Problem
 from sharpkit.reports import profile as module
 from sharpkit.reports.profile import NAMES, USUAL, profile
 from sharpkit.reports.rows import KNOWN
-from sharpkit.results.report import Report
+from sharpkit.results.report import WIDTH, Report
 
 # Those that every problem with a gradient has.
 SHARED = (
@@ -161,6 +161,52 @@ def test_a_measure_that_is_too_slow_is_given_up(logistic, monkeypatch):
     assert clock.now < 1100
 
 
+def test_one_that_turns_slow_leaves_time_for_the_others(logistic, monkeypatch):
+    clock = Clock(monkeypatch)
+    quick = clock.slow(logistic()[0])
+
+    calls = []
+
+    def loss(w):
+        calls.append(0)
+        clock.now += 20 * (len(calls) > 10)
+        return quick.loss_fn(w)
+
+    problem = dataclasses.replace(quick, loss_fn=loss)
+    names = ("sharpness", "trace")
+    report = profile(problem, measures=names, time_budget=1000, progress=False)
+    assert report.undefined == {
+        "sharpness": "not taken: it took longer than its share of the time budget of "
+        "1000 s"
+    }
+    assert report.trace.stderr > 0
+    assert clock.now <= 1000
+
+
+def test_a_measure_that_fails_leaves_the_others(logistic):
+    problem, _, _ = logistic()
+
+    def hvp(w, v):
+        raise RuntimeError("out of memory:\n tried 8 GB")
+
+    given = dataclasses.replace(problem, hvp=hvp)
+    with pytest.warns(sharpkit.SharpkitWarning, match="trace failed: RuntimeError"):
+        report = sharpkit.measure(given, measures=("trace", "gradient_norm"))
+    reason = "failed: RuntimeError: out of memory: tried 8 GB"
+    assert report.undefined == {"trace": reason}
+    assert report.complete
+    assert report.quantity("gradient_norm").value > 0
+    assert f"  trace: {reason}" in repr(report).splitlines()
+
+
+def test_warnings_that_are_errors_come_through():
+    def loss(w):  # with a gradient of another loss
+        return 0.5 * float(w @ w), 3 * w
+
+    with pytest.raises(sharpkit.SharpkitWarning, match="the gradient is not that of"):
+        profile(Problem(np.ones(500), loss), measures=("sharpness",))
+
+
 def test_what_does_not_apply_says_why():
     report = profile(Problem(np.zeros(3), lambda w: float(w @ w) - 2))
     reasons = report.undefined
@@ -174,7 +220,9 @@ def test_what_does_not_apply_says_why():
     assert reasons["effective_dimension"] == (
         "not taken: it is read off the spectral density"
     )
-    assert all(reason in repr(report) for reason in reasons.values())
+    table = repr(report)
+    assert all(reason in " ".join(table.split()) for reason in reasons.values())
+    assert max(map(len, table.splitlines())) <= WIDTH
     json.dumps(report.to_dict(), allow_nan=False)
 
 
@@ -256,7 +304,19 @@ def test_it_says_before_it_begins_what_it_will_take(logistic, monkeypatch):
     )
     profile(slow, measures=("trace",), time_budget=60)
     assert told.getvalue().splitlines()[-1] == (
-        "sharpkit: trace take at most about 60 s, which is the time budget"
+        "sharpkit: trace takes at most about 60 s, which is the time budget"
+    )
+    compiled = []
+
+    def loss(w):
+        clock.now += 0 if compiled else 1000
+        compiled.append(0)
+        return slow.loss_fn(w)
+
+    late = dataclasses.replace(slow, loss_fn=loss)
+    sharpkit.measure(late, measures=("trace",))  # and its product, as late
+    assert told.getvalue().splitlines()[-1] == (
+        "sharpkit: trace takes at most about 20 min, of 1 s an evaluation"
     )
     before = told.getvalue()
     profile(slow, measures=("trace",), time_budget=60, progress=False)
