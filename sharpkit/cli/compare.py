@@ -23,6 +23,7 @@ from sharpkit._inputs.files import replacing
 from sharpkit.cli.console import console
 
 RESULTS, FIGURE = "compare.json", "compare.png"
+FAILED = 1  # the exit code if a measure failed
 MEASURE_NAMES = "sharpness,eigenvalues,trace,spectral_density"
 
 
@@ -135,6 +136,7 @@ def compare(
             max_evaluations=max_evaluations,
             on_result=kept.keep,
         )
+        require_unfailed([each for side in found.reports for each in side])
         _require_complete(found)
 
 
@@ -151,6 +153,18 @@ def _shown(kept: Kept) -> Iterator[None]:
     finally:
         if kept.comparison is not None:
             _show(kept, kept.comparison)
+
+
+def require_unfailed(reports: list[sharpkit.Report]) -> None:
+    """Raise if a measure has failed.
+
+    Raises
+    ------
+    typer.Exit
+        If one has.
+    """
+    if any(each.failed for each in reports):
+        raise typer.Exit(FAILED)
 
 
 def _require_complete(found: sharpkit.Comparison) -> None:

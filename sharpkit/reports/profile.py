@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ from sharpkit.reports.evaluate import fitted, norm
 from sharpkit.reports.rows import KNOWN
 from sharpkit.reports.session import Cost, Session, Work, within
 from sharpkit.results.common import Run, plain
-from sharpkit.results.report import Quantity, Report, Settings, Taken
+from sharpkit.results.report import FAILED, Quantity, Report, Settings, Taken
 
 R = TypeVar("R")
 NAMES = tuple(KNOWN)
@@ -350,8 +351,12 @@ def _failed(name: str, error: Exception) -> str:
         Always.
     """
     text = " ".join(str(error).split())
-    reason = f"failed: {type(error).__name__}: {text}".rstrip(": ")
-    warn(f"{name.replace('_', ' ')} {reason}; the other measures go on")
+    reason = f"{FAILED}{type(error).__name__}: {text}".rstrip(": ")
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    warn(
+        f"{name.replace('_', ' ')} {reason} ({last.filename}, line {last.lineno}); the "
+        "other measures go on"
+    )
     return reason
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sharpkit._inputs.types import Vector
 from sharpkit.results.common import Drawn, Recorded, Run, finite, plain
-from sharpkit.results.report import Fit, Quantity, Report, Settings
+from sharpkit.results.report import Fit, Quantity, Report, Settings, wrapped
 
 CERTAIN = 10  # a difference of more errors than this is shown as that
 
@@ -287,7 +287,8 @@ class Comparison(Recorded, Drawn):
                 cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)
             ]
             lines.append("  ".join(cells).rstrip())
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes())])
+        notes = [line for note in self.notes() for line in wrapped(note)]
+        return "\n".join([*lines, *notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON; None for what is not finite.

@@ -18,6 +18,12 @@ from sharpkit.results.sharpness import SharpnessResult
 from sharpkit.results.trace import TraceResult
 
 WIDTH = 88  # of lines of words
+FAILED = "failed: "  # so begins the reason of a measure that raised
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a sentence below a table, in as many lines as it takes."""
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 class Quantity(NamedTuple):
@@ -58,8 +64,11 @@ class Quantity(NamedTuple):
         if not error:
             return f"{value:.6g}"
         digits = 1 - math.floor(math.log10(error)) if math.isfinite(error) else -1
-        if 1e-3 <= abs(value) < 1e6 and 0 <= digits < 6 - math.log10(abs(value)):
-            return f"{value:.{digits}f} ± {error:.{digits}f}"
+        if math.isfinite(error) and 1e-3 <= abs(value) < 1e6:
+            if digits < 6 - math.log10(abs(value)):
+                value, error = round(value, digits), round(error, digits)
+                digits = max(digits, 0)
+                return f"{value:.{digits}f} ± {error:.{digits}f}"
         return f"{value:.6g} ± {error:.1g}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -267,6 +276,11 @@ class Report(Recorded, Drawn):
         return {each.name: each.reason for each in self.taken if each.reason}
 
     @property
+    def failed(self) -> bool:
+        """Whether a measure has no value because the loss or its product raised."""
+        return any(reason.startswith(FAILED) for reason in self.undefined.values())
+
+    @property
     def sharpness_values(self) -> tuple[float, ...]:
         """The sharpness that each search found, in per cent."""
         return tuple((self.record("sharpness") or {}).get("repeats", ()))
@@ -322,7 +336,8 @@ class Report(Recorded, Drawn):
             low, high = min(self.sharpness_values), max(self.sharpness_values)
             count = len(self.sharpness_values)
             lines.append(f"  {count} searches reached {low:.4g} to {high:.4g} %")
-        return "\n".join([*lines, *(f"  {note}" for note in self._notes())])
+        notes = [line for note in self._notes() for line in wrapped(note)]
+        return "\n".join([*lines, *notes])
 
     def _valueless(self) -> list[str]:
         """Return lines of the measures without a value, under their reasons."""
@@ -331,17 +346,19 @@ class Report(Recorded, Drawn):
             reasons.setdefault(reason, []).append(name.replace("_", " "))
         lines = []
         for reason, names in reasons.items():
-            text = f"{', '.join(names)}: {reason}"
-            lines += textwrap.wrap(
-                text, WIDTH, initial_indent="  ", subsequent_indent="    "
-            )
+            lines += wrapped(f"{', '.join(names)}: {reason}")
         return lines
 
     def _notes(self) -> list[str]:
         spent = f"{self.calls} calls and {self.products} products in all"
         notes = [f"{spent}, {self.seconds:.3g} s"]
         if not self.complete:
-            notes.append("not complete: it was stopped, or is still going on")
+            done = {each.name for each in self.taken}
+            left = [
+                n.replace("_", " ") for n in self.settings.measures if n not in done
+            ]
+            more = f"; not begun: {', '.join(left)}" if left else ""
+            notes.append(f"not complete: it was stopped, or is still going on{more}")
         return notes
 
     def to_dict(self) -> dict[str, Any]:
