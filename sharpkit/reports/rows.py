@@ -31,7 +31,7 @@ DIRECTIONS = 100  # of the random subspace, as in Keskar et al.
 FIRST = 25  # evaluations after which a search ends if another start agrees
 WHOLE = DEFAULT_EVALUATIONS - CENTRE_EVALUATIONS  # of a search; the centre is known
 PRODUCT = ("product",)  # what is compiled at its first call
-MANY = 1_000  # weights, of which few probes tell as much as more of few weights
+MANY = 1000  # weights, of which few probes tell as much as more of few weights
 FEW, MORE = (2, 80), (4, 100)  # probes of the density, and steps of each
 
 

@@ -223,7 +223,7 @@ class Session:
         for left, price, unit, reason in limits:
             room = left - price(trial)
             least, usual = price(own.least), price(own.usual)
-            if least > max(room, 0.0):
+            if least > max(room if own.least.products else left, 0.0):
                 return f"not taken: {reason}: it takes at least {least:.3g} {unit}"
             all_least = least + sum(price(each.least) for each in waiting)
             extra = usual - least

@@ -252,6 +252,11 @@ class Comparison(Recorded, Drawn):
                 f"means of {counts} checkpoints, with the standard errors of what "
                 "varies between them; the distance is that of the first"
             )
+            if min(map(len, self.reports)) == 1:
+                lines.append(
+                    "a side of one checkpoint has no standard error: give at least two "
+                    "of each"
+                )
         else:
             lines.append(
                 "one pair decides nothing about how they were trained: another seed "

@@ -112,6 +112,16 @@ def test_measure_costs_no_more_than_300_evaluations(logistic):
     assert len(report.sharpness_values) > 1
 
 
+def test_check_forecasts_a_profile(logistic, monkeypatch):
+    clock = Clock(monkeypatch)
+    slow = clock.slow(logistic()[0])
+    costs = sharpkit.check(slow, progress=False).costs
+    for name, take in (("measure", sharpkit.measure), ("profile", profile)):
+        began = clock.now
+        take(slow, progress=False)
+        assert costs[name] / 2 < clock.now - began < costs[name] * 1.1, name
+
+
 class Clock:
     """A clock that moves by a second with every call of the loss or the product."""
 
