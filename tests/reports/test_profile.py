@@ -193,6 +193,25 @@ def test_one_that_turns_slow_leaves_time_for_the_others(logistic, monkeypatch):
     assert clock.now <= 1000
 
 
+def test_a_short_time_is_not_kept_for_products_that_do_not_fit(logistic, monkeypatch):
+    clock = Clock(monkeypatch)
+    problem = clock.slow(logistic()[0])  # whose product takes 12 s to be tried
+    names = ("gradient_norm", "trace")
+    report = profile(problem, measures=names, time_budget=10, progress=False)
+    assert report.quantity("gradient_norm").value > 0
+    assert report.undefined["trace"].startswith("not taken: the time budget of 10 s")
+    short = profile(problem, measures=names, time_budget=1e-9, progress=False)
+    assert set(short.undefined) == set(names)
+    assert short.complete
+
+
+def test_a_loss_that_is_no_number_is_refused_at_once():
+    problem = Problem(np.ones(5), lambda w: (math.nan, w))
+    for take in (profile, sharpkit.measure):
+        with pytest.raises(ValueError, match="returned nan at the given weights"):
+            take(problem)
+
+
 def test_a_measure_that_fails_leaves_the_others(logistic):
     problem, _, _ = logistic()
 
@@ -337,6 +356,8 @@ def test_it_says_before_it_begins_what_it_will_take(logistic, monkeypatch):
     ("options", "error", "match"),
     [
         ({"time_budget": 0}, ValueError, "time_budget=0; give seconds above 0"),
+        ({"time_budget": -5.0}, ValueError, "time_budget=-5.0; give seconds above 0"),
+        ({"time_budget": math.nan}, ValueError, "time_budget=nan; give seconds"),
         ({"time_budget": math.inf}, ValueError, "time_budget=inf; give seconds"),
         ({"time_budget": "1"}, TypeError, "time_budget='1' is not a number; give"),
         ({"max_evaluations": 0}, ValueError, "max_evaluations=0; give"),
