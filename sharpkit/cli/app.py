@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -58,11 +58,17 @@ def reported() -> Iterator[None]:
         warnings.formatwarning = shown
 
 
-def _warning(message: Any, category: type[Warning], *place: Any) -> str:
+def _warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
     """Return the text of a warning: of sharpkit's without a line of code."""
     if issubclass(category, sharpkit.SharpkitWarning):
         return f"Warning: {printable(str(message))}\n"
-    return f"{':'.join(map(str, place[:2]))}: {category.__name__}: {message}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _is_of_input(error: Exception) -> bool:
