@@ -194,14 +194,25 @@ class _Line:
 
 
 class _Log(_Line):
-    """Lines on stderr where there is no terminal: in a file, one now and then."""
+    """Lines on stderr where there is no terminal: in a file, one now and then.
+
+    Work that follows on other work shares its lines, so that many short measures do not
+    make a long silence.
+    """
+
+    _said, _heard = -math.inf, -math.inf  # the last line, and the last word of progress
 
     def __init__(self, budget: int | None, title: str, unit: str, value: str) -> None:
         super().__init__(budget, title, unit, value)
-        self._said = self._began
+        if not 0 <= self._began - _Log._heard < QUIET_SECONDS:
+            _Log._said = self._began
+        _Log._heard = self._began
 
     def show(self, done: int, found: float) -> None:
-        now = time.perf_counter()
-        if now - self._said >= LOG_SECONDS:
-            self._said = now
+        _Log._heard = now = time.perf_counter()
+        if now - _Log._said >= LOG_SECONDS:
+            _Log._said = now
             say(self._text(done, found, now - self._began))
+
+    def clear(self) -> None:
+        _Log._heard = time.perf_counter()

@@ -7,6 +7,7 @@ The commands' own modules import what they work with only when they are called, 
 from __future__ import annotations
 
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import typer
 from rich.markup import escape
 
 import sharpkit
+from sharpkit._inputs.names import printable
 from sharpkit.cli.compare import compare
 from sharpkit.cli.console import console
 from sharpkit.cli.profile import check, measure, profile
@@ -34,6 +36,7 @@ _PACKAGE = Path(sharpkit.__file__).parent
 def reported() -> Iterator[None]:
     """Say in a line why the work inside cannot go on, and exit as a shell expects."""
     say = console(stderr=True, soft_wrap=True, highlight=False).print
+    shown, warnings.formatwarning = warnings.formatwarning, _warning
     try:
         yield
     except typer.Exit:
@@ -51,6 +54,21 @@ def reported() -> Iterator[None]:
             raise
         say(f"[bold red]Error:[/] {escape(reason)}")
         raise typer.Exit(REFUSED) from error
+    finally:
+        warnings.formatwarning = shown
+
+
+def _warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    """Return the text of a warning: of sharpkit's without a line of code."""
+    if issubclass(category, sharpkit.SharpkitWarning):
+        return f"Warning: {printable(str(message))}\n"
+    return f"{filename}:{lineno}: {category.__name__}: {message}\n"
 
 
 def _is_of_input(error: Exception) -> bool:

@@ -23,6 +23,8 @@ from sharpkit._inputs.files import replacing
 from sharpkit.cli.console import console
 
 RESULTS, FIGURE = "compare.json", "compare.png"
+NUMBER = 12  # characters, of a difference
+FAILED = 1  # the exit code if a measure failed
 MEASURE_NAMES = "sharpness,eigenvalues,trace,spectral_density"
 
 
@@ -126,7 +128,7 @@ def compare(
         found = sharpkit.compare(
             *sides,
             problem_from(problem),
-            names=(a.stem, b.stem) if a.stem != b.stem else ("A", "B"),
+            names=_names(*sides),
             epsilon=epsilon,
             repeats=repeats,
             measures=[name.strip() for name in measures.split(",")],
@@ -135,7 +137,15 @@ def compare(
             max_evaluations=max_evaluations,
             on_result=kept.keep,
         )
+        require_unfailed([each for side in found.reports for each in side])
         _require_complete(found)
+
+
+def _names(a: list[Path], b: list[Path]) -> tuple[str, str]:
+    """Return what the sides are called: one file each by its name."""
+    if len(a) + len(b) > 2 or a[0].stem == b[0].stem:
+        return "A", "B"
+    return a[0].stem, b[0].stem
 
 
 @contextmanager
@@ -151,6 +161,18 @@ def _shown(kept: Kept) -> Iterator[None]:
     finally:
         if kept.comparison is not None:
             _show(kept, kept.comparison)
+
+
+def require_unfailed(reports: list[sharpkit.Report]) -> None:
+    """Raise if a measure has failed.
+
+    Raises
+    ------
+    typer.Exit
+        If one has.
+    """
+    if any(each.failed for each in reports):
+        raise typer.Exit(FAILED)
 
 
 def _require_complete(found: sharpkit.Comparison) -> None:
@@ -251,9 +273,12 @@ def table(comparison: sharpkit.Comparison) -> RenderableType:
     """Return the comparison as a table with its notes."""
     title, *columns = comparison.header
     drawn = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    drawn.add_column(Text(title))
-    for column in columns:
-        drawn.add_column(Text(column), justify="right")
+    drawn.add_column(Text(title), no_wrap=True)
+    for column in columns:  # whose titles are longer than the numbers
+        broken = column.replace("errors of ", "errors of\n")
+        if len(column) > NUMBER:
+            broken = broken.replace(" - ", " -\n")
+        drawn.add_column(Text(broken), justify="right")
     for row in comparison.rows:
         drawn.add_row(*map(Text, row.cells()))
     return Group(drawn, Text("\n".join(comparison.notes())))

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import sharpkit
-from sharpkit.cli.compare import MEASURE_NAMES, problem_from
+from sharpkit.cli.compare import MEASURE_NAMES, problem_from, require_unfailed
 from sharpkit.cli.console import console
 
 FILE = Path("sharpkit-profile.json")
@@ -76,6 +76,7 @@ def profile(
     """Take every measure that applies to a checkpoint, in one table.
 
     What does not apply says why. The report is written after every finished measure.
+    The exit code is 1 if one failed.
 
     Example: sharpkit profile small.pt --problem mymodule:problem --time-budget 60
     """
@@ -164,6 +165,7 @@ def _report(
         if kept:
             show.print(repr(kept[-1]))
             show.print(f"Results: {out}")
+    require_unfailed(kept)
     if stopped:
         msg = "What was finished is kept."
         raise KeyboardInterrupt(msg)

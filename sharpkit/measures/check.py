@@ -30,6 +30,9 @@ from sharpkit.results.check import CheckResult
 
 SHORT = ("sharpness", "eigenvalues", "trace", "spectral_density")  # of `measure`
 SHORT_EVALUATIONS = 300  # that these may cost together
+# What `profile` takes at most beside its density, of a model with its samples.
+PROFILE_EVALUATIONS, PROFILE_PRODUCTS = 900, 160
+PROFILE_DENSITY = {0: 400, 1000: 160}  # products, from so many weights on
 
 
 @documented
@@ -200,6 +203,11 @@ def _costs(trial: Trial, product_seconds: float) -> dict[str, float]:
         limit = SHORT_EVALUATIONS * calls * trial.evaluation_seconds
         costs["measure"] = min(sum(short), limit)
         costs["compare"] = 2 * limit  # with the line
+        costs["profile"] = PROFILE_EVALUATIONS * calls * trial.evaluation_seconds
+        if math.isfinite(product_seconds):
+            density = max(least for least in PROFILE_DENSITY if least <= n)
+            products = PROFILE_PRODUCTS + PROFILE_DENSITY[density]
+            costs["profile"] += products * product_seconds
     return costs
 
 

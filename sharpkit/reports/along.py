@@ -62,7 +62,7 @@ ENTRIES = (
     Entry(
         "directional_sharpness",
         _directional,
-        number("directional sharpness of the gradient"),
+        number("directional sharpness, gradient"),
         lambda session: Cost(Work(1, 1), Work(1, 1)),
         needs="gradient",
         lacks=_flat,
@@ -70,7 +70,7 @@ ENTRIES = (
     Entry(
         "critical_sharpness",
         _critical,
-        number("critical sharpness of the gradient"),
+        number("critical sharpness, gradient"),
         lambda session: Cost(Work(FEWEST), Work(MOST)),
         needs="gradient",
         lacks=_flat,

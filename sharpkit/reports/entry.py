@@ -50,6 +50,9 @@ class Entry:
         calls is, as one over few samples is. None stands for calls like all others.
     asked : bool
         Whether it is taken only if it is asked for by name.
+    builds : tuple of str
+        What it calls first of all that may have to be compiled then, as the loss was:
+        each is named once, and compiled once, whichever measures call it.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Entry:
     lacks: Callable[[Session], str] = _nothing
     part: Callable[[Session], float] | None = None
     asked: bool = False
+    builds: tuple[str, ...] = ()
 
     def reason(self, session: Session) -> str:
         """Return why the measure cannot be taken, as far as is known beforehand."""

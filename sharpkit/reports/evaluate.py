@@ -30,6 +30,8 @@ class Fitted(NamedTuple):
         The Euclidean norm of the gradient; NaN without one.
     evaluation_seconds : float
         The time of an evaluation: not of the first one, which may have to compile.
+    building_seconds : float
+        What the first one took beyond that.
     """
 
     fit: Fit
@@ -37,6 +39,7 @@ class Fitted(NamedTuple):
     differentiable: bool
     gradient_norm: float
     evaluation_seconds: float
+    building_seconds: float
 
 
 def fitted(
@@ -63,6 +66,7 @@ def fitted(
     size = math.nan if gradient is None else point.space.norm(gradient)
     looks, lapse = objective.calls - first[0], objective.seconds - first[1]
     each = lapse / looks if looks else objective.seconds / max(objective.calls, 1)
+    building = max(first[1] - first[0] * each, 0.0)
     del gradient
     share, samples = accuracy(point, point.weights), None
     if share is not None and point.problem is not None:
@@ -72,7 +76,7 @@ def fitted(
         samples = at_least("samples", samples, 1)
     run = point.run(objective, began, source="gradient", seed=seed)
     fit = Fit(loss, noise, share, samples)
-    return Fitted(fit, run, bool(objective.has_gradient), size, each)
+    return Fitted(fit, run, bool(objective.has_gradient), size, each, building)
 
 
 def accuracy(point: Point, w: Array) -> float | None:

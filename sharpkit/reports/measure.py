@@ -80,7 +80,7 @@ def measure(
     Warns
     -----
     SharpkitWarning
-        If it was interrupted, and whatever the measures warn of.
+        If it was interrupted, if a measure failed, and whatever the measures warn of.
 
     Examples
     --------

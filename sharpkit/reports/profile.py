@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import time
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -33,7 +34,7 @@ from sharpkit.reports.evaluate import fitted, norm
 from sharpkit.reports.rows import KNOWN
 from sharpkit.reports.session import Cost, Session, Work, within
 from sharpkit.results.common import Run, plain
-from sharpkit.results.report import Quantity, Report, Settings, Taken
+from sharpkit.results.report import FAILED, Quantity, Report, Settings, Taken
 
 R = TypeVar("R")
 NAMES = tuple(KNOWN)
@@ -125,7 +126,7 @@ def profile(
     Warns
     -----
     SharpkitWarning
-        If it was interrupted, and whatever the measures warn of.
+        If it was interrupted, if a measure failed, and whatever the measures warn of.
 
     Examples
     --------
@@ -223,15 +224,19 @@ def tell(progress: Progress, sessions: list[Session], more: float = 0.0) -> None
     more
         The seconds of what else there is to do.
     """
-    settings, work = sessions[0].settings, []
+    settings, work, functions = sessions[0].settings, [], set[str]()
     for session in sessions:
-        applying = [KNOWN[name] for name in settings.measures]
-        costs = [e.cost(session).usual for e in applying if not e.reason(session)]
+        known = [KNOWN[name] for name in settings.measures]
+        applying = [entry for entry in known if not entry.reason(session)]
+        costs = [entry.cost(session).usual for entry in applying]
         usual = Work(*map(sum, zip(Work(), *costs, strict=True)))
         limit = settings.max_evaluations or math.inf
         seconds = session.seconds(usual)
         work.append(min(limit * session.seconds(Work(session.unit)), seconds))
-    seconds, most = sum(work) + more, settings.time_budget
+        functions |= {each for entry in applying for each in entry.builds}
+    building = max(session.found.building_seconds for session in sessions)
+    seconds = sum(work) + more + len(functions) * building
+    most = settings.time_budget
     if most is not None and most < seconds:
         seconds, kept = most, ", which is the time budget"
     else:
@@ -240,10 +245,11 @@ def tell(progress: Progress, sessions: list[Session], more: float = 0.0) -> None
     more_names = f" and {len(names) - 3} more" if len(names) > 3 else ""
     what = ", ".join(names[:3]) + more_names
     at = "" if len(sessions) == 1 else f" at {len(sessions)} points"
+    verb = "takes" if len(names) == 1 else "take"
     announce(
         progress,
         seconds,
-        f"sharpkit: {what}{at} take at most about {duration(seconds)}{kept}",
+        f"sharpkit: {what}{at} {verb} at most about {duration(seconds)}{kept}",
     )
 
 
@@ -284,6 +290,11 @@ def steps(session: Session) -> Iterator[Report]:
     """Yield the report after the first look, and again after every measure.
 
     An interrupt is raised again after the report that tells of it.
+
+    Raises
+    ------
+    Warning
+        Where warnings are errors.
     """
     point, settings = session.point, session.settings
     report = Report(
@@ -301,13 +312,15 @@ def steps(session: Session) -> Iterator[Report]:
             each for each in settings.measures[index + 1 :] if not reasons[each]
         )
         try:
-            with until(session.end):
-                row = _row(session, entry, reason)
+            row = _row(session, entry, reason)
         except OutOfTime:
-            ended = f"the time budget of {settings.time_budget:g} s ended meanwhile"
-            row = Taken(name, reason=f"not taken: {ended}")
+            row = Taken(name, reason=_ended(session))
         except KeyboardInterrupt as stopped:
             row, interrupt = Taken(name, reason=INTERRUPTED), stopped
+        except Warning:  # an error because the user wants it to be one
+            raise
+        except Exception as error:
+            row = Taken(name, reason=_failed(name, error))
         report = replace(
             report,
             run=Run.together(session.runs),
@@ -321,6 +334,32 @@ def steps(session: Session) -> Iterator[Report]:
     session.kept.clear()
 
 
+def _ended(session: Session) -> str:
+    """Return why a measure that was under way was given up."""
+    budget = f"the time budget of {session.settings.time_budget:g} s"
+    if time.perf_counter() > session.end:
+        return f"not taken: {budget} ended meanwhile"
+    return f"not taken: it took longer than its share of {budget}"
+
+
+def _failed(name: str, error: Exception) -> str:
+    """Return why there is no value, and warn of it: the other measures go on.
+
+    Warns
+    -----
+    SharpkitWarning
+        Always.
+    """
+    text = " ".join(str(error).split())
+    reason = f"{FAILED}{type(error).__name__}: {text}".rstrip(": ")
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    warn(
+        f"{name.replace('_', ' ')} {reason} ({last.filename}, line {last.lineno}); the "
+        "other measures go on"
+    )
+    return reason
+
+
 def _row(session: Session, entry: Entry, reason: str) -> Taken:
     """Take one measure, if it applies and there is room for it."""
     if entry.after and entry.after not in session.results:
@@ -330,15 +369,18 @@ def _row(session: Session, entry: Entry, reason: str) -> Taken:
     cost: Cost = entry.cost(session)
     share = None if reason else session.share(cost, waiting)
     if cost.least.products and not (reason or isinstance(share, str) or session.tried):
-        session.prepare()
+        with until(session.end):
+            session.prepare()
         share = session.share(cost, waiting)
     if isinstance(share, str):
         reason = share
     if reason or isinstance(share, str):
         return Taken(entry.name, reason=reason)
     began = time.perf_counter()
+    work = within(cost, share)
     try:
-        result = entry.take(session, within(cost, share))
+        with until(session.end_of(work, waiting)):
+            result = entry.take(session, work)
     except ValueError as error:
         if entry.needs != "samples":
             raise

@@ -27,7 +27,7 @@ def _ball(name: str, method: Any, *, adaptive: bool) -> Entry:
     """Return the entry of the ball of SAM, or of ASAM."""
     radius = RELATIVE if adaptive else RADIUS
     kind = "adaptive " if adaptive else ""
-    place = "after one step in" if method == "one_step" else "rise in"
+    place = "one step in" if method == "one_step" else "rise in"
 
     def take(session: Session, work: Work | None) -> Any:
         most = None
@@ -72,7 +72,7 @@ def _average(name: str, *, adaptive: bool) -> Entry:
 
     def rows(result: Any) -> list[Quantity]:
         kind = "adaptive " if adaptive else ""
-        return [quantity(f"mean rise under {kind}noise of {NOISE:g}", result)]
+        return [quantity(f"mean rise, {kind}noise of {NOISE:g}", result)]
 
     def lacks(session: Session) -> str:
         return _lost(session, NOISE, adaptive, spread=False)

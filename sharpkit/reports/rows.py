@@ -30,8 +30,9 @@ from sharpkit.results.report import Quantity
 DIRECTIONS = 100  # of the random subspace, as in Keskar et al.
 FIRST = 25  # evaluations after which a search ends if another start agrees
 WHOLE = DEFAULT_EVALUATIONS - CENTRE_EVALUATIONS  # of a search; the centre is known
-STEPS = 100  # of each probe of the density
-MANY = 10_000  # weights, of which two probes tell as much as four of few
+PRODUCT = ("product",)  # what is compiled at its first call
+MANY = 1000  # weights, of which few probes tell as much as more of few weights
+FEW, MORE = (2, 80), (4, 100)  # probes of the density, and steps of each
 
 
 def _below(session: Session) -> str:
@@ -137,18 +138,20 @@ def _of_trace(result: Any) -> list[Quantity]:
 
 def _density(session: Session, work: Work | None) -> Any:
     products = (work or _density_cost(session).usual).products
-    probes = min(_probes(session), max(products // (STEPS // 2), 1))
+    probes, steps = _probes(session)
+    probes = min(probes, max(products // (steps // 2), 1))
     return spectral_density(
         session.point, max_products=products, probes=probes, **session.options
     )
 
 
-def _probes(session: Session) -> int:
-    return 2 if session.n >= MANY else 4
+def _probes(session: Session) -> tuple[int, int]:
+    return FEW if session.n >= MANY else MORE
 
 
 def _density_cost(session: Session) -> Cost:
-    return Cost(Work(products=30), Work(products=STEPS * _probes(session)))
+    probes, steps = _probes(session)
+    return Cost(Work(products=30), Work(products=probes * steps))
 
 
 def _of_density(result: Any) -> list[Quantity]:
@@ -194,9 +197,23 @@ ENTRIES = (
         needs="gradient",
         lacks=_is_small,
     ),
-    Entry("eigenvalues", _eigenvalues, _of_eigenvalues, _basis_cost, needs="products"),
-    Entry("trace", _trace, _of_trace, _trace_cost, needs="products"),
-    Entry("spectral_density", _density, _of_density, _density_cost, needs="products"),
+    Entry(
+        "eigenvalues",
+        _eigenvalues,
+        _of_eigenvalues,
+        _basis_cost,
+        needs="products",
+        builds=PRODUCT,
+    ),
+    Entry("trace", _trace, _of_trace, _trace_cost, needs="products", builds=PRODUCT),
+    Entry(
+        "spectral_density",
+        _density,
+        _of_density,
+        _density_cost,
+        needs="products",
+        builds=PRODUCT,
+    ),
     Entry("frobenius_norm", _frobenius, itself, after="spectral_density"),
     Entry("effective_dimension", _dimension, itself, after="spectral_density"),
     Entry("renyi_sharpness", _renyi, itself, after="spectral_density"),

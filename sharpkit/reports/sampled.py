@@ -20,6 +20,7 @@ CLOSE = 0.02  # a relative standard error of the batch sharpness that is enough
 SHORTEST = 0.02  # of an evaluation: what a call takes however few samples it has
 FORWARD = 4.0  # evaluations: the passes with a tangent, and a look at a few samples
 EACH, LEAST = 12, 4  # products for the relative flatness of a layer
+ALL = 60  # products for it, of many layers together
 DIAGONAL, SHORT = 30, 12  # products for the normalised flatness
 
 
@@ -121,11 +122,16 @@ def _shapeless(session: Session) -> str:
 
 
 def _relative(session: Session, work: Work | None) -> Any:
-    count = len(_matrices(session))
-    each = EACH if work is None else work.products // count - _trial(session)
+    count, most = len(_matrices(session)), _of_each(session)
+    each = most if work is None else work.products // count - _trial(session)
     return relative_flatness(
-        session.point, max_products=min(max(each, LEAST), EACH), **session.options
+        session.point, max_products=min(max(each, LEAST), most), **session.options
     )
+
+
+def _of_each(session: Session) -> int:
+    """Return the products that a layer takes, fewer where there are many."""
+    return min(max(ALL // max(len(_matrices(session)), 1), LEAST), EACH)
 
 
 def _trial(session: Session) -> int:
@@ -136,7 +142,8 @@ def _trial(session: Session) -> int:
 def _relative_cost(session: Session) -> Cost:
     count, trial = len(_matrices(session)), _trial(session)
     return Cost(
-        Work(products=count * (LEAST + trial)), Work(products=count * (EACH + trial))
+        Work(products=count * (LEAST + trial)),
+        Work(products=count * (_of_each(session) + trial)),
     )
 
 
@@ -161,6 +168,7 @@ ENTRIES = (
         _batch_cost,
         needs="samples",
         part=_of_batch,
+        builds=("loss of a batch", "product of a batch"),
     ),
     Entry(
         "gradient_noise",
@@ -169,6 +177,7 @@ ENTRIES = (
         _noise_cost,
         needs="samples",
         part=_of_one,
+        builds=("loss of a sample",),
     ),
     Entry(
         "fisher_rao",
@@ -177,6 +186,7 @@ ENTRIES = (
         _fisher_cost,
         needs="gradient",
         lacks=_unsampled,
+        builds=("passes", "loss of few samples"),
         part=lambda session: 1.0 if _has_passes(session) else _of_one(session),
     ),
     Entry(
@@ -186,6 +196,7 @@ ENTRIES = (
         _relative_cost,
         needs="products",
         lacks=_shapeless,
+        builds=("product",),
     ),
     Entry(
         "normalized_flatness",
@@ -194,5 +205,6 @@ ENTRIES = (
         lambda session: Cost(Work(products=SHORT), Work(products=DIAGONAL)),
         needs="products",
         lacks=_shapeless,
+        builds=("product",),
     ),
 )

@@ -18,6 +18,7 @@ from sharpkit.results.report import Settings
 EXACT, BY_DIFFERENCES = 3, 2
 # Products, at most, that it takes to try an exact one, or to choose a step.
 TRIAL = {EXACT: 4, BY_DIFFERENCES: 12}
+SLACK = 2.0  # so many times the seconds that were foreseen may be taken
 
 
 class Work(NamedTuple):
@@ -172,6 +173,25 @@ class Session:
         each = zip(work, self._seconds, strict=True)
         return sum(count * seconds for count, seconds in each)
 
+    def end_of(self, work: Work | None, waiting: list[Cost]) -> float:
+        """Return when a measure is given up, by `time.perf_counter`.
+
+        One that turns out slower than was foreseen may take twice the time that it was
+        given, and whatever those after it do not need: twice the least of each.
+
+        Parameters
+        ----------
+        work
+            What it may spend.
+        waiting
+            What those after it take.
+        """
+        if work is None or self.end == math.inf:
+            return self.end
+        own = time.perf_counter() + SLACK * self.seconds(work)
+        others = sum(self.seconds(each.least) for each in waiting) * self.partners
+        return min(max(own, self.end - SLACK * others), self.end)
+
     def share(self, own: Cost, waiting: list[Cost]) -> float | str | None:
         """Return how much of what it usually takes, beyond the least, a measure may.
 
@@ -203,7 +223,7 @@ class Session:
         for left, price, unit, reason in limits:
             room = left - price(trial)
             least, usual = price(own.least), price(own.usual)
-            if least > max(room, 0.0):
+            if least > max(room if own.least.products else left, 0.0):
                 return f"not taken: {reason}: it takes at least {least:.3g} {unit}"
             all_least = least + sum(price(each.least) for each in waiting)
             extra = usual - least

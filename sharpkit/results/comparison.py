@@ -9,7 +9,7 @@ from typing import Any
 
 from sharpkit._inputs.types import Vector
 from sharpkit.results.common import Drawn, Recorded, Run, finite, plain
-from sharpkit.results.report import Fit, Quantity, Report, Settings
+from sharpkit.results.report import Fit, Quantity, Report, Settings, wrapped
 
 CERTAIN = 10  # a difference of more errors than this is shown as that
 
@@ -252,6 +252,11 @@ class Comparison(Recorded, Drawn):
                 f"means of {counts} checkpoints, with the standard errors of what "
                 "varies between them; the distance is that of the first"
             )
+            if min(map(len, self.reports)) == 1:
+                lines.append(
+                    "a side of one checkpoint has no standard error: give at least two "
+                    "of each"
+                )
         else:
             lines.append(
                 "one pair decides nothing about how they were trained: another seed "
@@ -287,7 +292,8 @@ class Comparison(Recorded, Drawn):
                 cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)
             ]
             lines.append("  ".join(cells).rstrip())
-        return "\n".join([*lines, *(f"  {note}" for note in self.notes())])
+        notes = [line for note in self.notes() for line in wrapped(note)]
+        return "\n".join([*lines, *notes])
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON; None for what is not finite.

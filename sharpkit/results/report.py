@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,14 @@ from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.sharpness import SharpnessResult
 from sharpkit.results.trace import TraceResult
+
+WIDTH = 88  # of lines of words
+FAILED = "failed: "  # so begins the reason of a measure that raised
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a sentence below a table, in as many lines as it takes."""
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 class Quantity(NamedTuple):
@@ -55,8 +64,11 @@ class Quantity(NamedTuple):
         if not error:
             return f"{value:.6g}"
         digits = 1 - math.floor(math.log10(error)) if math.isfinite(error) else -1
-        if 1e-3 <= abs(value) < 1e6 and 0 <= digits < 6 - math.log10(abs(value)):
-            return f"{value:.{digits}f} ± {error:.{digits}f}"
+        if math.isfinite(error) and 1e-3 <= abs(value) < 1e6:
+            if digits < 6 - math.log10(abs(value)):
+                value, error = round(value, digits), round(error, digits)
+                digits = max(digits, 0)
+                return f"{value:.{digits}f} ± {error:.{digits}f}"
         return f"{value:.6g} ± {error:.1g}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -150,7 +162,8 @@ class Taken(NamedTuple):
         if not self.calls:
             return ""
         did = f"{self.products} products" if self.products else f"{self.calls} calls"
-        return f"{did}, {self.seconds:.3g} s"
+        digits = 2 if self.seconds < 10 else 0
+        return f"{did}, {self.seconds:.{digits}f} s"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON, without the full result."""
@@ -263,6 +276,11 @@ class Report(Recorded, Drawn):
         return {each.name: each.reason for each in self.taken if each.reason}
 
     @property
+    def failed(self) -> bool:
+        """Whether a measure has no value because the loss or its product raised."""
+        return any(reason.startswith(FAILED) for reason in self.undefined.values())
+
+    @property
     def sharpness_values(self) -> tuple[float, ...]:
         """The sharpness that each search found, in per cent."""
         return tuple((self.record("sharpness") or {}).get("repeats", ()))
@@ -301,7 +319,8 @@ class Report(Recorded, Drawn):
     def __repr__(self) -> str:
         rows = [(row, "") for row in self.fit.quantities()]
         for each in self.taken:
-            rows += [(q, "" if i else each.cost) for i, q in enumerate(each.shown)]
+            found = enumerate(each.quantities)
+            rows += [(q, "" if i else each.cost) for i, q in found]
         rows.append((Quantity("norm", "", self.norm, 0.0), ""))
         cells = [
             (row.label, "" if row.undefined else str(row), cost, row.status)
@@ -312,17 +331,34 @@ class Report(Recorded, Drawn):
         for line in cells:
             padded = [cell.ljust(w) for cell, w in zip(line, widths, strict=True)]
             lines.append("  " + "  ".join(padded).rstrip())
+        lines += self._valueless()
         if len(self.sharpness_values) > 1:
             low, high = min(self.sharpness_values), max(self.sharpness_values)
             count = len(self.sharpness_values)
             lines.append(f"  {count} searches reached {low:.4g} to {high:.4g} %")
-        return "\n".join([*lines, *(f"  {note}" for note in self._notes())])
+        notes = [line for note in self._notes() for line in wrapped(note)]
+        return "\n".join([*lines, *notes])
+
+    def _valueless(self) -> list[str]:
+        """Return lines of the measures without a value, under their reasons."""
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.undefined.items():
+            reasons.setdefault(reason, []).append(name.replace("_", " "))
+        lines = []
+        for reason, names in reasons.items():
+            lines += wrapped(f"{', '.join(names)}: {reason}")
+        return lines
 
     def _notes(self) -> list[str]:
         spent = f"{self.calls} calls and {self.products} products in all"
         notes = [f"{spent}, {self.seconds:.3g} s"]
         if not self.complete:
-            notes.append("not complete: it was stopped, or is still going on")
+            done = {each.name for each in self.taken}
+            left = [
+                n.replace("_", " ") for n in self.settings.measures if n not in done
+            ]
+            more = f"; not begun: {', '.join(left)}" if left else ""
+            notes.append(f"not complete: it was stopped, or is still going on{more}")
         return notes
 
     def to_dict(self) -> dict[str, Any]:

@@ -165,3 +165,24 @@ def test_no_progress(progress):
     match = r"progress=.* is of type .*; give True, False, None, or a function of"
     with pytest.raises(TypeError, match=match), reporter(progress, 7):
         pass
+
+
+def test_work_in_many_pieces_is_no_silence_in_a_file(monkeypatch):
+    now, told = [1000.0], io.StringIO()
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(module.sys, "stderr", told)
+    for piece in range(9):  # of 10 s each
+        with reporter(None, 2) as report:
+            for done in (1, 2):
+                now[0] += 5
+                report(done, float(piece))
+    assert [line.split("so far")[0] for line in told.getvalue().splitlines()] == [
+        "sharpness: 2 of 2 evaluations, about 0 s left, 2 % ",
+        "sharpness: 2 of 2 evaluations, about 0 s left, 5 % ",
+        "sharpness: 2 of 2 evaluations, about 0 s left, 8 % ",
+    ]
+    now[0] += 100  # of something else
+    with reporter(None, 2) as report:
+        now[0] += 5
+        report(1, 0.0)
+    assert len(told.getvalue().splitlines()) == 3

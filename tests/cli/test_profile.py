@@ -1,4 +1,6 @@
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from typer.testing import CliRunner
 from sharpkit import Report
 from sharpkit.cli.app import INTERRUPTED, app
 
+# -P: the current folder is for the command to add
+COMMAND = [sys.executable, "-P", "-c", "from sharpkit.cli import main; main()"]
 SOURCE = """
 import numpy as np
 from sharpkit.problem import Problem
@@ -34,6 +38,14 @@ def interrupted():
     def product(w, v):
         raise KeyboardInterrupt
     return made(0.0, product=product)
+
+def failing():
+    def product(w, v):
+        raise ValueError("of the user")
+    return made(0.0, product=product)
+
+def raising():
+    raise RuntimeError("no data here")
 """
 
 
@@ -99,6 +111,52 @@ def test_an_interrupt_keeps_what_is_finished(run):
     assert Report.load("sharpkit-profile.json").quantity("sharpness").value > 0
 
 
+@pytest.mark.process
+@pytest.mark.parametrize("command", ["measure", "profile", "check"])
+def test_a_real_ctrl_c(run, command, tmp_path):
+    stopping = tmp_path / "stopping.py"
+    stopping.write_text(
+        "import os, signal\nfrom profiled import CURVATURE, made\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "def problem():\n"
+        "    def product(w, v):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        return CURVATURE * v\n"
+        "    return made(0.0, product=product)\n"
+    )
+    found = subprocess.run(
+        [*COMMAND, command, "a.npz", "--problem", "stopping:problem"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        timeout=300,
+    )
+    assert found.returncode == INTERRUPTED, found.stderr
+    assert "Traceback" not in found.stderr
+    if command == "check":
+        assert found.stderr == "Stopped.\n"
+    else:
+        assert found.stderr == (
+            "Warning: interrupted: what was finished is returned; the rest says so\n"
+            "Stopped. What was finished is kept.\n"
+        )
+        assert "sharpness, %" in found.stdout
+        assert Report.load("sharpkit-profile.json").quantity("sharpness").value > 0
+
+
+def test_a_measure_that_fails(run):
+    with pytest.warns(
+        match=r"trace failed: ValueError: of the user \(.*profiled.py, l"
+    ):
+        found, words = run(
+            "measure", "--measures", "gradient_norm,trace", problem="failing"
+        )
+    assert found.exit_code == 1
+    assert "trace: failed: ValueError: of the user" in words
+    assert "gradient norm" in words
+
+
 def test_check(run):
     found, words = run("check")
     assert found.exit_code == 0
@@ -115,3 +173,9 @@ def test_bad_checkpoints(run):
     ):
         found, words = run("profile", file=file)
         assert (found.exit_code, message in words) == (2, True), words
+    Path("text.pt").write_text("no checkpoint at all")
+    found, words = run("measure", file="text.pt")
+    assert found.exit_code == 2, words
+    assert "text.pt" in words
+    found, _ = run("measure", problem="raising")  # whose author wants to see where
+    assert str(found.exception) == "no data here"

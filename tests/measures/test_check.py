@@ -199,7 +199,7 @@ def test_a_loss_alone():
     assert result.ok
     assert (result.gradient, result.product) == ("no gradient", "no product")
     assert result.noise_found
-    assert set(result.costs) == {"sharpness", "measure", "compare"}
+    assert set(result.costs) == {"sharpness", "measure", "compare", "profile"}
     assert result.costs["measure"] == result.costs["sharpness"]
     assert result.costs["sharpness"] == pytest.approx(
         100 * (1 + 2 * 50) * result.evaluation_seconds
@@ -228,6 +228,7 @@ def test_costs_are_those_of_the_defaults():
         "diagonal",
         "measure",
         "compare",
+        "profile",
     }
     assert result.costs["measure"] <= 300 * result.evaluation_seconds
     assert result.costs["compare"] == 600 * result.evaluation_seconds

@@ -19,7 +19,7 @@ from sharpkit.problem import Problem
 from sharpkit.reports import profile as module
 from sharpkit.reports.profile import NAMES, USUAL, profile
 from sharpkit.reports.rows import KNOWN
-from sharpkit.results.report import Report
+from sharpkit.results.report import WIDTH, Report
 
 # Those that every problem with a gradient has.
 SHARED = (
@@ -112,6 +112,16 @@ def test_measure_costs_no_more_than_300_evaluations(logistic):
     assert len(report.sharpness_values) > 1
 
 
+def test_check_forecasts_a_profile(logistic, monkeypatch):
+    clock = Clock(monkeypatch)
+    slow = clock.slow(logistic()[0])
+    costs = sharpkit.check(slow, progress=False).costs
+    for name, take in (("measure", sharpkit.measure), ("profile", profile)):
+        began = clock.now
+        take(slow, progress=False)
+        assert costs[name] / 2 < clock.now - began < costs[name] * 1.1, name
+
+
 class Clock:
     """A clock that moves by a second with every call of the loss or the product."""
 
@@ -161,6 +171,71 @@ def test_a_measure_that_is_too_slow_is_given_up(logistic, monkeypatch):
     assert clock.now < 1100
 
 
+def test_one_that_turns_slow_leaves_time_for_the_others(logistic, monkeypatch):
+    clock = Clock(monkeypatch)
+    quick = clock.slow(logistic()[0])
+
+    calls = []
+
+    def loss(w):
+        calls.append(0)
+        clock.now += 20 * (len(calls) > 10)
+        return quick.loss_fn(w)
+
+    problem = dataclasses.replace(quick, loss_fn=loss)
+    names = ("sharpness", "trace")
+    report = profile(problem, measures=names, time_budget=1000, progress=False)
+    assert report.undefined == {
+        "sharpness": "not taken: it took longer than its share of the time budget of "
+        "1000 s"
+    }
+    assert report.trace.stderr > 0
+    assert clock.now <= 1000
+
+
+def test_a_short_time_is_not_kept_for_products_that_do_not_fit(logistic, monkeypatch):
+    clock = Clock(monkeypatch)
+    problem = clock.slow(logistic()[0])  # whose product takes 12 s to be tried
+    names = ("gradient_norm", "trace")
+    report = profile(problem, measures=names, time_budget=10, progress=False)
+    assert report.quantity("gradient_norm").value > 0
+    assert report.undefined["trace"].startswith("not taken: the time budget of 10 s")
+    short = profile(problem, measures=names, time_budget=1e-9, progress=False)
+    assert set(short.undefined) == set(names)
+    assert short.complete
+
+
+def test_a_loss_that_is_no_number_is_refused_at_once():
+    problem = Problem(np.ones(5), lambda w: (math.nan, w))
+    for take in (profile, sharpkit.measure):
+        with pytest.raises(ValueError, match="returned nan at the given weights"):
+            take(problem)
+
+
+def test_a_measure_that_fails_leaves_the_others(logistic):
+    problem, _, _ = logistic()
+
+    def hvp(w, v):
+        raise RuntimeError("out of memory:\n tried 8 GB")
+
+    given = dataclasses.replace(problem, hvp=hvp)
+    with pytest.warns(sharpkit.SharpkitWarning, match="trace failed: RuntimeError"):
+        report = sharpkit.measure(given, measures=("trace", "gradient_norm"))
+    reason = "failed: RuntimeError: out of memory: tried 8 GB"
+    assert report.undefined == {"trace": reason}
+    assert report.complete
+    assert report.quantity("gradient_norm").value > 0
+    assert f"  trace: {reason}" in repr(report).splitlines()
+
+
+def test_warnings_that_are_errors_come_through():
+    def loss(w):  # with a gradient of another loss
+        return 0.5 * float(w @ w), 3 * w
+
+    with pytest.raises(sharpkit.SharpkitWarning, match="the gradient is not that of"):
+        profile(Problem(np.ones(500), loss), measures=("sharpness",))
+
+
 def test_what_does_not_apply_says_why():
     report = profile(Problem(np.zeros(3), lambda w: float(w @ w) - 2))
     reasons = report.undefined
@@ -174,7 +249,9 @@ def test_what_does_not_apply_says_why():
     assert reasons["effective_dimension"] == (
         "not taken: it is read off the spectral density"
     )
-    assert all(reason in repr(report) for reason in reasons.values())
+    table = repr(report)
+    assert all(reason in " ".join(table.split()) for reason in reasons.values())
+    assert max(map(len, table.splitlines())) <= WIDTH
     json.dumps(report.to_dict(), allow_nan=False)
 
 
@@ -256,7 +333,19 @@ def test_it_says_before_it_begins_what_it_will_take(logistic, monkeypatch):
     )
     profile(slow, measures=("trace",), time_budget=60)
     assert told.getvalue().splitlines()[-1] == (
-        "sharpkit: trace take at most about 60 s, which is the time budget"
+        "sharpkit: trace takes at most about 60 s, which is the time budget"
+    )
+    compiled = []
+
+    def loss(w):
+        clock.now += 0 if compiled else 1000
+        compiled.append(0)
+        return slow.loss_fn(w)
+
+    late = dataclasses.replace(slow, loss_fn=loss)
+    sharpkit.measure(late, measures=("trace",))  # and its product, as late
+    assert told.getvalue().splitlines()[-1] == (
+        "sharpkit: trace takes at most about 20 min, of 1 s an evaluation"
     )
     before = told.getvalue()
     profile(slow, measures=("trace",), time_budget=60, progress=False)
@@ -267,6 +356,8 @@ def test_it_says_before_it_begins_what_it_will_take(logistic, monkeypatch):
     ("options", "error", "match"),
     [
         ({"time_budget": 0}, ValueError, "time_budget=0; give seconds above 0"),
+        ({"time_budget": -5.0}, ValueError, "time_budget=-5.0; give seconds above 0"),
+        ({"time_budget": math.nan}, ValueError, "time_budget=nan; give seconds"),
         ({"time_budget": math.inf}, ValueError, "time_budget=inf; give seconds"),
         ({"time_budget": "1"}, TypeError, "time_budget='1' is not a number; give"),
         ({"max_evaluations": 0}, ValueError, "max_evaluations=0; give"),
