@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sharpkit import (
         jax as jax,
+        monitor as monitor,
         torch as torch,
     )
     from sharpkit._box.solvers import LBFGSB as LBFGSB, ScipyLBFGSB as ScipyLBFGSB
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from sharpkit.measures.sharpness import sharpness as sharpness
     from sharpkit.measures.spectral_density import spectral_density as spectral_density
     from sharpkit.measures.trace import trace as trace
+    from sharpkit.monitor.log import read_monitor as read_monitor
     from sharpkit.problem import Problem as Problem
     from sharpkit.reports.compare import compare as compare
     from sharpkit.reports.measure import measure as measure
@@ -125,6 +127,7 @@ _PLACES = {
     "measures.sharpness": ["sharpness"],
     "measures.spectral_density": ["spectral_density"],
     "measures.trace": ["trace"],
+    "monitor.log": ["read_monitor"],
     "problem": ["Problem"],
     "reports.compare": ["compare"],
     "reports.measure": ["measure"],
@@ -162,9 +165,10 @@ _PLACES = {
         "TraceResult",
     ],
 }
+_ROOMS = ("jax", "monitor", "torch")
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
 
-__all__ = sorted([*_PLACE, "jax", "torch"])
+__all__ = sorted([*_PLACE, *_ROOMS])
 
 
 def __getattr__(name: str) -> Any:
@@ -175,7 +179,7 @@ def __getattr__(name: str) -> Any:
     AttributeError
         If there is no such name.
     """
-    if name in ("jax", "torch"):
+    if name in _ROOMS:
         return importlib.import_module(f"sharpkit.{name}")
     if name not in _PLACE:
         msg = f"module 'sharpkit' has no attribute {name!r}"

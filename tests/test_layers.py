@@ -21,9 +21,10 @@ ROOMS = {
     "results": "_inputs _box _spectrum",
     "_diagnosis": "_inputs _vectors _box _spectrum results",
     "problem": "_inputs",
-    "torch": "_inputs",
-    "jax": "_inputs",
     "measures": "_inputs _vectors _box _spectrum _diagnosis results problem",
+    "monitor": "_inputs _vectors results problem measures",
+    "torch": "_inputs monitor",
+    "jax": "_inputs monitor",
     "reports": "_inputs _box _vectors _spectrum results problem measures",
     "lab": "PUBLIC _inputs.arrays _inputs.files _inputs.names "
     "_inputs.samples _inputs.types _vectors.compiling _vectors.parallel",
@@ -40,8 +41,9 @@ def room(module):
 
 def allowed(module, name, in_function):
     """Whether a module may import another, or a name of it."""
+    # The root is loaded name by name.
     here, there = room(module), name.removeprefix("sharpkit.")
-    if here in ("", room(name)):  # the root is loaded name by name
+    if here in ("", room(name)) or name == "sharpkit.__version__":
         return True
     below = ROOMS[here].split()
     if in_function:

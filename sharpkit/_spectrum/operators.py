@@ -243,16 +243,20 @@ class Differences:
         again._objective, again.products = self._objective.fresh(), 0
         return again
 
-    def over(self, loss_fn: LossFn) -> Differences:
+    def over(self, loss_fn: LossFn, weights: Array | None = None) -> Differences:
         """Return the operator of another loss of the kind, with the step of this one.
 
         Parameters
         ----------
         loss_fn
             The loss with its gradient, such as that of other samples.
+        weights : (n,)
+            Other weights, near these; None stands for the same.
         """
         again = copy.copy(self)
-        again._objective, again.products = Objective(loss_fn, self._weights), 0
+        if weights is not None:
+            again._weights, again._x = weights, self.space.empty()
+        again._objective, again.products = Objective(loss_fn, again._weights), 0
         return again
 
     def _difference(self, v: Array, step: float, out: Array) -> None:

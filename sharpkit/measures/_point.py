@@ -275,6 +275,24 @@ class Point:
             self.looks.forget()
         return self._trusted
 
+    def inherit(self, earlier: Point) -> None:
+        """Take over what has been found out of the product at an earlier point.
+
+        It is not tried again, and differences keep their step, with its error.
+
+        Parameters
+        ----------
+        earlier
+            A point of the same loss, at weights nearby.
+        """
+        known = earlier._trusted
+        if known is not None:
+            self._trusted = Trusted(known.hvp and self.hvp, known.error)
+        for seed, operator in earlier._operators.items():
+            if isinstance(operator, Differences):
+                moved = operator.over(self.required_loss(), self.weights)
+                self._operators[seed] = moved
+
     def _closer(self) -> Trusted | None:
         """Try the product where kinks and rounding hide less; None if it is not there.
 

@@ -6,8 +6,9 @@ with needs("sharpkit.torch", "torch", extra="torch"):
     from sharpkit.torch.build import problem
     from sharpkit.torch.optimizers import preconditioner
     from sharpkit.torch.problems import Problem
+    from sharpkit.torch.watching import monitor
 
-__all__ = ["Problem", "preconditioner", "problem"]
+__all__ = ["Problem", "monitor", "preconditioner", "problem"]
 
 
 def __dir__() -> list[str]:
