@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
@@ -27,6 +28,7 @@ from sharpkit.monitor.schedule import Account, Schedule
 from sharpkit.monitor.sinks import JsonLines, Sink, sink_of
 
 Measures = Sequence[str] | Mapping[str, int]
+NOTHING = Reading(math.nan, math.nan, status="failed")
 
 
 class Monitor:
@@ -213,35 +215,22 @@ class Monitor:
 
     def _taken(self, name: str, moment: Moment, *, follows: bool = False) -> Row:
         """Take one measure; whatever goes wrong with it is what is recorded."""
-        began, reading, reason = self._clock(), None, ""
+        began, found, reason = self._clock(), NOTHING, ""
         with collecting() as doubts:
             try:
                 if follows and moment.update is None:
                     moment.follow()
-                reading = self._entries[name].take(moment)
+                found = self._entries[name].take(moment)
             except UnmovedError as error:
-                reason = str(error)
+                found, reason = NOTHING._replace(status="skipped"), str(error)
             except Exception as error:
                 reason = f"{type(error).__name__}: {error}"
                 doubts.append(f"it failed at step {moment.step} ({reason})")
         seconds = self._clock() - began
-        self._schedule.charge(name, seconds, failed=reading is None)
+        self._schedule.charge(name, seconds, failed=found is NOTHING)
         self._say(name, doubts)
-        return self._row(name, moment.step, reading, seconds, reason or doubts)
-
-    def _row(
-        self,
-        name: str,
-        step: int,
-        reading: Reading | None,
-        seconds: float,
-        reason: str | list[str],
-    ) -> Row:
-        said = reason if isinstance(reason, str) else "; ".join(reason)
-        found = Reading(float("nan"), float("nan"), status="failed")
-        found = found if reading is None else reading
         return Row(
-            step=step,
+            step=moment.step,
             wall=self._schedule.elapsed,
             name=name,
             value=known(found.value),
@@ -252,7 +241,7 @@ class Monitor:
             products=found.products,
             status=found.status,
             spent=self._schedule.spent,
-            reason=said,
+            reason=reason or "; ".join(doubts),
         )
 
     def _say(self, name: str, doubts: list[str]) -> None:

@@ -21,6 +21,7 @@ from sharpkit.results.common import Headline
 TOL = 1e-2  # of the residual of an eigenvalue
 AFRESH = 16  # one record of so many looks for eigenvalues that tracking may pass over
 BOX = 200  # evaluations of the box sharpness at most
+RESTS = "the optimiser did not move the weights at this step"
 BATCHES, RTOL = 32, 0.1  # batches at most, and the relative error that is enough
 
 
@@ -103,7 +104,7 @@ def entries_for(batch_size: int | None, epsilon: float) -> dict[str, Entry]:
 
 
 def _over(rate: float | None) -> float | None:
-    return None if rate is None else 2 / rate
+    return 2 / rate if rate else None
 
 
 def _reading(found: Headline, threshold: float | None = None) -> Reading:
@@ -149,8 +150,7 @@ def _critical(moment: Moment) -> Reading:
     update = moment.update
     assert update is not None  # it is taken after the update
     if not rate > 0 or not bool((update != 0).any()):
-        msg = "the optimiser did not move the weights at this step"
-        raise UnmovedError(msg)
+        raise UnmovedError(RESTS)
     memory = moment.memory
     found = critical_sharpness(
         moment.point, direction=update / rate, guess=memory.guess
@@ -165,6 +165,8 @@ def _lambda_max(moment: Moment) -> Reading:
 
 
 def _preconditioned(moment: Moment) -> Reading:
+    if moment.rate == 0:
+        raise UnmovedError(RESTS)
     metric = moment.metric
     assert metric is not None  # it is left out otherwise
     found = _tracked("preconditioned_lambda_max", "metric", moment, metric)

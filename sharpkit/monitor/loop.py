@@ -169,7 +169,7 @@ class _Loop:
         """Note the weights, and what else has changed."""
         self._weights = weights
         if rate is not None:
-            self._rate = checked_rate("rate", rate)
+            self._rate = rate  # of 0 at an end of a schedule, too
         if preconditioner is not None:
             self._metric = preconditioner
 
@@ -187,7 +187,7 @@ class _Loop:
 
     def threshold(self, problem: ProblemLike) -> float | None:
         """Return the largest stable eigenvalue, for a loop in no other metric."""
-        if self._rate is None or self._metric is not None:
+        if not self._rate or self._metric is not None:
             return None
         return stable_up_to(
             self._rate, momentum=self._momentum, nesterov=self._nesterov

@@ -110,9 +110,25 @@ class Moment:
 
     def __init__(self, step: int, watched: Watched, memory: Memory) -> None:
         self.step, self.memory = step, memory
-        self.problem, self.rate = watched.problem(), watched.rate()
-        self._watched = watched
+        self._watched, self.rate = watched, watched.rate()
         self.update: Array | None = None
+        try:
+            self._problem: ProblemLike | Exception = watched.problem()
+        except Exception as error:  # such as of weights that are not finite
+            self._problem = error
+
+    @property
+    def problem(self) -> ProblemLike:
+        """The problem of the probe at these weights.
+
+        Raises
+        ------
+        Exception
+            What was raised when it was made.
+        """
+        if isinstance(self._problem, Exception):
+            raise self._problem
+        return self._problem
 
     @cached_property
     def point(self) -> Point:

@@ -200,7 +200,8 @@ class _Watched:
 
     def threshold(self, problem: Any) -> float | None:
         """Return the largest stable eigenvalue, for gradient descent of one rate."""
-        if type(self._optimizer) is not optim.SGD or self._is_uneven:
+        plain = type(self._optimizer) is optim.SGD and len(self._rates) == 1
+        if not plain or not self.rate():
             return None
         return preconditioner(self._optimizer, problem).threshold
 
