@@ -31,7 +31,7 @@ ROOMS = {
     "cli": "PUBLIC _inputs.files _inputs.names _vectors.parallel lab",
 }
 # Inside functions, besides: a result draws itself when it is asked to.
-LAZY = {"results": "plot"}
+LAZY = {"results": "plot", "monitor": "plot"}
 HEAVY = "numba scipy cupy torch jax matplotlib mpi4py typer rich".split()
 
 

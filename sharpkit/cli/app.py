@@ -20,6 +20,7 @@ import sharpkit
 from sharpkit._inputs.names import printable
 from sharpkit.cli.compare import compare
 from sharpkit.cli.console import console
+from sharpkit.cli.monitor import monitor
 from sharpkit.cli.profile import check, measure, profile
 from sharpkit.cli.report import report
 from sharpkit.cli.reproduce import demo, reproduce
@@ -111,12 +112,12 @@ def _common(
     """Measure how sharp a minimum of a loss is.
 
     `demo` shows in minutes what it is about; `profile`, `measure` and `check` tell of a
-    checkpoint of your own model, `compare` of two kinds; `reproduce` runs the
-    experiments of Keskar et al. (arXiv 1609.04836), and `report` and `runs` show what
-    they found. `sharpkit COMMAND --help` explains one.
+    checkpoint of your own model, `compare` of two kinds, `monitor` of a training;
+    `reproduce` runs the experiments of Keskar et al. (arXiv 1609.04836), and `report`
+    and `runs` show what they found. `sharpkit COMMAND --help` explains one.
     """
 
 
-_COMMANDS = demo, profile, measure, check, compare, reproduce, report, runs
+_COMMANDS = demo, profile, measure, check, compare, monitor, reproduce, report, runs
 for _command in _COMMANDS:
     app.command()(reported()(_command))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,10 +16,14 @@ from sharpkit._inputs.files import replacing
 from sharpkit._inputs.types import Vector
 from sharpkit._inputs.warn import warn
 from sharpkit.monitor.rows import FORMAT, Row
-from sharpkit.results.common import Drawn
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
     from sharpkit._inputs import types
+
+COLUMNS = 3  # of a picture
 
 
 class Curve(NamedTuple):
@@ -37,7 +42,7 @@ class Curve(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class MonitorLog(Drawn):
+class MonitorLog:
     """What a monitor has recorded.
 
     Attributes
@@ -94,6 +99,42 @@ class MonitorLog(Drawn):
             import pandas as pd
         table = [row.to_dict() | {"ratio": row.ratio} for row in self.rows]
         return pd.DataFrame(table)
+
+    def plot(
+        self,
+        path: types.Path | None = None,
+        *,
+        names: Sequence[str] | None = None,
+        ax: Axes | None = None,
+    ) -> Figure:
+        """Draw the curves with matplotlib, and the thresholds of stability.
+
+        Parameters
+        ----------
+        path
+            The file that the picture is saved to, of a type that matplotlib writes.
+        names
+            Which of `names` to draw; None draws all.
+        ax
+            The axes to draw on, where it is one; None makes a new figure.
+
+        Returns
+        -------
+        Figure
+            The figure that was drawn on.
+
+        Raises
+        ------
+        ValueError
+            If nothing was recorded yet.
+        """
+        from sharpkit.plot import figure_of, monitor_panels
+
+        chosen = self.names if names is None else tuple(names)
+        if not chosen:
+            msg = "there is nothing to draw: no value was recorded yet"
+            raise ValueError(msg)
+        return figure_of(monitor_panels(self, chosen), path, ax, columns=COLUMNS)
 
     def to_html(self, path: types.Path) -> None:
         """Write one page with all curves, which needs no other file and no network.

@@ -17,13 +17,14 @@ from sharpkit.plot.measures import (
     draw_sharpness,
     draw_trace,
 )
+from sharpkit.plot.monitor import monitor_panels
 from sharpkit.plot.reports import comparison_panels, report_panels
 from sharpkit.plot.spectra import draw_density
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["figure_of", "panels"]
+__all__ = ["figure_of", "monitor_panels", "panels"]
 
 # By name: results import this room when they are drawn, not the other way round.
 SINGLE: dict[str, Callable[[Any, Axes], None]] = {

@@ -22,6 +22,8 @@ def figure_of(
     panels: Sequence[Draw],
     path: Any = None,
     ax: Axes | None = None,
+    *,
+    columns: int | None = None,
 ) -> Figure:
     """Return a figure with one panel beside the other, saved if a path is given.
 
@@ -34,6 +36,8 @@ def figure_of(
         nothing has to be closed and no window opens.
     ax
         The axes to draw a single panel on; None makes a new figure.
+    columns
+        The number of panels in a row; None puts all in one.
 
     Returns
     -------
@@ -62,9 +66,13 @@ def figure_of(
         axes = [ax]
     else:
         width, height = PANEL
-        figure = _empty((width * len(panels), height), shown=path is None)
-        axes = list(figure.subplots(1, len(panels), squeeze=False)[0])
-    for draw, place in zip(panels, axes, strict=True):
+        columns = min(columns or len(panels), len(panels))
+        rows = -(-len(panels) // columns)
+        figure = _empty((width * columns, height * rows), shown=path is None)
+        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        for spare in axes[len(panels) :]:
+            spare.remove()
+    for draw, place in zip(panels, axes, strict=False):
         draw(place)
     if path is not None:
         figure.savefig(path, dpi=DPI)

@@ -1,5 +1,7 @@
 """The share of a clock that does what it is told."""
 
+import itertools
+
 import pytest
 
 from sharpkit.monitor.schedule import Account, Schedule
@@ -58,8 +60,8 @@ def test_intervals_stretch_with_costs(clock):
     schedule = made(clock, 0.05, one=(1, 1, 1.0))
     costs = {"one": lambda step: 1.0 if step < 5000 else 4.0}
     taken = trained(schedule, clock, costs, steps=20_000, seconds=0.1)["one"]
-    early = [b - a for a, b in zip(taken, taken[1:], strict=False) if b < 5000]
-    late = [b - a for a, b in zip(taken, taken[1:], strict=False) if a > 8000]
+    early = [b - a for a, b in itertools.pairwise(taken) if b < 5000]
+    late = [b - a for a, b in itertools.pairwise(taken) if a > 8000]
     assert max(early) <= 200
     assert min(late) >= 700
 
