@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -121,3 +122,34 @@ def interruptible():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Headless Chromium; missing, it skips the test, or fails it where SHARPKIT_REQUIRE
+    names "chromium".
+    """
+    required = os.environ.get("SHARPKIT_REQUIRE", "").split(",")
+    executable = shutil.which("chromium")
+    if "chromium" in [name.strip() for name in required]:
+        playwright = importlib.import_module("playwright.sync_api")
+        assert executable, "SHARPKIT_REQUIRE names chromium, which is not installed"
+    else:
+        playwright = pytest.importorskip("playwright.sync_api")
+        if not executable:
+            pytest.skip("chromium is not installed")
+    arguments = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+    ]
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(
+            executable_path=executable, headless=True, args=arguments
+        )
+        yield opened
+        opened.close()
