@@ -6,8 +6,9 @@ with needs("sharpkit.jax", "jax", extra="jax"):
     from sharpkit.jax.build import problem
     from sharpkit.jax.optimizers import preconditioner
     from sharpkit.jax.problems import Problem
+    from sharpkit.jax.watching import monitor
 
-__all__ = ["Problem", "preconditioner", "problem"]
+__all__ = ["Problem", "monitor", "preconditioner", "problem"]
 
 
 def __dir__() -> list[str]:

@@ -79,18 +79,14 @@ def preconditioner(
             "preconditioner=values of eigenvalues"
         )
         raise TypeError(msg)
-    parts = _parts(state)
-    own = _options(optimizer, options | _injected(optimizer, parts))
-    counts = [part.count for part in parts if hasattr(part, "count")]
-    rate = own["learning_rate"]
-    if callable(rate):
-        if not counts:
-            msg = (
-                "learning_rate is a schedule, and the state has no count of steps; "
-                "give its present value"
-            )
-            raise ValueError(msg)
-        rate = rate(counts[-1])
+    own = _options(optimizer, options | injected(optimizer, state))
+    rate = rate_at(own["learning_rate"], state)
+    if rate is None:
+        msg = (
+            "learning_rate is a schedule, and the state has no count of steps; give "
+            "its present value"
+        )
+        raise ValueError(msg)
     rate = checked_rate("learning_rate", rate)
     values, momentum = _METRICS[name](own, state, problem)
     threshold = stable_up_to(
@@ -107,15 +103,27 @@ def preconditioner(
     return Preconditioner(values, threshold - decay, name=name)
 
 
-def _injected(optimizer: Callable[..., Any], parts: list[Any]) -> Options:
+def injected(optimizer: Callable[..., Any], state: Any) -> Options:
     """Return the options that a state of ``optax.inject_hyperparams`` holds."""
     known = inspect.signature(optimizer).parameters
     return {
         name: value.item()
-        for part in parts
+        for part in _parts(state)
         for name, value in getattr(part, "hyperparams", {}).items()
         if name in known
     }
+
+
+def rate_at(rate: Any, state: Any) -> Any:
+    """Return a learning rate; of a schedule, that at the count of the state.
+
+    It is None if the state has no count.
+    """
+    if not callable(rate):
+        return rate
+    # Every tuple has a method of that name.
+    counts = [part.count for part in _parts(state) if "count" in part._fields]
+    return rate(counts[-1]) if counts else None
 
 
 def _options(optimizer: Callable[..., Any], options: Options) -> Options:

@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from sharpkit import __version__
+from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.checks import at_least
 from sharpkit._inputs.types import Path
 from sharpkit._inputs.warn import collecting, warn
 from sharpkit._vectors.streams import Stream
 from sharpkit.measures._point import Point
+from sharpkit.measures.critical_sharpness import critical_sharpness
+from sharpkit.measures.eigenvalues import eigenvalues
+from sharpkit.measures.sharpness import sharpness
 from sharpkit.monitor.entries import (
     OF_GRADIENT,
     OF_PRODUCTS,
@@ -26,6 +30,7 @@ from sharpkit.monitor.moment import Memory, Moment, Watched
 from sharpkit.monitor.rows import FORMAT, Row, known
 from sharpkit.monitor.schedule import Account, Schedule
 from sharpkit.monitor.sinks import JsonLines, Sink, sink_of
+from sharpkit.problem import Problem
 
 Measures = Sequence[str] | Mapping[str, int]
 NOTHING = Reading(math.nan, math.nan, status="failed")
@@ -328,6 +333,7 @@ def _prepared(
     point: Point = moment.point
     memory = moment.memory
     memory.start = point.weights
+    _warm(point, entries)
     objective, space = point.objective(), point.space
     _, gradient, memory.noise = objective.centre(point.weights)
     began = clock()
@@ -348,3 +354,15 @@ def _prepared(
     product = clock() - began
     point.release()
     return memory, (evaluation, product)
+
+
+def _warm(point: Point, names: Iterable[str]) -> None:
+    """Have kernels loaded, or compiled, before the training begins."""
+    w = array_module(point.weights).ones(8, point.weights.dtype)
+    toy = Problem(w, lambda w: (float(w @ w), 2 * w), hvp=lambda w, v: 2 * v)
+    with collecting():
+        critical_sharpness(toy)
+        if not OF_PRODUCTS.isdisjoint(names):
+            eigenvalues(toy, v0=w)
+        if "sharpness" in names:
+            sharpness(toy)

@@ -110,10 +110,12 @@ class Moment:
 
     def __init__(self, step: int, watched: Watched, memory: Memory) -> None:
         self.step, self.memory = step, memory
-        self._watched, self.rate = watched, watched.rate()
+        self._watched = watched
         self.update: Array | None = None
+        self.rate: float | None = None
         try:
             self._problem: ProblemLike | Exception = watched.problem()
+            self.rate = watched.rate()
         except Exception as error:  # such as of weights that are not finite
             self._problem = error
 

@@ -223,7 +223,7 @@ def test_the_page_in_a_browser(path, tmp_path, browser):
     assert chart.locator("path.threshold").count() == 1
     assert chart.locator("circle").count() == 30
     page.get_by_role("button", name="Zoom in").click()
-    assert chart.locator("circle").count() == 14  # steps 8 to 21
+    assert chart.locator("circle").count() == 14  # 8 to 21
     assert (
         figures.filter(has_text="distance").locator("circle").count() == 14
     )  # steps 8 to 21
