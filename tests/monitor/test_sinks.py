@@ -71,6 +71,7 @@ def test_the_real_summary_writer(tmp_path):
     assert tags == {"sharpkit/lambda_max", "sharpkit/lambda_max_threshold"}
 
 
+@pytest.mark.filterwarnings("ignore")  # of its own libraries
 def test_the_real_mlflow(tmp_path, monkeypatch):
     mlflow = pytest.importorskip("mlflow")
     monkeypatch.chdir(tmp_path)
@@ -81,11 +82,12 @@ def test_the_real_mlflow(tmp_path, monkeypatch):
     assert found["sharpkit/lambda_max"] == 5.0
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_the_real_wandb(tmp_path, monkeypatch):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setenv("WANDB_SILENT", "true")
     with wandb.init(mode="offline", dir=tmp_path, project="test") as run:
         sink_of(run).write([row()])
-        run.log({"own": 1.0}, step=0)
+        run.log({"own": 1.0})
         assert run.summary["sharpkit/lambda_max"] == 5.0
         assert run.summary["own"] == 1.0
