@@ -90,11 +90,11 @@ def entries_for(batch_size: int | None, epsilon: float) -> dict[str, Entry]:
     found = {
         "loss": Entry(_loss, 0.1, evaluations=1),
         "gradient_norm": Entry(_gradient_norm, 0.1, evaluations=1),
-        "update_norm": Entry(_update_norm, 0.05, follows=True),
-        "distance": Entry(_distance, 0.05),
+        "update_norm": Entry(_update_norm, 0.05, evaluations=1, follows=True),
+        "distance": Entry(_distance, 0.05, evaluations=1),
         "critical_sharpness": Entry(_critical, 0.2, evaluations=12, follows=True),
-        "lambda_max": Entry(_lambda_max, 0.4, products=40),
-        "preconditioned_lambda_max": Entry(_preconditioned, 0.4, products=45, first=1),
+        "lambda_max": Entry(_lambda_max, 0.4, products=20),
+        "preconditioned_lambda_max": Entry(_preconditioned, 0.4, products=25, first=1),
         "batch_sharpness": Entry(batches, 0.2, evaluations=2 * BATCHES),
         "sharpness": Entry(box, 0.1, evaluations=BOX),
     }
@@ -183,8 +183,8 @@ def _tracked(
     """
     memory = moment.memory
     count, known = memory.taken[name], memory.vectors.get(name)
-    afresh = count % AFRESH == 0
-    point = Point.of(moment.problem) if count and afresh else moment.point
+    afresh = count % AFRESH == AFRESH - 1
+    point = Point.of(moment.problem) if afresh else moment.point
     if metric is not None:
         point = in_metric(point, checked_metric(metric, point.weights))
         if not afresh:
