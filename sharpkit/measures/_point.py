@@ -299,6 +299,7 @@ class Point:
         Models need not work in float64, nor on so few samples: exceptions come through.
         """
         wide = Point.of(self._widened())
+        wide._widened = None  # nothing is seen more closely than there
         return None if wide.hvp is None else wide.trusted()
 
     def begin(self) -> float:
