@@ -6,9 +6,17 @@ with needs("sharpkit.torch", "torch", extra="torch"):
     from sharpkit.torch.build import problem
     from sharpkit.torch.optimizers import preconditioner
     from sharpkit.torch.problems import Problem
+    from sharpkit.torch.trainers import lightning_callback, transformers_callback
     from sharpkit.torch.watching import monitor
 
-__all__ = ["Problem", "monitor", "preconditioner", "problem"]
+__all__ = [
+    "Problem",
+    "lightning_callback",
+    "monitor",
+    "preconditioner",
+    "problem",
+    "transformers_callback",
+]
 
 
 def __dir__() -> list[str]:
