@@ -16,13 +16,17 @@ OTHERS = {
     "measure",
     "operator",
     "profile",
+<<<<<<< HEAD
     "ranking",
+=======
+    "read_monitor",
+>>>>>>> 2df53a4 (Say nothing on the terminal while a training is watched)
     "set_num_threads",
 }
 
 
 def test_every_measure_has_a_row_of_its_own():
-    names = set(sharpkit.__all__) - {"jax", "torch"}
+    names = set(sharpkit.__all__) - {"jax", "monitor", "torch"}
     functions = {n for n in names if inspect.isfunction(getattr(sharpkit, n))}
     text = PAGE.read_text(encoding="utf-8").split("## ")[1]
     rows = [line for line in text.splitlines() if line.startswith("| `")]

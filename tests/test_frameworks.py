@@ -21,8 +21,10 @@ def test_a_framework_is_reached_by_its_name(name):
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_a_framework_shows_its_public_names_only(name):
     pytest.importorskip(name)
-    names = ["Problem", "preconditioner", "problem"]
-    assert dir(importlib.import_module(f"sharpkit.{name}")) == names
+    names = {"Problem", "monitor", "preconditioner", "problem"}
+    if name == "torch":
+        names |= {"lightning_callback", "transformers_callback"}
+    assert dir(importlib.import_module(f"sharpkit.{name}")) == sorted(names)
 
 
 MEMBERS = (
@@ -55,6 +57,22 @@ def test_the_example_of_a_preconditioner():
     finder = doctest.DocTestFinder(recurse=False)
     (test,) = finder.find(module.preconditioner, module=module)
     assert doctest.DocTestRunner().run(test) == (0, len(test.examples))
+
+
+@pytest.mark.parametrize("name", ["torch", "jax", "monitor"])
+def test_the_example_of_a_monitor(name):
+    if name != "monitor":
+        pytest.importorskip(name)
+    if name == "jax":
+        pytest.importorskip("optax")
+    place, function = ("loop", "loop") if name == "monitor" else ("watching", "monitor")
+    module = importlib.import_module(f"sharpkit.{name}.{place}")
+    watch = getattr(module, function)
+    (test,) = doctest.DocTestFinder(recurse=False).find(watch, module=module)
+    assert doctest.DocTestRunner().run(test) == (0, len(test.examples))
+    lines = [line.split(" :")[0] for line in inspect.getdoc(watch).splitlines()]
+    told = {each for line in lines for each in line.split(", ")}
+    assert set(inspect.signature(watch).parameters) <= told
 
 
 @pytest.mark.parametrize("name", ["torch", "jax"])

@@ -361,8 +361,8 @@ def _warm(point: Point, names: Iterable[str]) -> None:
     w = array_module(point.weights).ones(8, point.weights.dtype)
     toy = Problem(w, lambda w: (float(w @ w), 2 * w), hvp=lambda w, v: 2 * v)
     with collecting():
-        critical_sharpness(toy)
+        critical_sharpness(toy, progress=False)
         if not OF_PRODUCTS.isdisjoint(names):
-            eigenvalues(toy, v0=w)
+            eigenvalues(toy, v0=w, progress=False)
         if "sharpness" in names:
-            sharpness(toy)
+            sharpness(toy, progress=False)

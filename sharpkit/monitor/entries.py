@@ -80,12 +80,20 @@ def entries_for(batch_size: int | None, epsilon: float) -> dict[str, Entry]:
     def batches(moment: Moment) -> Reading:
         assert batch_size is not None  # it is left out otherwise
         found = batch_sharpness(
-            moment.problem, batch_size=batch_size, max_batches=BATCHES, rtol=RTOL
+            moment.problem,
+            batch_size=batch_size,
+            max_batches=BATCHES,
+            rtol=RTOL,
+            progress=False,
         )
         return _reading(found, _over(moment.rate))
 
     def box(moment: Moment) -> Reading:
-        return _reading(sharpness(moment.problem, epsilon=epsilon, max_evaluations=BOX))
+        return _reading(
+            sharpness(
+                moment.problem, epsilon=epsilon, max_evaluations=BOX, progress=False
+            )
+        )
 
     found = {
         "loss": Entry(_loss, 0.1, evaluations=1),
@@ -153,7 +161,7 @@ def _critical(moment: Moment) -> Reading:
         raise UnmovedError(RESTS)
     memory = moment.memory
     found = critical_sharpness(
-        moment.point, direction=update / rate, guess=memory.guess
+        moment.point, direction=update / rate, guess=memory.guess, progress=False
     )
     memory.guess = found.step
     return _reading(found, 2 / rate)
@@ -190,7 +198,14 @@ def _tracked(
         if not afresh:
             point = moment.inheriting(coordinates, point)
     found, _ = searched(
-        point, k=1, tol=TOL, v0=known, verify=afresh, seed=0, max_products=200
+        point,
+        k=1,
+        tol=TOL,
+        v0=known,
+        verify=afresh,
+        seed=0,
+        max_products=200,
+        progress=False,
     )
     memory.points[coordinates] = point
     memory.vectors[name] = found.vectors[:1]

@@ -136,3 +136,21 @@ def test_every_result_has_a_run(loss):
         assert run.calls > 0
         assert 0 < run.callback_seconds < run.seconds
         assert run.source
+
+
+def test_a_closer_look_is_not_looked_at_more_closely(monkeypatch):
+    """Where it is not clear either, it would be repeated within itself."""
+    asked = []
+
+    class Widened(sharpkit.Problem):
+        def widened(self):
+            asked.append(len(asked))
+            return Widened(self.weights, self.loss_fn, hvp=self.hvp)
+
+    unclear = "unclear", None
+    monkeypatch.setattr("sharpkit.measures._trusted.doubt", lambda *given: unclear)
+    problem = Widened(
+        np.ones(3), lambda w: (float(w @ w), 2 * w), hvp=lambda w, v: 2 * v
+    )
+    assert Point.of(problem).trusted().hvp is not None
+    assert asked == [0]
