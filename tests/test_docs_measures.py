@@ -16,11 +16,8 @@ OTHERS = {
     "measure",
     "operator",
     "profile",
-<<<<<<< HEAD
     "ranking",
-=======
     "read_monitor",
->>>>>>> 2df53a4 (Say nothing on the terminal while a training is watched)
     "set_num_threads",
 }
 
