@@ -234,9 +234,7 @@ class CheckResult(Recorded):
 
     def _forecast(self) -> list[str]:
         each = [f"{name} {_seconds(value)}" for name, value in self.costs.items()]
-        return (
-            wrapped(f"at their defaults: {', '.join(each)}") if each else []
-        )
+        return wrapped(f"at their defaults: {', '.join(each)}") if each else []
 
 
 def _sentence(text: str, advice: str) -> str:
