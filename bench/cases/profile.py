@@ -48,7 +48,7 @@ def run(*, quick: bool) -> Table:
         "one by one": partial(_seconds, one_by_one),
         "profile": partial(_seconds, profile),
     }
-    # The median of three rounds is of none that compiled; one long round is long enough.
+    # The median of three rounds is of none that compiled, and a long one hardly is.
     taken = in_turns(turns, 3 if quick else 1)
     times = {name: Timing(tuple(seconds)) for name, seconds in taken.items()}
     ratio = times["profile"].median / times["one by one"].median
