@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sharpkit._inputs.objective import ROUNDINGS
-from sharpkit.results.common import Recorded, Run, finite
+from sharpkit.results.common import Recorded, Run, finite, wrapped
 
 Gradient = Literal["right", "wrong", "undecided", "no gradient"]
 Product = Literal["right", "wrong", "undecided", "differences", "no product"]
@@ -146,6 +146,7 @@ class CheckResult(Recorded):
             f"  gradient: {self._gradient()}",
             f"  product: {self._product()}",
             f"  cost: {self._cost()}",
+            *self._forecast(),
             f"  {self.evaluations} evaluations, {self.products} products, n = "
             f"{self.n:,}, seed {self.seed}, {self.backend} {self.dtype}, "
             f"{self.seconds:.2f} s ({own:.2f} s outside the callback)",
@@ -229,8 +230,11 @@ class CheckResult(Recorded):
                 f", {self.loading_share:.0%} of which the loader takes, not the model: "
                 "give it workers, or hold the batches in memory"
             )
+        return spent
+
+    def _forecast(self) -> list[str]:
         each = [f"{name} {_seconds(value)}" for name, value in self.costs.items()]
-        return _sentence(spent, ", ".join(each))
+        return wrapped(f"at their defaults: {', '.join(each)}") if each else []
 
 
 def _sentence(text: str, advice: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
+import textwrap
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from sharpkit._inputs.types import Path
+
+WIDTH = 88  # of lines of words
 
 
 @dataclass(frozen=True)
@@ -204,3 +207,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(each) for each in value]
     return finite(value) if isinstance(value, float) else value
+
+
+def wrapped(text: str) -> list[str]:
+    """Return a sentence below a table, in as many lines as it takes."""
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sharpkit._inputs.types import Vector
-from sharpkit.results.common import Drawn, Recorded, Run, finite, plain
-from sharpkit.results.report import Fit, Quantity, Report, Settings, wrapped
+from sharpkit.results.common import Drawn, Recorded, Run, finite, plain, wrapped
+from sharpkit.results.report import Fit, Quantity, Report, Settings
 
 CERTAIN = 10  # a difference of more errors than this is shown as that
 

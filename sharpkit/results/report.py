@@ -4,26 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-import textwrap
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sharpkit._inputs.files import replacing
 from sharpkit._inputs.types import Path as PathLike
-from sharpkit.results.common import Drawn, Recorded, Run, finite, plain
+from sharpkit.results.common import Drawn, Recorded, Run, finite, plain, wrapped
 from sharpkit.results.density import DensityResult
 from sharpkit.results.eigen import EigenResult
 from sharpkit.results.sharpness import SharpnessResult
 from sharpkit.results.trace import TraceResult
 
-WIDTH = 88  # of lines of words
 FAILED = "failed: "  # so begins the reason of a measure that raised
-
-
-def wrapped(text: str) -> list[str]:
-    """Return a sentence below a table, in as many lines as it takes."""
-    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ")
 
 
 class Quantity(NamedTuple):
