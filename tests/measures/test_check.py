@@ -273,8 +273,10 @@ def test_what_a_result_shows():
     assert f"{result.smallest_sharpness:.2g} % cannot be told from zero" in lines[2]
     assert f"right, relative error {result.gradient_error:.2g} (tol" in lines[3]
     assert "asymmetry" in lines[4]
-    assert "spectral_density" in lines[5]
-    assert "seed 7, cpu float64" in lines[6]
+    assert lines[6].startswith("  at their defaults: sharpness ")
+    assert "spectral_density" in " ".join(lines[6:])
+    assert "seed 7, cpu float64" in lines[-1]
+    assert max(map(len, lines[6:-1])) <= 88
 
 
 @pytest.mark.parametrize("loss_fn", [NETWORK, without_gradient(NETWORK)])

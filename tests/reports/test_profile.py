@@ -19,7 +19,8 @@ from sharpkit.problem import Problem
 from sharpkit.reports import profile as module
 from sharpkit.reports.profile import NAMES, USUAL, profile
 from sharpkit.reports.rows import KNOWN
-from sharpkit.results.report import WIDTH, Report
+from sharpkit.results.common import WIDTH
+from sharpkit.results.report import Report
 
 # Those that every problem with a gradient has.
 SHARED = (
