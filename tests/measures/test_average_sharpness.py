@@ -41,6 +41,7 @@ EXACT = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("law", "adaptive"), EXACT)
 def test_a_quadratic_and_the_coverage_of_its_error(law, adaptive):
     exact, inside, values = EXACT[law, adaptive], 0, []

@@ -276,6 +276,7 @@ def test_subsets(norm):
     assert some.displacement is None
 
 
+@pytest.mark.slow
 def test_the_error_of_subsets_covers():
     problem = mean_problem(400)
     inside = 0

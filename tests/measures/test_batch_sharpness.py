@@ -109,6 +109,7 @@ def test_batches_without_a_gradient_are_left_out():
         batch_sharpness(none, batch_size=1, max_batches=10)
 
 
+@pytest.mark.slow
 def test_coverage():
     """95 % within 3 points over 500 seeds, though some stop early."""
     problem, truth = SMALL.problem(), ALL.mean()

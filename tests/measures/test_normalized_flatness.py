@@ -65,6 +65,7 @@ def test_a_single_row_has_the_minimum_in_closed_form():
     assert float(found) == pytest.approx(wanted, rel=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["xdiag", "hutchinson"])
 def test_error_bars_hold_the_truth(method):
     """The correlations of sign probes are not known: they are within a fifth or so."""

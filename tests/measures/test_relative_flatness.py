@@ -55,6 +55,7 @@ def test_it_is_the_definition_where_all_products_are_done(exact):
     assert record["kernel"]["shape"] == [5, 8]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["xtrace", "hutchinson"])
 def test_error_bars_hold_the_truth_in_95_of_100_runs(method):
     H, w = case()
