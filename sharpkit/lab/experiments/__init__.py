@@ -38,6 +38,7 @@ NAMES = (
     "optimizers",
     "curvature",
     "ranking",
+    "eos",
 )
 
 
@@ -151,7 +152,7 @@ def outcome(name: str, study: Study, store: Store) -> Outcome:
         preset=described_preset(study),
         title=module.TITLE,
         data=described_data(study),
-        settings=settings(study, trials),
+        settings=getattr(module, "described_settings", settings)(study, trials),
         tables=findings.tables,
         claims=findings.claims,
         charts=findings.charts,

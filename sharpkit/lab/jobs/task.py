@@ -18,7 +18,7 @@ class Task:
 
     Attributes
     ----------
-    kind : {"train", "sharpness", "path", "curvature", "measures"}
+    kind : {"train", "sharpness", "path", "curvature", "measures", "descent"}
         The kind of work.
     config : dict
         What is to be done, ready for JSON.

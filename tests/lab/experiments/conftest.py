@@ -7,10 +7,23 @@ import pytest
 from tiny_study import TINY
 
 import sharpkit.results
-from sharpkit.lab.experiments import experiment
+from sharpkit.lab.experiments import eos, experiment
 from sharpkit.lab.experiments.study import study
 from sharpkit.lab.jobs.training import snapshot_name
 from sharpkit.lab.store import Run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_descents():
+    """A few steps of full-batch descent in place of thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        short = {
+            problem: tuple(way._replace(steps=12) for way in ways)
+            for problem, ways in eos.WAYS.items()
+        }
+        patch.setattr(eos, "WAYS", short)
+        patch.setattr(eos, "RECORDS", 6)
+        yield
 
 
 @pytest.fixture

@@ -271,7 +271,9 @@ def test_the_density_of_the_first_trial_is_drawn(made_up):
     assert experiment("curvature").find(chosen, trials[1:]).charts == ()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "ranking"])
+@pytest.mark.parametrize(
+    "name", [each for each in NAMES if getattr(experiment(each), "CONTROLS", True)]
+)
 def test_late_runs_are_told(made_up, name):
     network = experiment(name).NETWORKS[0]
     found = experiment(name).find(*made_up(name, network, reached=False))
