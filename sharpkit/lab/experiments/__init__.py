@@ -39,6 +39,7 @@ NAMES = (
     "curvature",
     "ranking",
     "eos",
+    "catapult",
 )
 
 
