@@ -31,8 +31,8 @@ def runs(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="The kind of the runs: train, sharpness, path, curvature or measures. "
-            "Without it all.",
+            help="The kind of the runs: train, sharpness, path, curvature, measures, "
+            "descent or watch. Without it all.",
         ),
     ] = None,
     where: Annotated[

@@ -38,6 +38,8 @@ NAMES = (
     "optimizers",
     "curvature",
     "ranking",
+    "eos",
+    "catapult",
 )
 
 
@@ -151,7 +153,7 @@ def outcome(name: str, study: Study, store: Store) -> Outcome:
         preset=described_preset(study),
         title=module.TITLE,
         data=described_data(study),
-        settings=settings(study, trials),
+        settings=getattr(module, "described_settings", settings)(study, trials),
         tables=findings.tables,
         claims=findings.claims,
         charts=findings.charts,

@@ -74,7 +74,7 @@ def find(study: Study, trials: list[Found]) -> Findings:
         claims = _claims(small, large, common)
         ends = f"{LADDER[common[0]]:g} and {LADDER[common[-1]]:g}"
         notes = (f"Losses that every run came to, first and last: {ends}.", *notes)
-    charts = (_chart(study, trials, sharp),)
+    charts = (_chart(study, trials, sharp), _by_update(study, trials[0], sharp))
     return Findings((table,), claims, charts, notes)
 
 
@@ -172,4 +172,32 @@ def _chart(
         tuple(series),
         alt=f"Sharpness when the loss first falls below each threshold; geometric mean "
         f"and range of {len(trials)} trials.",
+    )
+
+
+def _by_update(
+    study: Study, trial: Found, sharp: dict[tuple[str, float], Values]
+) -> Chart:
+    """Return the first trial's sharpness and loss by update of the weights."""
+    series: list[Series] = []
+    for name in ("SB", "LB"):
+        metrics, found = trial[name].metrics, sharp[name, EPSILONS[0]][0]
+        per_epoch = metrics["updates"] / metrics["epochs"]
+        epochs = {each["name"]: each["epoch"] for each in metrics["snapshots"]}
+        passed = np.isfinite(found)
+        at = [epochs[f"loss-{loss:g}"] for loss in np.array(LADDER)[passed]]
+        losses = np.array(metrics["losses"])
+        after = per_epoch * np.arange(1, len(losses) + 1)
+        series += [
+            Series(name, floats(per_epoch * np.array(at)), floats(found[passed])),
+            Series(name, floats(after), floats(losses), right=True, dashed=True),
+        ]
+    return Chart(
+        f"{study.network}: sharpness and loss by update, first trial",
+        Axis("update", log=True),
+        Axis(f"sharpness, ε {EPSILONS[0]:g}, %", log=True),
+        tuple(series),
+        y_right=Axis("training loss", log=True),
+        alt="Sharpness where the loss first falls below each threshold, and the loss, "
+        "by update of the weights, for SB and LB.",
     )

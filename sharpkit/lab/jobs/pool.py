@@ -20,7 +20,15 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import sharpkit
-from sharpkit.lab.jobs import curvature, measures, path, sharpness, training
+from sharpkit.lab.jobs import (
+    curvature,
+    descent,
+    measures,
+    path,
+    sharpness,
+    training,
+    watch,
+)
 from sharpkit.lab.jobs.minimisers import Done
 from sharpkit.lab.jobs.task import Task, with_needs
 from sharpkit.lab.store import Run, Store, StoreError
@@ -32,6 +40,8 @@ KINDS = {
     "path": path.run,
     "curvature": curvature.run,
     "measures": measures.run,
+    "descent": descent.run,
+    "watch": watch.run,
 }
 _POLL_SECONDS = 0.5
 # Read when a process starts. PyTorch's convolutions ask for the same large blocks at

@@ -18,8 +18,8 @@ class Task:
 
     Attributes
     ----------
-    kind : {"train", "sharpness", "path", "curvature", "measures"}
-        The kind of work.
+    kind : str
+        The kind of work, one of `sharpkit.lab.jobs.pool.KINDS`.
     config : dict
         What is to be done, ready for JSON.
     seed : int

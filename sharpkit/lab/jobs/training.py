@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 
 from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.types import XpArray
 from sharpkit.lab.data import Dataset
 from sharpkit.lab.data.source import Source
 from sharpkit.lab.jobs.minimisers import END, Done, Point, packed, point
 from sharpkit.lab.jobs.task import Task
 from sharpkit.lab.networks import build
-from sharpkit.lab.networks.base import Network
+from sharpkit.lab.networks.base import Network, Statistics
 from sharpkit.lab.problem import Problem
 from sharpkit.lab.training.devices import array_library
 from sharpkit.lab.training.loop import Snapshots, TrainingRun, train
@@ -47,31 +49,7 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
     the last needed run, whatever the loss.
     """
     config = task.config
-    network, data = setting_of(config)
-    regime = Regime(**_tuples(config["regime"]))
-    if config["as_many_updates"]:
-        per_epoch = math.ceil(len(data.x_train) / regime.batch_size)
-        epochs = math.ceil(needed[-1].run.metrics["updates"] / per_epoch)
-        regime = replace(regime, until_loss=None, patience=None, max_epochs=epochs)
-    if config["start"] is not None:
-        origin = point(network, data, needed[0], config["start"])
-        start, statistics = origin.weights, origin.statistics
-    else:  # drawn on the host: the same everywhere
-        drawn = network.initial_weights(task.seed)
-        start, statistics = array_module(data.x_train).asarray(drawn), None
-    wanted = config["snapshots"]
-    found = train(
-        network,
-        data.x_train,
-        data.y_train,
-        regime,
-        start=start,
-        seed=task.seed,
-        statistics=statistics,
-        shape=data.shape,
-        snapshots=Snapshots(tuple(wanted["epochs"]), tuple(wanted["losses"])),
-        test=(data.x_test, data.y_test) if config["curves"] else None,
-    )
+    network, data, found = trained(config, task.seed, needed)
     end = Point(found.weights, found.statistics)
     metrics = _metrics(found) | measured(network, data, end)
     metrics["n"] = network.n_weights
@@ -89,6 +67,45 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
             | measured(network, data, here)
         )
     return metrics, arrays
+
+
+def trained(
+    config: Record,
+    seed: int,
+    needed: list[Done],
+    on_update: Callable[[XpArray, Statistics], object] | None = None,
+) -> tuple[Network, Dataset, TrainingRun]:
+    """Return the network, the data and the training that a configuration describes.
+
+    ``on_update`` is called before each batch, as `train` does.
+    """
+    network, data = setting_of(config)
+    regime = Regime(**_tuples(config["regime"]))
+    if config["as_many_updates"]:
+        per_epoch = math.ceil(len(data.x_train) / regime.batch_size)
+        epochs = math.ceil(needed[-1].run.metrics["updates"] / per_epoch)
+        regime = replace(regime, until_loss=None, patience=None, max_epochs=epochs)
+    if config["start"] is not None:
+        origin = point(network, data, needed[0], config["start"])
+        start, statistics = origin.weights, origin.statistics
+    else:  # drawn on the host: the same everywhere
+        drawn = network.initial_weights(seed)
+        start, statistics = array_module(data.x_train).asarray(drawn), None
+    wanted = config["snapshots"]
+    found = train(
+        network,
+        data.x_train,
+        data.y_train,
+        regime,
+        start=start,
+        seed=seed,
+        statistics=statistics,
+        shape=data.shape,
+        snapshots=Snapshots(tuple(wanted["epochs"]), tuple(wanted["losses"])),
+        test=(data.x_test, data.y_test) if config["curves"] else None,
+        on_update=on_update,
+    )
+    return network, data, found
 
 
 def snapshot_name(epoch: int, threshold: float | None) -> str:

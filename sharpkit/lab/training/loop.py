@@ -139,6 +139,7 @@ def train(
     snapshots: Snapshots = NO_SNAPSHOTS,
     test: tuple[XpArray, XpArray] | None = None,
     on_epoch: Callable[[int, float], None] | None = None,
+    on_update: Callable[[XpArray, Statistics], object] | None = None,
 ) -> TrainingRun:
     """Minimise the mean cross-entropy by mini-batches drawn without replacement.
 
@@ -168,6 +169,9 @@ def train(
         The samples and labels whose accuracy is taken after each epoch.
     on_epoch
         A function that is called with the epoch (from 1) and its loss.
+    on_update
+        A function that is called before each batch with the weights and the running
+        averages, and leaves them as they are.
 
     Returns
     -------
@@ -207,6 +211,8 @@ def train(
         shuffled = array_module(start).asarray(order.permutation(len(x)))
         right = 0
         for rows in _batches(shuffled, regime.batch_at(epoch)):
+            if on_update is not None:
+                on_update(way.weights, way.statistics)
             right = right + way.update(x[rows], y[rows])
         log.epoch_ended(int(right), on_epoch)
         if stopped := _has_stopped(regime, log.losses):

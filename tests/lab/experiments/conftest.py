@@ -7,10 +7,23 @@ import pytest
 from tiny_study import TINY
 
 import sharpkit.results
-from sharpkit.lab.experiments import experiment
+from sharpkit.lab.experiments import catapult, eos, experiment
 from sharpkit.lab.experiments.study import study
 from sharpkit.lab.jobs.training import snapshot_name
 from sharpkit.lab.store import Run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_descents():
+    """A few steps of full-batch descent in place of thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        short = {
+            problem: tuple(way._replace(steps=12) for way in ways)
+            for problem, ways in eos.WAYS.items()
+        }
+        patch.setattr(eos, "WAYS", short)
+        patch.setattr(eos, "RECORDS", 6)
+        yield
 
 
 @pytest.fixture
@@ -49,6 +62,8 @@ def made_up():
                     )
                 elif task.kind == "sharpness":
                     metrics = _sharpness(task, sharp(label) * wobble**3)
+                elif task.kind == "watch":
+                    metrics = _watch(sharp, label, wobble)
                 elif task.kind == "curvature":
                     metrics = _curvature(task, sharp(label) * wobble)
                 else:
@@ -115,6 +130,20 @@ def _curvature(task, size):
             "negative_share": {"value": 0.2, "stderr": 0.02},
         } | run.to_dict()
     return found
+
+
+def _watch(sharp, label, wobble):
+    """Curves from 1 up to a peak of 8 in the middle, and down to ``sharp``."""
+    shape = np.concatenate([np.geomspace(1, 8, 11), np.geomspace(8, 1, 11)[1:]])
+    end = wobble * sharp(label)
+    values = [float(v) for v in shape * end ** (np.arange(21) / 20)]
+    curve = {"steps": list(range(0, 210, 10)), "values": values}
+    return {
+        "curves": {name: curve for name in catapult.SHOWN},
+        "updates": 200,
+        "epochs": 10,
+        "same": True,
+    }
 
 
 def _path(shape, wobble):

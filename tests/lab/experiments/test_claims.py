@@ -7,6 +7,7 @@ import pytest
 
 from sharpkit.lab import paper
 from sharpkit.lab.experiments import NAMES, curvature, experiment
+from sharpkit.lab.experiments.common import LADDER
 from sharpkit.lab.experiments.fig4 import batches, slopes
 from sharpkit.lab.experiments.study import study
 from sharpkit.lab.networks import NETWORKS
@@ -157,6 +158,14 @@ def test_figure_6(made_up):
 
     chosen, trials = made_up("fig6", "F2", sharp=sharp)
     assert decisions(experiment("fig6").find(chosen, trials)) == [HOLDS] * 4
+    steps = experiment("fig6").find(chosen, trials).charts[1].series
+    assert [(each.name, each.right) for each in steps] == [
+        (name, right) for name in ("SB", "LB") for right in (False, True)
+    ]
+    assert steps[3].x == (10.0, 20.0, 30.0)  # of 30 updates in 3 epochs
+    assert steps[3].y == (1.0, 0.1, 1e-3)
+    assert steps[2].x == tuple(10.0 * epoch for epoch in range(len(LADDER)))
+    assert steps[2].y[-1] == pytest.approx(10 / 0.001**0.5, rel=0.1)
     trials[0]["LB at 0.001"].metrics["sharpness"] = []  # never came there
     found = experiment("fig6").find(chosen, trials)
     assert found.tables[0].rows[-1][2].endswith(" *")
@@ -245,6 +254,48 @@ def test_curvature_the_other_way_round(made_up):
     assert decisions(same) == [OPEN] * 6
 
 
+def test_catapult(made_up):
+    def sharp(task):
+        return 0.5 if task == "LB watched" else 0.1
+
+    chosen, trials = made_up("catapult", sharp=sharp)
+    found = experiment("catapult").find(chosen, trials)
+    assert decisions(found) == [HOLDS] * 8
+    assert found.claims[0].detail.startswith("ratio 5 ")
+    rows = {row[0]: row for row in found.tables[0].rows}
+    last = rows["LB, λ_max, batch statistics"]
+    assert last[1:3] == ("1 ± 0", "5.657 ± 0.045")
+    assert last[3:] == ("5 ± 0", "0.5000 ± 0.0079")
+    assert found.notes == ()
+    critical = found.charts[-1]
+    assert [series.name for series in critical.series] == ["SB", "LB", "2/η"]
+    assert critical.series[-1].y == (2000.0, 2000.0)
+    assert critical.series[0].x[-1] == 10
+
+    other = experiment("catapult").find(*made_up("catapult", sharp=lambda task: 1.0))
+    assert decisions(other) == [OPEN] * 4 + [HOLDS] * 4
+
+
+def test_catapult_tells_of_other_weights(made_up):
+    chosen, trials = made_up("catapult")
+    trials[0]["SB watched"].metrics["same"] = False
+    (note,) = experiment("catapult").find(chosen, trials).notes
+    assert note.startswith("1 of 10 watched runs ended at other weights")
+
+
+def test_records_without_a_value_are_passed_over(made_up):
+    chosen, trials = made_up("catapult")
+    for trial in trials:
+        values = trial["LB watched"].metrics["curves"]["critical_sharpness, batch"]
+        values["values"][3] = None
+    whole = experiment("catapult").find(*made_up("catapult"))
+    found = experiment("catapult").find(chosen, trials)
+    for ours, theirs in zip(
+        found.charts[-1].series, whole.charts[-1].series, strict=True
+    ):
+        np.testing.assert_allclose(ours.y, theirs.y, rtol=1e-6)
+
+
 def test_a_trace_below_zero_has_a_verdict(made_up):
     chosen, trials = made_up("curvature")
     for trial in trials:
@@ -271,7 +322,9 @@ def test_the_density_of_the_first_trial_is_drawn(made_up):
     assert experiment("curvature").find(chosen, trials[1:]).charts == ()
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "ranking"])
+@pytest.mark.parametrize(
+    "name", [each for each in NAMES if getattr(experiment(each), "CONTROLS", True)]
+)
 def test_late_runs_are_told(made_up, name):
     network = experiment(name).NETWORKS[0]
     found = experiment(name).find(*made_up(name, network, reached=False))

@@ -178,3 +178,23 @@ def test_samples_are_attacked_within_the_range_of_the_data(run, blobs, batches):
     assert_allclose(moves.max(), 0.4, rtol=1e-12)
     whole = (clean > low + 0.4) & (clean < high - 0.4)
     assert np.isin(np.round(moves[whole], 12), (0, 0.4)).all()
+
+
+def test_who_looks_on_changes_nothing(run):
+    seen = []
+
+    def look(weights, statistics):
+        seen.append((weights.copy(), statistics))
+
+    found, plain = run(on_update=look), run()
+    assert_array_equal(found.weights, plain.weights)
+    assert found.losses == plain.losses
+    assert len(seen) == found.updates
+    assert_array_equal(seen[0][0], found.start)
+    per_epoch = found.updates // found.epochs
+    shorter = run(max_epochs=2)
+    assert_array_equal(seen[2 * per_epoch][0], shorter.weights)
+    for ours, theirs in zip(
+        seen[2 * per_epoch][1].means, shorter.statistics.means, strict=True
+    ):
+        assert_array_equal(ours, theirs)
