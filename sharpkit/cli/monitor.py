@@ -39,7 +39,7 @@ def monitor(
         bool, typer.Option("--follow", help="Show it anew until the training ends.")
     ] = False,
 ) -> None:
-    """Draw what a monitor has recorded of a training, finished or running.
+    """Draw the record of a training that is watched, or was.
 
     Each quantity is a line of the terminal: its course, its last value, and what share
     of its threshold that is.

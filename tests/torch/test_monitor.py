@@ -256,9 +256,9 @@ def test_what_steady_records_take():
         name: [row for row in rows if row.name == name][1:] for name in monitor.names
     }
     tracked = [r.products for i, r in enumerate(found["lambda_max"], 1) if i % 16]
-    # Where another eigenvalue overtakes the largest one it takes some more.
     assert sorted(tracked)[int(0.9 * len(tracked))] < 5
-    assert max(tracked) < 10
+    # Where another eigenvalue overtakes the largest one that takes a search.
+    assert max(tracked) < 20
     assert all(row.error <= 0.011 * row.value for row in found["lambda_max"])
     assert all(row.calls == row.products for row in found["lambda_max"][:14])
     passes = [row.calls for row in found["critical_sharpness"]]
