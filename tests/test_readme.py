@@ -145,6 +145,12 @@ def test_the_engine_figures_are_those_of_the_committed_runs():
         assert [f"{each}%" for each in shown] == found
 
 
+def test_the_share_of_a_profile_is_that_of_the_committed_run():
+    (file,) = sorted((ROOT / "bench" / "results").glob("*-profile.jsonl"))[-1:]
+    record = json.loads(file.read_text(encoding="utf-8"))
+    assert f"the profile takes {record['data']['ratio']:.2f} of the CPU" in README
+
+
 def test_the_spectrum_figures_are_those_of_the_committed_run():
     (file,) = sorted((ROOT / "bench" / "results").glob("*-spectrum.jsonl"))[-1:]
     data = json.loads(file.read_text())["data"]
