@@ -81,7 +81,7 @@ def reproduce(
             metavar="NAME",
             help="The experiments: table2, table3, table4, table6, table7, fig2, "
             "fig3, fig4, fig5, fig6, fig7, distance, remedies, optimizers, curvature, "
-            "ranking, eos, catapult, or all.",
+            "ranking, eos, catapult, or all but the last three: all.",
         ),
     ],
     network: Annotated[

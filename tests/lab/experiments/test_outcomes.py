@@ -166,6 +166,8 @@ def test_digits_are_not_flipped(monkeypatch):
     assert choose(["table6"], ["F1", "C3"], None) == ([("table6", "C3")], [])
     pairs, left = choose(["all"], ["F1"], None)
     assert ("table2", "F1") in pairs
+    assert not {name for name, _ in pairs} & set(experiments.ASKED)
+    assert ("eos", "F1") in choose(["all", "eos"], ["F1"], None)[0]
     assert left == ["table6 is for C1, C2, C3, C4, not F1"]
     with pytest.raises(ValueError, match="give one of table2"):
         choose(["table1"], None, None)
