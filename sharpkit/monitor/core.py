@@ -89,15 +89,12 @@ class Monitor:
         chosen = _chosen(measures, usable, every)
         self._entries = {name: usable[name] for name in chosen}
         self._memory, units = _prepared(moment, self._entries, clock)
-        accounts = {
-            name: Account(
-                entry.share,
-                chosen[name],
-                self.steps + entry.first,
-                entry.evaluations * units[0] + entry.products * units[1],
-            )
-            for name, entry in self._entries.items()
-        }
+        accounts = {}
+        for name, entry in self._entries.items():
+            cost = entry.evaluations * units[0] + entry.products * units[1]
+            first = self.steps + entry.first
+            later = entry.later * cost
+            accounts[name] = Account(entry.share, chosen[name], first, cost, later)
         self._schedule = Schedule(accounts, budget, clock)
         self.setup = clock() - began
         if path is not None:

@@ -56,6 +56,8 @@ class Entry:
         Whether it needs the update that follows, and is taken after that.
     first : int
         The first step at which there is something to take.
+    later : float
+        What the next times take of the first, about; 0 where the first tells of them.
     """
 
     take: Callable[[Moment], Reading]
@@ -64,6 +66,7 @@ class Entry:
     products: int = 0
     follows: bool = False
     first: int = 0
+    later: float = 0.0
 
 
 def entries_for(batch_size: int | None, epsilon: float) -> dict[str, Entry]:
@@ -100,7 +103,9 @@ def entries_for(batch_size: int | None, epsilon: float) -> dict[str, Entry]:
         "gradient_norm": Entry(_gradient_norm, 0.1, evaluations=1),
         "update_norm": Entry(_update_norm, 0.05, evaluations=1, follows=True),
         "distance": Entry(_distance, 0.05, evaluations=1),
-        "critical_sharpness": Entry(_critical, 0.2, evaluations=12, follows=True),
+        "critical_sharpness": Entry(
+            _critical, 0.2, evaluations=12, follows=True, later=0.2
+        ),
         "lambda_max": Entry(_lambda_max, 0.4, products=20),
         "preconditioned_lambda_max": Entry(_preconditioned, 0.4, products=25, first=1),
         "batch_sharpness": Entry(batches, 0.2, evaluations=2 * BATCHES),

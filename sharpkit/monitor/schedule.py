@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 REMEMBERED = 3  # costs, of which the median is expected next
+SAVING = 0.5  # of its share is for each while another waits for its first time
 PATIENCE = 6  # doublings of the interval of what fails again and again
 
 
@@ -23,19 +24,31 @@ class Account:
     first : int
         The first step at which it can be taken.
     spent : float
-        The seconds it took so far.
+        The seconds it took so far, but for the first time.
+    times : int
+        How often it was taken.
     """
 
-    def __init__(self, share: float, every: int, first: int, expected: float) -> None:
+    def __init__(
+        self,
+        share: float,
+        every: int,
+        first: int,
+        expected: float,
+        later: float | None = None,
+    ) -> None:
         self.share, self.every, self.first, self.spent = share, every, first, 0.0
-        self._expected, self._costs = expected, deque[float](maxlen=REMEMBERED)
+        self._expected, self._later, self.times = expected, later, 0
+        self._costs = deque[float](maxlen=REMEMBERED)
         self._last: int | None = None
         self._failures = 0
 
     @property
     def expected(self) -> float:
         """The seconds that it is expected to take next."""
-        return statistics.median(self._costs) if self._costs else self._expected
+        if self._costs:
+            return statistics.median(self._costs)
+        return self._later if self.times and self._later else self._expected
 
     def waits(self, step: int) -> bool:
         """Return whether its interval is not over yet."""
@@ -49,8 +62,11 @@ class Account:
 
     def charge(self, seconds: float, *, failed: bool) -> None:
         """Note what it took; what fails is taken less and less often."""
-        self.spent += seconds
-        self._costs.append(seconds)
+        self.times += 1
+        if self.times > 1:
+            self.spent += seconds
+        if self.times > 1 or not self._later:  # the first time tells of no other
+            self._costs.append(seconds)
         self._failures = min(self._failures + 1, PATIENCE) if failed else 0
 
 
@@ -60,6 +76,8 @@ class Schedule:
     A measure is due when what it has spent, with what it is expected to take, is within
     its share of the time that will have passed then. What was expected wrongly is so
     made up for by waiting, and what the monitor takes besides is taken off beforehand.
+    The first time of each, which may be far dearer, is paid by all, who save for it: it
+    is due as soon as the whole budget has room.
 
     Parameters
     ----------
@@ -100,22 +118,31 @@ class Schedule:
     def due(self, step: int) -> list[str]:
         """Return the names of what is due at a step; they count as taken at it."""
         elapsed = self.elapsed
-        found = [
-            name
-            for name, account in self._accounts.items()
-            if not account.waits(step) and self._affords(account, elapsed)
-        ]
-        for name in found:
-            self._accounts[name].taken(step)
+        found: list[str] = []
+        planned = 0.0
+        for name, account in self._accounts.items():
+            if account.waits(step) or not self._affords(account, elapsed, planned):
+                continue
+            account.taken(step)
+            found.append(name)
+            planned += account.expected
         return found
 
     def charge(self, name: str, seconds: float, *, failed: bool = False) -> None:
         """Note what a measure took."""
-        self._accounts[name].charge(seconds, failed=failed)
+        account = self._accounts[name]
+        account.charge(seconds, failed=failed)
+        if account.times == 1:
+            self.overhead += seconds
 
-    def _affords(self, account: Account, elapsed: float) -> bool:
+    def _affords(self, account: Account, elapsed: float, planned: float) -> bool:
         if self._budget is None:
             return True
         whole = self._budget * (elapsed + account.expected) - self.overhead
+        if not account.times:
+            spent = self.spent - self.overhead + planned
+            return spent + account.expected <= whole
         share = account.share / self._whole
+        if any(not each.times for each in self._accounts.values()):
+            share *= SAVING
         return account.spent + account.expected <= share * whole

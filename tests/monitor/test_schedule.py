@@ -101,3 +101,21 @@ def test_what_fails_is_tried_less_and_less_often(clock):
 def test_a_measure_waits_for_its_first_step(clock):
     schedule = Schedule({"one": Account(1, 1, 4, 0.0)}, None, clock)
     assert [schedule.due(step) for step in (0, 3, 4)] == [[], [], ["one"]]
+
+
+def test_the_first_time_is_paid_by_all_as_soon_as_there_is_room(clock):
+    accounts = {"dear": Account(1, 1, 0, 2.0, 0.1), "cheap": Account(9, 1, 0, 0.01)}
+    schedule = Schedule(accounts, 0.05, clock)
+    taken = []
+
+    def dear(step):
+        taken.append(step)
+        return 2.0 if len(taken) == 1 else 0.1
+
+    found = trained(
+        schedule, clock, {"dear": dear, "cheap": 0.01}, steps=3000, seconds=0.1
+    )
+    # Alone, a tenth of 5 % of the time would have paid for it after 4000 steps.
+    assert 600 < found["dear"][0] < 900
+    assert len(found["dear"]) > 5
+    assert schedule.spent / schedule.elapsed <= 0.05
