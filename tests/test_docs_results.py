@@ -10,7 +10,10 @@ from sharpkit.lab.rendering.markdown import markdown
 from sharpkit.lab.store import Store
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-RECORDS = ("demo", "medium", "quick", "eos", "ranking/digits", "ranking/mnist")
+RECORDS = (
+    *("demo", "medium", "quick", "eos"),
+    *("ranking/digits", "ranking/glyphs", "ranking/mnist"),
+)
 # Mean and spread, or mean and interval, as the tables and the claims write them.
 FIGURES = re.compile(
     r"[+-]?[\d.e+-]+ ± [\d.e+-]+|[+-]?[\d.e+-]+ \[[+-]?[\d.e+-]+, [+-]?[\d.e+-]+\]"
