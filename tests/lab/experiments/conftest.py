@@ -13,7 +13,7 @@ from sharpkit.lab.jobs.training import snapshot_name
 from sharpkit.lab.store import Run
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def short_descents():
     """A few steps of full-batch descent in place of thousands."""
     with pytest.MonkeyPatch.context() as patch:
