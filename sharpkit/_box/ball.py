@@ -11,11 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from sharpkit._box.box import Box
+from sharpkit._box.subspace import Moves
 from sharpkit._inputs.types import Array
 from sharpkit._vectors.space import Space
 
 
-class Cube:
+class Cube(Moves):
     """The search space ``y -> w + c y`` with the set ``|y_i| <= radius``.
 
     Memory: three vectors, one of them the weights at hand.
@@ -39,27 +40,6 @@ class Cube:
         self._weights, self._adaptive = weights, adaptive
         self._x, self._y = space.empty(), space.empty()
 
-    def step(self, z: Array, d: Array, t: float, out: Array | None) -> Array:
-        """Return the weights at ``clip(z + t d)`` (a buffer); write that to ``out``."""
-        out = self._y if out is None else out
-        self.search.box_step(self.anchor, self.epsilon, z, d, t, out, None)
-        return self.weights_at(out)
-
-    def toward(self, z: Array, d: Array, share: float, out: Array | None) -> Array:
-        """Return the weights a share of the way from z to the corner of d (a buffer).
-
-        Write the place itself to ``out``.
-        """
-        out = self._y if out is None else out
-        self.search.box_toward(self.anchor, self.epsilon, z, d, share, out, None)
-        return self.weights_at(out)
-
-    def beyond(self, d: Array, scale: float, out: Array | None) -> Array:
-        """Return the weights at ``scale`` times the corner of d (a buffer)."""
-        out = self._y if out is None else out
-        self.search.box_toward(self.anchor, scale * self.epsilon, d, d, 1.0, out, None)
-        return self.weights_at(out)
-
     def weights_at(self, z: Array) -> Array:
         """Return the weights at ``z``, inside the set or not (a buffer)."""
         if self._adaptive:
@@ -77,10 +57,6 @@ class Cube:
     def displacement(self, z: Array) -> Array:
         """Return the change of the weights that ``z`` stands for; it may be z."""
         return self._weights * z if self._adaptive else z
-
-    def scratch(self) -> Array:
-        """Return a vector of the search space that the next step overwrites."""
-        return self._y
 
 
 class Round(Cube):

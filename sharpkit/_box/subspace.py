@@ -158,7 +158,45 @@ class FullSpace:
         return self._x
 
 
-class RandomSubspace:
+class Moves:
+    """The moves of a search space whose places are not the weights."""
+
+    search: Space
+    anchor: Array
+    epsilon: float
+    _y: Array
+
+    def step(self, z: Array, d: Array, t: float, out: Array | None) -> Array:
+        """Return the weights at ``clip(z + t d)`` (a buffer); write that to ``out``."""
+        out = self._y if out is None else out
+        self.search.box_step(self.anchor, self.epsilon, z, d, t, out, None)
+        return self.weights_at(out)
+
+    def toward(self, z: Array, d: Array, share: float, out: Array | None) -> Array:
+        """Return the weights a share of the way from z to the corner of d (a buffer).
+
+        Write the place itself to ``out``.
+        """
+        out = self._y if out is None else out
+        self.search.box_toward(self.anchor, self.epsilon, z, d, share, out, None)
+        return self.weights_at(out)
+
+    def beyond(self, d: Array, scale: float, out: Array | None) -> Array:
+        """Return the weights at ``scale`` times the corner of d (a buffer)."""
+        out = self._y if out is None else out
+        self.search.box_toward(self.anchor, scale * self.epsilon, d, d, 1.0, out, None)
+        return self.weights_at(out)
+
+    def scratch(self) -> Array:
+        """Return a vector of the search space that the next step overwrites."""
+        return self._y
+
+    def weights_at(self, z: Array) -> Array:
+        """Return the weights at ``z``, inside the box or not (a buffer)."""
+        raise NotImplementedError
+
+
+class RandomSubspace(Moves):
     """The search space ``y -> w + A y`` of ``p`` random columns (paper, Eq. 3).
 
     The box is ``|y_i| <= eps (|(A^+ w)_i| + 1)``. Vectors of the search space are
@@ -206,27 +244,6 @@ class RandomSubspace:
         self.epsilon = epsilon
         self._y = self.search.empty()
 
-    def step(self, z: Array, d: Array, t: float, out: Array | None) -> Array:
-        """Return the weights at ``clip(z + t d)`` (a buffer); write that to ``out``."""
-        out = self._y if out is None else out
-        self.search.box_step(self.anchor, self.epsilon, z, d, t, out, None)
-        return self.weights_at(out)
-
-    def toward(self, z: Array, d: Array, share: float, out: Array | None) -> Array:
-        """Return the weights a share of the way from z to the corner of d (a buffer).
-
-        Write the place itself to ``out``.
-        """
-        out = self._y if out is None else out
-        self.search.box_toward(self.anchor, self.epsilon, z, d, share, out, None)
-        return self.weights_at(out)
-
-    def beyond(self, d: Array, scale: float, out: Array | None) -> Array:
-        """Return the weights at ``scale`` times the corner of d (a buffer)."""
-        out = self._y if out is None else out
-        self.search.box_toward(self.anchor, scale * self.epsilon, d, d, 1.0, out, None)
-        return self.weights_at(out)
-
     def weights_at(self, z: Array) -> Array:
         """Return the weights at ``z``, inside the box or not (a buffer)."""
         self._space.copy(self._weights, self._x)
@@ -241,10 +258,6 @@ class RandomSubspace:
     def displacement(self, z: Array) -> Array:
         """Return the change of the weights that ``z`` stands for; it may be z."""
         return self.weights_at(z) - self._weights
-
-    def scratch(self) -> Array:
-        """Return a vector of the search space that the next step overwrites."""
-        return self._y
 
 
 def _require_independent(gram: Matrix, subspace: Subspace, seed: int) -> None:

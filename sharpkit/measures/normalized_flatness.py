@@ -121,8 +121,7 @@ def normalized_flatness(
         seed=seed,
         progress=progress,
     )
-    xp: Any = array_module(point.weights)
-    random = xp.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     layers: dict[str, Minimum] = {}
     for name, matrix in matrices.items():
         w, h, error = (
@@ -155,16 +154,18 @@ class Minimum(NamedTuple):
         return math.hypot(self.linear, self.bias)
 
 
-def _debiased(w: Array, h: Array, error: Array, random: Any) -> Minimum:
+def _debiased(w: Array, h: Array, error: Array, random: np.random.Generator) -> Minimum:
     """Return the value without the bias that an inexact diagonal gives it."""
+    xp: Any = array_module(w)
     clipped = h.clip(0)
     value, slope = minimum(w, clipped)
     linear = CORRELATED * float(((slope * error) ** 2).sum()) ** 0.5
     if linear <= SETTLED * value:
         return Minimum(value, linear, 0.0)
+    # Drawn on the host: the same numbers wherever the weights live.
     drawn = [
-        minimum(w, (clipped + error * random.standard_normal(h.shape)).clip(0))[0]
-        for _ in range(DRAWS)
+        minimum(w, (clipped + error * xp.asarray(each)).clip(0))[0]
+        for each in (random.standard_normal(h.shape) for _ in range(DRAWS))
     ]
     bias = float(np.mean(drawn)) - value
     return Minimum(value - bias, linear, bias)

@@ -15,7 +15,7 @@ from sharpkit._spectrum.operators import Operator
 from sharpkit.measures._point import Point
 from sharpkit.measures._texts import documented
 
-Kind = Literal["hessian", "gauss_newton"]
+Kind = Literal["hessian", "gauss_newton", "empirical_fisher", "monte_carlo_fisher"]
 
 
 class CurvatureOperator(LinearOperator):  # type: ignore[misc]
@@ -84,13 +84,14 @@ def operator(
         $problem
     loss_fn
         $gradient_fn
-    kind : {"hessian", "gauss_newton"}
-        The matrix: the Hessian, or the Gauss-Newton matrix, for which the problem needs
-        a product ``gauss_newton``.
+    kind : {"hessian", "gauss_newton", "empirical_fisher", "monte_carlo_fisher"}
+        The matrix: the Hessian, or another of which the problem has a product of that
+        name. Those of PyTorch and JAX models do.
     hvp
         $hvp
     seed
-        The seed of the direction in which the step of differences is chosen.
+        The seed of the direction in which the step of differences is chosen, and of the
+        labels that a Monte-Carlo Fisher matrix draws.
     backend
         $backend
 
@@ -123,30 +124,31 @@ def operator(
     [99.0]
     """
     one_of("kind", kind, get_args(Kind))
-    if kind == "gauss_newton":
-        hvp = _gauss_newton(problem, hvp)
-    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
     seed = checked_seed(seed)
+    if kind != "hessian":
+        hvp = _own(problem, kind, hvp, seed)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
     made = point.operator(seed, lambda products, value: None)
     return CurvatureOperator(made, point.weights)
 
 
-def _gauss_newton(problem: Any, hvp: Hvp | None) -> Hvp:
-    """Return the problem's own product with the Gauss-Newton matrix.
+def _own(problem: Any, kind: Kind, hvp: Hvp | None, seed: int) -> Hvp:
+    """Return the problem's own product with a matrix.
 
     Raises
     ------
     ValueError
         If it has none, or another product is given.
     """
-    own: Hvp | None = getattr(problem, "gauss_newton", None)
+    own: Any = getattr(problem, kind, None)
     if own is None or hvp is not None:
         what = (
             "and hvp is given" if own is not None else "and problem has no such product"
         )
         msg = (
-            f"kind='gauss_newton' {what}; give a problem with a product gauss_newton "
-            "and no hvp, or that product as hvp= with kind='hessian'"
+            f"kind={kind!r} {what}; give a problem with a product {kind} and no hvp, "
+            "or that product as hvp= with kind='hessian'"
         )
         raise ValueError(msg)
-    return own
+    product: Hvp = own(seed) if kind == "monte_carlo_fisher" else own
+    return product
