@@ -12,6 +12,7 @@ from jax.tree_util import tree_leaves
 
 from sharpkit._inputs.names import Choice
 from sharpkit._inputs.preconditioner import Preconditioner
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Path
 from sharpkit.jax.build import problem as problem_of
 from sharpkit.jax.optimizers import injected, preconditioner, rate_at
@@ -21,6 +22,7 @@ from sharpkit.monitor.core import Measures, Monitor
 METRICS = ("adam", "adamw", "rmsprop")  # others step in no metric, or are not known
 
 
+@documented
 def monitor(
     loss: Callable[..., Any],
     params: Any,
@@ -55,27 +57,7 @@ def monitor(
         ``optax.rmsprop`` or ``optax.sgd``. None leaves thresholds out.
     options
         The options that it was made with, such as ``{"learning_rate": 0.1}``.
-    measures
-        The names of what is recorded, from `sharpkit.monitor.NAMES`, or a mapping from
-        names to the least number of steps between two records. None stands for all
-        that can be.
-    every
-        The least number of steps between two records of one kind.
-    budget
-        The share of wall time that may be spent, which is measured and kept: records
-        become rarer by as much as they are dearer. None records at every interval.
-    path
-        The file of JSON lines that rows are appended to; `sharpkit.read_monitor` reads
-        it. None writes none.
-    sinks
-        Where else rows go: functions of a `sharpkit.monitor.Row`, a ``SummaryWriter``
-        of TensorBoard, a run of Weights & Biases, the module ``mlflow``.
-    batch_size
-        The batch size of the training, for the batch sharpness; None leaves that out.
-    epsilon
-        The half-width of the box of the box sharpness.
-    first_step
-        The number of the first step, where a training goes on.
+    $recorded
     settings
         What else the head of the file shall hold.
 

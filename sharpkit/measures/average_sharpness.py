@@ -11,6 +11,7 @@ import numpy as np
 from sharpkit._inputs.checks import at_least, checked_seed, one_of, true_or_false
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, LossFn, Matrix, Report, Vector
 from sharpkit._spectrum.sampling import quantile
 from sharpkit._vectors.space import Space
@@ -24,7 +25,6 @@ from sharpkit.measures._rises import (
     looked_at,
     taken,
 )
-from sharpkit.measures._texts import documented
 from sharpkit.results.average import AverageResult, AverageStatus
 from sharpkit.results.common import Run
 

@@ -17,6 +17,7 @@ from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._inputs.checks import at_least, checked_seed, one_of, true_or_false
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, LossFn, Report, Vector
 from sharpkit.measures._parts import Parts
 from sharpkit.measures._point import Point
@@ -28,7 +29,6 @@ from sharpkit.measures._rises import (
     taken,
 )
 from sharpkit.measures._searches import search
-from sharpkit.measures._texts import documented
 from sharpkit.results.ball import BallResult, BallStatus
 from sharpkit.results.common import Run
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from sharpkit._inputs.checks import at_least, checked_rtol, checked_seed
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import LossFn, Report
 from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.operators import Differences, Given, Operator
 from sharpkit._spectrum.sampling import looks
 from sharpkit.measures._batches import Draws, Sampled, Spent, interval_of_mean
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.results.batches import BatchSharpnessResult, SamplingStatus
 from sharpkit.results.common import Run
 

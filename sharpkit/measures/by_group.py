@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from typing import Any, TypeVar
 
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Hvp
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.results.common import Headline, Run
 from sharpkit.results.groups import GroupResults
 

@@ -17,10 +17,10 @@ from sharpkit._inputs.checks import at_least, checked_seed
 from sharpkit._inputs.loading import waited
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._inputs.warn import SharpkitWarning
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.measures.diagonal import diagonal
 from sharpkit.measures.eigenvalues import basis_rows
 from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS

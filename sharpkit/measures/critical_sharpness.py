@@ -11,6 +11,7 @@ import numpy as np
 from sharpkit._inputs.checks import at_least
 from sharpkit._inputs.objective import Objective, require_moderate
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit.measures._given import (
     Sum,
@@ -21,7 +22,6 @@ from sharpkit.measures._given import (
     positive,
 )
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.problem import is_problem
 from sharpkit.results.along import CriticalResult, CriticalStatus
 

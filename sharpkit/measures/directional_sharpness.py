@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from sharpkit._inputs.objective import ROUNDINGS, gradient_rounding
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.operators import Operator
 from sharpkit.measures._given import direction_of, required
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.results.along import DirectionalResult
 
 

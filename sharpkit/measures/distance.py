@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit.measures._given import required, start_of
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.problem import is_problem
 from sharpkit.results.along import DistanceResult, GradientNormResult
 

@@ -18,6 +18,7 @@ from sharpkit._inputs.checks import (
 )
 from sharpkit._inputs.foreign import native
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, Hvp, LossFn, Matrix
 from sharpkit._spectrum.basis import Basis
 from sharpkit._spectrum.estimate import SpectrumStatus
@@ -25,7 +26,6 @@ from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.thick_restart import ROUNDINGS, Search, Which
 from sharpkit.measures._chart import checked_metric, in_metric
 from sharpkit.measures._point import Point, warn_asymmetric
-from sharpkit.measures._texts import documented
 from sharpkit.results.eigen import EigenResult
 
 MAX_PRODUCTS = 1000

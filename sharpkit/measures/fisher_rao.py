@@ -11,6 +11,7 @@ import numpy as np
 from sharpkit._inputs.checks import at_least, checked_seed
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.samples import Indices
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, LossFn, Report, Vector
 from sharpkit.measures._batches import (
     Draws,
@@ -20,7 +21,6 @@ from sharpkit.measures._batches import (
     warn_unless_additive,
 )
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.results.batches import FisherRaoResult, SamplingStatus
 
 CHECKED = 8  # samples at most whose gradients are added up

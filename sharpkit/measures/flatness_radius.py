@@ -13,6 +13,7 @@ from sharpkit._diagnosis.noise import spurious_rise
 from sharpkit._inputs.checks import at_least, checked_seed, one_of, true_or_false
 from sharpkit._inputs.objective import Objective, require_moderate
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, LossFn, Report
 from sharpkit.measures._average_radius import Crossing, Draws
 from sharpkit.measures._bounds import Bounds
@@ -26,7 +27,6 @@ from sharpkit.measures._given import (
     start_of,
 )
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.measures._worst_radius import Shrinking
 from sharpkit.results.radius import Bound, RadiusResult, RadiusStatus
 

@@ -10,11 +10,11 @@ import numpy as np
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.checks import checked_seed
 from sharpkit._inputs.progress import Progress
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._spectrum.sampling import quantile
 from sharpkit.measures._matrices import matrices_of
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.measures.diagonal import Method, diagonal
 from sharpkit.results.normalized import NormalizedFlatness
 

@@ -10,10 +10,10 @@ from scipy.sparse.linalg import LinearOperator
 
 from sharpkit._inputs.arrays import array_module, to_host
 from sharpkit._inputs.checks import checked_seed, one_of
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._spectrum.operators import Operator
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 
 Kind = Literal["hessian", "gauss_newton", "empirical_fisher", "monte_carlo_fisher"]
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit.measures._chart import Chart
 from sharpkit.measures._matrices import Matrix, matrices_of
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.measures.trace import Method, trace
 from sharpkit.results.common import Run
 from sharpkit.results.groups import GroupResults

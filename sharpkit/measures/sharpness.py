@@ -18,10 +18,10 @@ from sharpkit._inputs.checks import (
 )
 from sharpkit._inputs.objective import Objective, require_moderate
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit.measures._point import Point
 from sharpkit.measures._searches import CENTRE_EVALUATIONS, Found, search
-from sharpkit.measures._texts import documented
 from sharpkit.results.sharpness import SharpnessResult, Status
 
 Memory = Literal["usual", "lean"]

@@ -6,12 +6,12 @@ from typing import Any
 
 from sharpkit._inputs.checks import at_least, checked_seed, true_or_false
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.stochastic_quadrature import quadrature
 from sharpkit.measures._point import Point, warn_asymmetric
-from sharpkit.measures._texts import documented
 from sharpkit.results.density import DensityResult
 
 

@@ -6,13 +6,13 @@ from typing import Any, Literal, get_args
 
 from sharpkit._inputs.checks import at_least, checked_rtol, checked_seed, one_of
 from sharpkit._inputs.progress import Progress, reporter
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum import deflated, hutchinson, hutchpp, xtrace
 from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.sampling import quantile
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit.measures._point import Point, warn_asymmetric
-from sharpkit.measures._texts import documented
 from sharpkit.measures.eigenvalues import Known
 from sharpkit.results.trace import TraceResult
 

@@ -10,6 +10,7 @@ from sharpkit._inputs.preconditioner import (
     checked_rate,
     stable_up_to,
 )
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Hvp, LossFn, Path, XpArray
 from sharpkit.measures._point import Point
 from sharpkit.monitor.core import Measures, Monitor
@@ -22,6 +23,7 @@ from sharpkit.problem import (
 )
 
 
+@documented
 def loop(
     problem: Any,
     loss_fn: LossFn | None = None,
@@ -64,27 +66,7 @@ def loop(
         The metric of the first step, ``Preconditioner(values, threshold)``, of a loop
         that steps in one, as Adam does; ``monitor.step(w, preconditioner=)`` changes
         it.
-    measures
-        The names of what is recorded, from `sharpkit.monitor.NAMES`, or a mapping from
-        names to the least number of steps between two records. None stands for all
-        that can be.
-    every
-        The least number of steps between two records of one kind.
-    budget
-        The share of wall time that may be spent, which is measured and kept: records
-        become rarer by as much as they are dearer. None records at every interval.
-    path
-        The file of JSON lines that rows are appended to; `sharpkit.read_monitor` reads
-        it. None writes none.
-    sinks
-        Where else rows go: functions of a `sharpkit.monitor.Row`, a ``SummaryWriter``
-        of TensorBoard, a run of Weights & Biases, the module ``mlflow``.
-    batch_size
-        The batch size of the training, for the batch sharpness; None leaves that out.
-    epsilon
-        The half-width of the box of the box sharpness.
-    first_step
-        The number of the first step, where a training goes on.
+    $recorded
     settings
         What else the head of the file shall hold, such as the learning rate.
 

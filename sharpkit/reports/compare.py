@@ -11,9 +11,9 @@ import numpy as np
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.checks import at_least
 from sharpkit._inputs.progress import OutOfTime, Progress, reporter, until
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Vector
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.reports.evaluate import accuracy, fitted, norm
 from sharpkit.reports.inputs import sides_of
 from sharpkit.reports.measure import MEASURES, MOST

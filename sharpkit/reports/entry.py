@@ -8,9 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from sharpkit._box.box import NUMERICAL_LIMIT
+from sharpkit._box.solvers import Auto
+from sharpkit.measures._searches import CENTRE_EVALUATIONS
+from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS
 from sharpkit.reports.session import Cost, Session, Work
 from sharpkit.results.report import Quantity
 
+FIRST = Auto.first  # evaluations after which a search ends if another start agrees
+WHOLE = DEFAULT_EVALUATIONS - CENTRE_EVALUATIONS  # of a search; the centre is known
 GRADIENTLESS = "the problem returns no gradient: return (loss, gradient)"
 SAMPLELESS = (
     "the problem has no samples to choose from: give a model its data as tensors or "

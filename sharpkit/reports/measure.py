@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from sharpkit._inputs.progress import Progress
-from sharpkit.measures._texts import documented
+from sharpkit._inputs.texts import documented
 from sharpkit.measures.check import SHORT, SHORT_EVALUATIONS
 from sharpkit.reports.profile import checked_measures, taken_at
 from sharpkit.results.report import Report, Settings

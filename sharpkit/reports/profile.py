@@ -24,10 +24,10 @@ from sharpkit._inputs.progress import (
     require_progress,
     until,
 )
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.warn import warn
 from sharpkit.measures._given import start_of
 from sharpkit.measures._point import Point
-from sharpkit.measures._texts import documented
 from sharpkit.problem import as_problem
 from sharpkit.reports.entry import Entry
 from sharpkit.reports.evaluate import fitted, norm

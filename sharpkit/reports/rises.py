@@ -9,15 +9,12 @@ from sharpkit.measures._searches import CENTRE_EVALUATIONS
 from sharpkit.measures.average_sharpness import average_sharpness
 from sharpkit.measures.ball_sharpness import ball_sharpness
 from sharpkit.measures.flatness_radius import LEAST, USUAL, flatness_radius
-from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS
-from sharpkit.reports.entry import Entry, climbable, quantity
+from sharpkit.reports.entry import FIRST, WHOLE, Entry, climbable, quantity
 from sharpkit.reports.session import Cost, Session, Work
 from sharpkit.results.report import Quantity
 
 RADIUS, RELATIVE = 0.05, 0.5  # of SAM, and of ASAM
 NOISE = 0.05  # the deviation of each weight, also in units of itself
-FIRST = 25  # evaluations after which a search ends if another start agrees
-WHOLE = DEFAULT_EVALUATIONS - CENTRE_EVALUATIONS
 DRAWS = 40  # displacements, at most: 20 pairs tell the mean and its error
 FEWEST = 10  # displacements of which the error is known to a quarter
 TARGET = 0.1  # the rise of the error, or of the loss, that a radius is of

@@ -17,19 +17,23 @@ from typing import Any
 import numpy as np
 
 from sharpkit._spectrum.estimate import SpectrumStatus
-from sharpkit.measures._searches import CENTRE_EVALUATIONS
 from sharpkit.measures.eigenvalues import MAX_PRODUCTS, basis_rows, searched
-from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS, sharpness
+from sharpkit.measures.sharpness import sharpness
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace, trace_beside
 from sharpkit.reports import along, rises, sampled
-from sharpkit.reports.entry import Entry, climbable, itself, status_word
+from sharpkit.reports.entry import (
+    FIRST,
+    WHOLE,
+    Entry,
+    climbable,
+    itself,
+    status_word,
+)
 from sharpkit.reports.session import Cost, Session, Work
 from sharpkit.results.report import Quantity
 
 DIRECTIONS = 100  # of the random subspace, as in Keskar et al.
-FIRST = 25  # evaluations after which a search ends if another start agrees
-WHOLE = DEFAULT_EVALUATIONS - CENTRE_EVALUATIONS  # of a search; the centre is known
 PRODUCT = ("product",)  # what is compiled at its first call
 MANY = 1000  # weights, of which few probes tell as much as more of few weights
 FEW, MORE = (2, 80), (4, 100)  # probes of the density, and steps of each

@@ -11,6 +11,7 @@ from torch import nn, optim
 
 from sharpkit._inputs.names import Choice
 from sharpkit._inputs.preconditioner import Preconditioner
+from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Path
 from sharpkit.monitor.core import Measures, Monitor
 from sharpkit.torch.build import problem as problem_of
@@ -20,6 +21,7 @@ from sharpkit.torch.problems import Problem
 from sharpkit.torch.statistics import freeze
 
 
+@documented
 def monitor(
     model: nn.Module,
     loss: Callable[..., Any],
@@ -63,27 +65,7 @@ def monitor(
     loss_takes, batch_norm, parameters, dtype
         As `sharpkit.torch.problem` takes them. ``batch_norm="running"`` measures the
         model as it predicts, ``"batch"`` as it trains.
-    measures
-        The names of what is recorded, from `sharpkit.monitor.NAMES`, or a mapping from
-        names to the least number of steps between two records. None stands for all
-        that can be.
-    every
-        The least number of steps between two records of one kind.
-    budget
-        The share of wall time that may be spent, which is measured and kept: records
-        become rarer by as much as they are dearer. None records at every interval.
-    path
-        The file of JSON lines that rows are appended to; `sharpkit.read_monitor` reads
-        it. None writes none.
-    sinks
-        Where else rows go: functions of a `sharpkit.monitor.Row`, a ``SummaryWriter``
-        of TensorBoard, a run of Weights & Biases, the module ``mlflow``.
-    batch_size
-        The batch size of the training, for the batch sharpness; None leaves that out.
-    epsilon
-        The half-width of the box of the box sharpness.
-    first_step
-        The number of the first step, where a training goes on.
+    $recorded
     settings
         What else the head of the file shall hold, such as the learning rate.
 

@@ -1,4 +1,4 @@
-"""What the docstrings of all measures say in the same words."""
+"""What docstrings of several functions say in the same words."""
 
 from __future__ import annotations
 
@@ -46,6 +46,28 @@ TEXTS = {
         If the products are not those of a symmetric operator, have another dtype than
         the weights, or are not the derivative of the gradient: differences of it are
         then used in their place.""",
+    "recorded": """
+    measures
+        The names of what is recorded, from `sharpkit.monitor.NAMES`, or a mapping from
+        names to the least number of steps between two records. None stands for all
+        that can be.
+    every
+        The least number of steps between two records of one kind.
+    budget
+        The share of wall time that may be spent, which is measured and kept: records
+        become rarer by as much as they are dearer. None records at every interval.
+    path
+        The file of JSON lines that rows are appended to; `sharpkit.read_monitor` reads
+        it. None writes none.
+    sinks
+        Where else rows go: functions of a `sharpkit.monitor.Row`, a ``SummaryWriter``
+        of TensorBoard, a run of Weights & Biases, the module ``mlflow``.
+    batch_size
+        The batch size of the training, for the batch sharpness; None leaves that out.
+    epsilon
+        The half-width of the box of the box sharpness.
+    first_step
+        The number of the first step, where a training goes on.""",
 }
 
 
