@@ -50,7 +50,7 @@ def _draw_taus(result: RankingResult, ax: Axes) -> None:
         ax.barh(at, np.nan_to_num(value), height, color=(BLUE, RED)[i], label=name)
         ax.hlines(at, low, high, color="0.2", lw=1.2)
     ax.axvline(0, color="0.4", lw=0.8)
-    ax.set_yticks(places, [each.cells()[0] for each in result.measures])
+    ax.set_yticks(places, [result.label(m.name) for m in result.measures])
     ax.invert_yaxis()
     ax.set_xlabel("Kendall's tau, 95 % interval")
     ax.legend(frameon=False, fontsize="small")
@@ -69,9 +69,9 @@ def _scatter(
     positive = x[seen & (x > 0)]
     if positive.size == seen.sum() > 0 and positive.max() > WIDE * positive.min():
         ax.set_xscale("log")
-    ax.set_xlabel(measure.cells()[0])
-    ax.set_ylabel(result.target.rsplit(".", 1)[-1])
+    ax.set_xlabel(result.label(measure.name))
+    ax.set_ylabel(result.label(result.target))
     ax.set_title(f"tau {measure.tau.value:+.2f}", fontsize="medium")
     if colour:
-        title = colour.rsplit(".", 1)[-1]
+        title = result.label(colour)
         ax.legend(title=title, frameon=False, fontsize="small")

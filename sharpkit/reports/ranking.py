@@ -18,7 +18,6 @@ from sharpkit.reports.concordance import (
     taus,
 )
 from sharpkit.reports.tables import (
-    METRICS,
     Columns,
     columns,
     may_be_measure,
@@ -26,7 +25,7 @@ from sharpkit.reports.tables import (
     resolved,
     settings,
 )
-from sharpkit.results.ranking import Coefficient, RankedMeasure, RankingResult
+from sharpkit.results.ranking import METRICS, Coefficient, RankedMeasure, RankingResult
 
 LEAST = 3  # runs: two have one pair
 LEVELS = (2.5, 97.5)
@@ -66,8 +65,9 @@ def ranking(
     ----------
     table
         The runs: the path of a CSV, such as ``sharpkit runs --csv`` writes, a list of
-        one dict for each run, a mapping of names to columns, or a DataFrame. Of a
-        dotted name as in ``config.regime.rate`` the end is enough.
+        one dict for each run, as ``Store.table`` of the lab returns, a mapping of names
+        to columns, or a DataFrame. Of a dotted name as in ``config.regime.rate`` the
+        end is enough.
     measures
         The columns to rank. None stands for all others that hold numbers, not all the
         same; of a store's export for those among its ``metrics``.

@@ -13,9 +13,9 @@ import numpy as np
 
 from sharpkit._inputs.names import listed, printable
 from sharpkit.reports.concordance import Codes, Values
+from sharpkit.results.ranking import METRICS
 
 Columns = dict[str, list[Any]]
-METRICS = "metrics."  # what begins the names of results in the export of a store
 
 
 def columns(table: Any) -> Columns:
@@ -30,6 +30,13 @@ def columns(table: Any) -> Columns:
     """
     found: Columns
     if isinstance(table, (str, os.PathLike)):
+        if os.path.isdir(table):
+            msg = (
+                f"table={os.fspath(table)!r} is a folder; of a store of runs give "
+                "sharpkit.lab.store.Store(folder).table(kind), or the file that "
+                "`sharpkit runs FOLDER --csv FILE` writes"
+            )
+            raise ValueError(msg)
         with open(table, newline="", encoding="utf-8-sig") as file:
             found = _of_rows(list(csv.DictReader(file)))
     elif isinstance(table, Mapping):

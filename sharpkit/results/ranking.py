@@ -16,6 +16,7 @@ from sharpkit.results.common import plain
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+METRICS = "metrics."  # what begins the names of results in the export of a store
 HEADS = ("measure", "tau", "granulated", "K", "least given", "pairs")
 
 
@@ -80,19 +81,6 @@ class RankedMeasure:
     missing: int
     pairs: int
 
-    def cells(self) -> tuple[str, ...]:
-        """Return the row of the table, as text."""
-        score = "" if math.isnan(self.independence) else f"{self.independence:.3f}"
-        given = ", ".join(map(short, self.given)) or "nothing"
-        return (
-            short(self.name),
-            str(self.tau),
-            str(self.granulated) if self.along else "",
-            score,
-            given if score else "",
-            f"{self.pairs:,}",
-        )
-
 
 @dataclass(frozen=True, repr=False)
 class RankingResult:
@@ -138,9 +126,33 @@ class RankingResult:
             If there is none.
         """
         for each in self.measures:
-            if name in (each.name, short(each.name)):
+            if each.name in (name, f"{METRICS}{name}") or name == self.label(each.name):
                 return each
         raise KeyError(name)
+
+    def label(self, name: str) -> str:
+        """Return the shortest end of a dotted name that no other column shares."""
+        names = {each.name for each in self.measures}
+        names |= {self.target, *self.hyperparameters}
+        parts = name.split(".")
+        for count in range(1, len(parts)):
+            end = ".".join(parts[-count:])
+            if not any(f".{other}".endswith(f".{end}") for other in names - {name}):
+                return printable(end)
+        return printable(name)
+
+    def cells(self, measure: RankedMeasure) -> tuple[str, ...]:
+        """Return the row of a measure in the table, as text."""
+        unknown = math.isnan(measure.independence)
+        given = ", ".join(map(self.label, measure.given)) or "nothing"
+        return (
+            self.label(measure.name),
+            str(measure.tau),
+            str(measure.granulated) if measure.along else "",
+            "" if unknown else f"{measure.independence:.3f}",
+            "" if unknown else given,
+            f"{measure.pairs:,}",
+        )
 
     def __repr__(self) -> str:
         return f"<RankingResult of {len(self.measures)} measures, {self.runs} runs>"
@@ -149,15 +161,18 @@ class RankingResult:
         """Return the table, what it is of, and the taus along each hyperparameter."""
         units = f"{self.settings} settings" if self.hyperparameters else "them"
         lines = [
-            f"{self.runs} runs ranked by {short(self.target)}; intervals of 95 % from "
-            f"{self.samples} resamples of {units}",
+            f"{self.runs} runs ranked by {self.label(self.target)}; intervals of 95 % "
+            f"from {self.samples} resamples of {units}",
             "",
-            *_aligned([HEADS, *(each.cells() for each in self.measures)]),
+            *_aligned([HEADS, *map(self.cells, self.measures)]),
         ]
         if self.hyperparameters:
-            heads = ("tau along", *map(short, self.hyperparameters))
+            heads = ("tau along", *map(self.label, self.hyperparameters))
             rows = [
-                (short(each.name), *(_along(each.along[name]) for name in each.along))
+                (
+                    self.label(each.name),
+                    *(_along(each.along[name]) for name in each.along),
+                )
                 for each in self.measures
             ]
             lines += ["", *_aligned([heads, *rows])]
@@ -167,7 +182,7 @@ class RankingResult:
                 "given: the hyperparameters that explain most",
             ]
         lines += [
-            f"{short(each.name)}: {each.missing} runs left out, without a number"
+            f"{self.label(each.name)}: {each.missing} runs left out, without a number"
             for each in self.measures
             if each.missing
         ]
@@ -237,17 +252,12 @@ class RankingResult:
         """
         from sharpkit.plot.ranking import draw_ranking
 
-        known = {short(name): name for name in self.hyperparameters}
+        known = {self.label(name): name for name in self.hyperparameters}
         if colour and colour not in (*known, *self.hyperparameters):
             msg = f"colour={colour!r}; give one of {', '.join(known) or 'none'}"
             raise ValueError(msg)
         first = self.hyperparameters[0] if self.hyperparameters else ""
         return draw_ranking(self, known.get(colour, colour or first), path)
-
-
-def short(name: str) -> str:
-    """Return the last component of a dotted name, as a table shows it."""
-    return printable(name.rsplit(".", 1)[-1])
 
 
 def _along(found: Coefficient) -> str:

@@ -210,6 +210,27 @@ def test_the_export_of_a_store_needs_the_ends_of_names_only():
     assert "  batch" in str(found)
 
 
+def test_names_are_as_long_as_it_takes_to_tell_them_apart():
+    runs = [
+        {"metrics.gap": i, "metrics.sharp": i % 3, "metrics.error.sharp": i % 2, "k": 0}
+        for i in range(6)
+    ]
+    found = ranking(runs, hyperparameters=["k"], samples=5)
+    assert {found.cells(each)[0] for each in found.measures} == {
+        "metrics.sharp",
+        "error.sharp",
+    }
+    assert found["error.sharp"].name == "metrics.error.sharp"
+    assert found["sharp"].name == "metrics.sharp"
+
+
+def test_a_folder_is_told_how_to_be_a_table(tmp_path):
+    with pytest.raises(
+        ValueError, match=r"is a folder.*Store\(folder\)\.table\(kind\)"
+    ):
+        ranking(tmp_path)
+
+
 def test_what_is_missing_is_left_out_and_said():
     runs = drawn(6)
     runs[0]["gap"], runs[1]["sharp"], runs[2]["sharp"] = math.nan, "", None
@@ -232,9 +253,9 @@ def test_what_is_constant():
     flat = {"gap": [1, 2, 3], "m": [1, 1, 1], "k": [0, 1, 1]}
     found = ranking(flat, measures=["m"], hyperparameters=["k"], samples=5)["m"]
     assert (found.tau.value, found.pairs, found.independence) == (0, 0, 0)
-    found = ranking(flat | {"gap": [1, 1, 1]}, measures=["k"], samples=5)["k"]
-    assert math.isnan(found.tau.value)
-    assert "undefined" in found.cells()
+    ranked = ranking(flat | {"gap": [1, 1, 1]}, measures=["k"], samples=5)
+    assert math.isnan(ranked["k"].tau.value)
+    assert "undefined" in ranked.cells(ranked["k"])
 
 
 def test_many_runs_are_taken_in_blocks(monkeypatch):

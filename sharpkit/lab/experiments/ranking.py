@@ -141,7 +141,7 @@ def _tables(found: sharpkit.RankingResult) -> tuple[Table, ...]:
     ranked = Table(
         f"Order of the generalisation gap, {found.runs} networks",
         heads,
-        tuple(each.cells() for each in found.measures),
+        tuple(map(found.cells, found.measures)),
         f"Intervals of 95 % by resampling the {found.settings} settings. K of an order "
         f"by chance stays below {found.chance:.3f} in 95 of 100.",
     )

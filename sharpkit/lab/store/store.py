@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from sharpkit._inputs.files import replacing
 from sharpkit.lab.store.errors import PATIENCE, StoreError, located
+from sharpkit.lab.store.listing import fields
 from sharpkit.lab.store.run import (
     FIELDS,
     Run,
@@ -171,6 +172,10 @@ class Store:
         # Of a row that is damaged the kind may be, too.
         found = [from_row(row[:-1]) for row in self._rows("runs", _RUN)]
         return [run for run in found if kind in (None, run.kind)]
+
+    def table(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """Return each run as a dict of dotted names, as `sharpkit.ranking` takes it."""
+        return [fields(run) for run in self.runs(kind)]
 
     def remember(self, name: str, request: dict[str, Any]) -> None:
         """Note that an experiment was asked for, and how; the last request counts."""

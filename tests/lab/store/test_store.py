@@ -49,6 +49,15 @@ def store(tmp_path):
         yield opened
 
 
+def test_a_table_has_a_dict_of_dotted_names_for_each_run(store):
+    for seed in range(2):
+        store.put(run_of(seed))
+    table = store.table()
+    assert [row["seed"] for row in table] == [0, 1]
+    assert table[0]["config.network.name"] == "F1"
+    assert store.table("none") == []
+
+
 def test_a_run_comes_back_as_it_was_put(store):
     before = datetime.now(UTC)
     store.put(run_of(3), arrays_of(3))
