@@ -150,5 +150,17 @@ def _own(problem: Any, kind: Kind, hvp: Hvp | None, seed: int) -> Hvp:
             "or that product as hvp= with kind='hessian'"
         )
         raise ValueError(msg)
-    product: Hvp = own(seed) if kind == "monte_carlo_fisher" else own
-    return product
+    return _Other(own(seed) if kind == "monte_carlo_fisher" else own)
+
+
+class _Other:
+    """A product that says it is none with the Hessian, and is not held against one."""
+
+    hessian = False
+
+    def __init__(self, product: Hvp) -> None:
+        self._product = product
+
+    def __call__(self, w: Any, v: Any) -> Any:
+        """Return the product."""
+        return self._product(w, v)

@@ -66,6 +66,21 @@ def test_gauss_newton_is_another_matrix():
         sharpkit.operator(problem, kind="fisher")
 
 
+def test_fisher_matrices_are_those_of_the_problem():
+    class Classifier:
+        weights = np.arange(3.0)
+        empirical_fisher = staticmethod(lambda w, v: 2 * v)
+        monte_carlo_fisher = staticmethod(lambda seed: lambda w, v: (3 + seed) * v)
+
+        def __call__(self, w):
+            return float(w @ w) / 2, w
+
+    A = sharpkit.operator(Classifier(), kind="empirical_fisher")
+    np.testing.assert_allclose(A @ np.ones(3), 2)
+    A = sharpkit.operator(Classifier(), kind="monte_carlo_fisher", seed=2)
+    np.testing.assert_allclose(A @ np.ones(3), 5)
+
+
 @pytest.mark.parametrize("make", [aslinearoperator, np.asarray, csr_array])
 def test_operators_are_products_at_their_own_weights_only(make):
     H, w = case()
