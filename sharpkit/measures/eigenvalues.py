@@ -277,6 +277,9 @@ def _start(v0: Any, k: int, point: Point) -> Array | None:
             msg = f"v0 has a vector of norm {norm:g}; give finite vectors other than 0"
             raise ValueError(msg)
         point.space.add(vector, start, 1 / norm)
+    # Vectors that start one another decay where the loss does not depend on a weight,
+    # down to numbers below the normal ones, with which processors are slow.
+    start[abs(start) < math.sqrt(np.finfo(start.dtype).tiny)] = 0
     return start
 
 

@@ -202,3 +202,17 @@ def test_earlier_vectors_of_a_classifier_of_torch():
         true = float(eigenvalues(problem, tol=1e-4))
         assert abs(float(found) - true) <= 0.01 * true
         assert found.products < 5
+
+
+def test_starts_do_not_decay_to_numbers_below_the_normal_ones():
+    curvature, seen = np.r_[0.0, np.arange(1.0, N)].astype("f"), []
+
+    def hvp(w, v):
+        seen.append(float(v[0]))
+        return curvature * v
+
+    v0 = np.ones(N, "f")
+    v0[0] = 1e-35
+    eigenvalues(np.ones(N, "f"), hvp=hvp, v0=v0, verify=False)
+    assert 0.0 in seen
+    assert not [x for x in seen if 0 < abs(x) < 1e-19]
