@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import json
 import sys
 from collections.abc import Iterator
@@ -239,7 +240,21 @@ def problem_from(place: str) -> Any:
             "before one of that name in the current folder"
         )
         raise ValueError(msg)  # noqa: TRY004
+    _require_no_arguments(place, function)
     return function()
+
+
+def _require_no_arguments(place: str, function: Any) -> None:
+    try:
+        inspect.signature(function).bind()
+    except TypeError as error:
+        msg = (
+            f"--problem {place}: {error}; give a function without arguments, that "
+            "returns the problem: the checkpoint is loaded into it"
+        )
+        raise ValueError(msg) from error
+    except ValueError:  # built-in functions have no signature
+        return
 
 
 @dataclass

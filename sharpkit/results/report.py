@@ -62,7 +62,10 @@ class Quantity(NamedTuple):
                 value, error = round(value, digits), round(error, digits)
                 digits = max(digits, 0)
                 return f"{value:.{digits}f} ± {error:.{digits}f}"
-        return f"{value:.6g} ± {error:.1g}"
+        figures = 6
+        if value and math.isfinite(value + error):
+            figures = math.floor(math.log10(abs(value))) + digits + 1
+        return f"{value:.{min(max(figures, 1), 6)}g} ± {error:.1g}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain Python values, ready for JSON; None for what is not finite."""

@@ -57,6 +57,10 @@ def fails_later():
         raise ValueError("of the user's product")
     return Problem(found.weights, found.loss_fn, hvp=product)
 
+def of(path):
+    return None
+
+
 def per_cent():
     found = made(0.0)
     return Problem(found.weights, found.loss_fn, accuracy=lambda w: 80.0)
@@ -180,6 +184,7 @@ def test_the_file_is_written_after_every_measurement(run, monkeypatch):
         ("mine:nothing", "mine has no function 'nothing'; give one without"),
         ("mine:CURVATURE", "mine has no function 'CURVATURE'"),
         ("mine:wrong", "problem is of type int; give sharpkit.torch.problem("),
+        ("mine:of", "missing a required argument: 'path'; give a function without"),
         ("mine:per_cent", "accuracy returned 80.0; return the share"),
     ],
 )
