@@ -134,6 +134,12 @@ def ball_sharpness(
 
     Notes
     -----
+    Starts that agree may all have come to one basin that is not the highest. In 96 l2
+    balls of small networks, against three searches of 1000 evaluations each, 8 % of
+    those that ended as converged after 100 evaluations were more than 5 % below the
+    best known, 11 % by default, 16 % after 50 and 28 % after 25; in 32 linf balls 3 %
+    after 100, and 14 % by default.
+
     Memory beside the callback's own, in vectors of the weights' length, at most: 15 for
     l2 and 14 for linf, if adaptive 17 and 17; for one step 8, if adaptive 11.
 

@@ -16,7 +16,8 @@ class BallStatus(enum.Enum):
 
     CONVERGED = (
         "converged: no first-order step inside the ball gains more than 1 % of the "
-        "rise, and another start came within 3 % of it; the value is a lower bound"
+        "rise, and another start came within 3 % of it; the value is a lower bound, "
+        "for another basin may reach higher (see ball_sharpness, Notes)"
     )
     UNCONFIRMED = (
         "unconfirmed: the search converged, but no other start came within 3 % of it; "

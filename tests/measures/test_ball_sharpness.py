@@ -187,7 +187,7 @@ def test_adaptive_values_do_not_change_with_scales(norm):
 @pytest.mark.slow
 def test_the_best_of_long_runs_on_networks():
     """They have many maxima: most searches come close to the best one."""
-    reached = []
+    reached, belied = [], 0
     for seed in range(4):
         network = Network(seed, sizes=((8, 20, 20, 4), (8, 30, 4))[seed % 2])
         w = network.weights(seed, steps=300)
@@ -200,6 +200,9 @@ def test_the_best_of_long_runs_on_networks():
             found = ball_sharpness(w, network, max_evaluations=100, **options)
             assert found.evaluations <= 100
             reached.append(found.value / max(found.value, *long))
+            converged = found.status is BallStatus.CONVERGED
+            belied += converged and reached[-1] < 0.95
+    assert belied <= 2  # of 16: one in ten is what is told
     assert np.mean(reached) >= 0.97
     assert np.median(reached) >= 0.99
     assert min(reached) >= 0.8
