@@ -14,20 +14,13 @@ from sharpkit._inputs.progress import OutOfTime, Progress, reporter, until
 from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Vector
 from sharpkit.measures._point import Point
+from sharpkit.reports.asked import checked_measures, end_of, require_function
 from sharpkit.reports.evaluate import accuracy, fitted, norm
 from sharpkit.reports.inputs import sides_of
 from sharpkit.reports.measure import MEASURES, MOST
-from sharpkit.reports.profile import (
-    INTERRUPTED,
-    begun,
-    checked_measures,
-    end_of,
-    last_of,
-    require_function,
-    steps,
-    tell,
-)
+from sharpkit.reports.profile import begun, tell
 from sharpkit.reports.session import Session, Work
+from sharpkit.reports.steps import INTERRUPTED, last_of, steps
 from sharpkit.results.comparison import Comparison, Path
 from sharpkit.results.report import Report, Settings
 

@@ -8,7 +8,8 @@ from typing import Any
 from sharpkit._inputs.progress import Progress
 from sharpkit._inputs.texts import documented
 from sharpkit.measures.check import SHORT, SHORT_EVALUATIONS
-from sharpkit.reports.profile import checked_measures, taken_at
+from sharpkit.reports.asked import checked_measures
+from sharpkit.reports.profile import taken_at
 from sharpkit.results.report import Report, Settings
 
 MEASURES, MOST = SHORT, SHORT_EVALUATIONS

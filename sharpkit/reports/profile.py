@@ -3,43 +3,26 @@
 from __future__ import annotations
 
 import math
-import numbers
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from sharpkit._inputs.checks import (
-    as_float,
-    at_least,
-    checked_epsilon,
-    checked_seed,
-    one_of,
-)
-from sharpkit._inputs.progress import (
-    OutOfTime,
-    Progress,
-    announce,
-    require_progress,
-    until,
-)
+from sharpkit._inputs.progress import Progress, announce, require_progress
 from sharpkit._inputs.texts import documented
-from sharpkit._inputs.warn import warn
 from sharpkit.measures._given import start_of
 from sharpkit.measures._point import Point
 from sharpkit.problem import as_problem
-from sharpkit.reports.entry import Entry
-from sharpkit.reports.evaluate import fitted, norm
+from sharpkit.reports.asked import (
+    USUAL,
+    checked,
+    checked_measures,
+    end_of,
+    require_function,
+)
+from sharpkit.reports.evaluate import fitted
 from sharpkit.reports.rows import KNOWN
-from sharpkit.reports.session import Cost, Session, Work, within
-from sharpkit.results.common import Run, plain
-from sharpkit.results.report import FAILED, Quantity, Report, Settings, Taken
-
-R = TypeVar("R")
-NAMES = tuple(KNOWN)
-USUAL = tuple(name for name, entry in KNOWN.items() if not entry.asked)
-INTERRUPTED = "interrupted: what was under way is lost"
+from sharpkit.reports.session import Session, Work
+from sharpkit.reports.steps import last_of, steps
+from sharpkit.results.report import Report, Settings
 
 
 @documented
@@ -172,28 +155,6 @@ def taken_at(
         point.release()
 
 
-def end_of(settings: Settings) -> float:
-    """Return when the time budget ends, by `time.perf_counter`; infinite without one.
-
-    Raises
-    ------
-    TypeError
-        If the budget is no number.
-    ValueError
-        If it is no number of seconds.
-    """
-    budget: Any = settings.time_budget
-    if budget is None:
-        return math.inf
-    if isinstance(budget, bool) or not isinstance(budget, numbers.Real):
-        msg = f"time_budget={budget!r} is not a number; give seconds, such as 60"
-        raise TypeError(msg)
-    if not 0 < as_float(budget) < math.inf:
-        msg = f"time_budget={budget!r}; give seconds above 0, such as 60, or None"
-        raise ValueError(msg)
-    return time.perf_counter() + float(budget)
-
-
 def begun(point: Point, settings: Settings, progress: Progress, end: float) -> Session:
     """Return a session after a first look at the point.
 
@@ -202,7 +163,7 @@ def begun(point: Point, settings: Settings, progress: Progress, end: float) -> S
     TypeError, ValueError
         If an option cannot be used; before anything is called.
     """
-    settings = _checked(settings, point)
+    settings = checked(settings, point)
     require_progress(progress)
     point.share()
     spectral = any(KNOWN[name].needs == "products" for name in settings.measures)
@@ -259,217 +220,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.2g} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 100 else f"{minutes / 60:.1f} h"
-
-
-def last_of(found: Iterator[R], on_result: Callable[[R], None] | None) -> R:
-    """Return the last of what comes, or what came before an interrupt.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        If nothing was finished before it.
-
-    Warns
-    -----
-    SharpkitWarning
-        If there was an interrupt after something was finished.
-    """
-    last: Any = None
-    try:
-        for last in found:
-            if on_result is not None:
-                on_result(last)
-    except KeyboardInterrupt:
-        if last is None or not last.finished:
-            raise
-        warn("interrupted: what was finished is returned; the rest says so")
-    return last  # type: ignore[no-any-return]
-
-
-def steps(session: Session) -> Iterator[Report]:
-    """Yield the report after the first look, and again after every measure.
-
-    An interrupt is raised again after the report that tells of it.
-
-    Raises
-    ------
-    Warning
-        Where warnings are errors.
-    """
-    point, settings = session.point, session.settings
-    report = Report(
-        fit=session.found.fit,
-        norm=norm(point.weights),
-        run=session.found.run,
-        settings=settings,
-        complete=not settings.measures,
-    )
-    yield report
-    reasons = {name: KNOWN[name].reason(session) for name in settings.measures}
-    for index, name in enumerate(settings.measures):
-        entry, reason, interrupt = KNOWN[name], reasons[name], None
-        session.waiting = tuple(
-            each for each in settings.measures[index + 1 :] if not reasons[each]
-        )
-        try:
-            row = _row(session, entry, reason)
-        except OutOfTime:
-            row = Taken(name, reason=_ended(session))
-        except KeyboardInterrupt as stopped:
-            row, interrupt = Taken(name, reason=INTERRUPTED), stopped
-        except Warning:  # an error because the user wants it to be one
-            raise
-        except Exception as error:
-            row = Taken(name, reason=_failed(name, error))
-        report = replace(
-            report,
-            run=Run.together(session.runs),
-            taken=(*report.taken, row),
-            results=dict(session.results),
-            complete=index + 1 == len(settings.measures) and not interrupt,
-        )
-        yield report
-        if interrupt:
-            raise interrupt
-    session.kept.clear()
-
-
-def _ended(session: Session) -> str:
-    """Return why a measure that was under way was given up."""
-    budget = f"the time budget of {session.settings.time_budget:g} s"
-    if time.perf_counter() > session.end:
-        return f"not taken: {budget} ended meanwhile"
-    return f"not taken: it took longer than its share of {budget}"
-
-
-def _failed(name: str, error: Exception) -> str:
-    """Return why there is no value, and warn of it: the other measures go on.
-
-    Warns
-    -----
-    SharpkitWarning
-        Always.
-    """
-    text = " ".join(str(error).split())
-    reason = f"{FAILED}{type(error).__name__}: {text}".rstrip(": ")
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    warn(
-        f"{name.replace('_', ' ')} {reason} ({last.filename}, line {last.lineno}); the "
-        "other measures go on"
-    )
-    return reason
-
-
-def _row(session: Session, entry: Entry, reason: str) -> Taken:
-    """Take one measure, if it applies and there is room for it."""
-    if entry.after and entry.after not in session.results:
-        reason = reason or f"not taken: it is read off the {entry.after}"
-        reason = reason.replace("_", " ")
-    waiting = [KNOWN[name].cost(session) for name in session.waiting]
-    cost: Cost = entry.cost(session)
-    share = None if reason else session.share(cost, waiting)
-    if cost.least.products and not (reason or isinstance(share, str) or session.tried):
-        with until(session.end):
-            session.prepare()
-        share = session.share(cost, waiting)
-    if isinstance(share, str):
-        reason = share
-    if reason or isinstance(share, str):
-        return Taken(entry.name, reason=reason)
-    began = time.perf_counter()
-    work = within(cost, share)
-    try:
-        with until(session.end_of(work, waiting)):
-            result = entry.take(session, work)
-    except ValueError as error:
-        if entry.needs != "samples":
-            raise
-        return Taken(entry.name, reason=f"undefined: {error}")  # known of no sample
-    session.results[entry.name] = result
-    run = getattr(result, "run", None)
-    if run is not None:
-        session.ran(run, None if entry.part is None else entry.part(session))
-    return Taken(
-        entry.name,
-        tuple(entry.rows(result)),
-        calls=run.calls if run else 0,
-        products=run.products if run else 0,
-        seconds=time.perf_counter() - began,
-        record=_record(result),
-    )
-
-
-def _record(result: Any) -> dict[str, Any]:
-    if isinstance(result, Quantity):
-        return result.to_dict()
-    record: dict[str, Any] = plain(result.to_dict())
-    return record
-
-
-def checked_measures(measures: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of measures, and of what they are made of, as a tuple.
-
-    Raises
-    ------
-    TypeError
-        If they are one text, or none at all.
-    ValueError
-        If one is unknown.
-    """
-    given: Any = measures
-    if isinstance(given, str):
-        msg = f"measures={given!r} is text; give a tuple: ({given!r},)"
-        raise TypeError(msg)
-    if not isinstance(given, Iterable) or getattr(given, "shape", None) == ():
-        msg = f"measures={given!r}; give a tuple of names, such as {NAMES[:2]}"
-        raise TypeError(msg)
-    wanted = set()
-    for name in given:
-        one_of("measures", name, NAMES)
-        wanted |= {name, KNOWN[name].after}
-    return tuple(name for name in NAMES if name in wanted)
-
-
-def require_function(on_result: Any) -> None:
-    """Raise unless results can be handed on.
-
-    Raises
-    ------
-    TypeError
-        If it is not callable.
-    """
-    if not (on_result is None or callable(on_result)):
-        msg = (
-            f"on_result={on_result!r} is of type {type(on_result).__name__}; give a "
-            "function of what has been found so far, or None"
-        )
-        raise TypeError(msg)
-
-
-def _checked(settings: Settings, point: Point) -> Settings:
-    """Return plain numbers; raise for whatever a measure would refuse, at once.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer eigenvalues than are wanted.
-    """
-    checked_epsilon(settings.epsilon, point.weights)
-    repeats, k = at_least("repeats", settings.repeats, 1), at_least("k", settings.k, 1)
-    if k > point.n:
-        msg = (
-            f"k={k}; there are {point.n} eigenvalues, one per weight: give at most "
-            f"{point.n}"
-        )
-        raise ValueError(msg)
-    most = settings.max_evaluations
-    seed = checked_seed(settings.seed)
-    checked_seed(seed + repeats - 1)
-    return replace(
-        settings,
-        epsilon=float(settings.epsilon),
-        repeats=repeats,
-        k=k,
-        seed=seed,
-        max_evaluations=None if most is None else at_least("max_evaluations", most, 1),
-    )

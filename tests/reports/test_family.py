@@ -8,7 +8,8 @@ import pytest
 
 import sharpkit
 from sharpkit.problem import Problem
-from sharpkit.reports.profile import NAMES, USUAL, profile
+from sharpkit.reports.asked import NAMES, USUAL
+from sharpkit.reports.profile import profile
 from sharpkit.reports.rows import KNOWN
 
 FAMILY = NAMES[NAMES.index("ball_sharpness") :]

@@ -16,9 +16,10 @@ import sharpkit
 from sharpkit._inputs import progress as progress_module
 from sharpkit.measures._point import Point
 from sharpkit.problem import Problem
-from sharpkit.reports import profile as module
-from sharpkit.reports.profile import NAMES, USUAL, profile
+from sharpkit.reports.asked import NAMES, USUAL
+from sharpkit.reports.profile import profile
 from sharpkit.reports.rows import KNOWN
+from sharpkit.reports.steps import INTERRUPTED
 from sharpkit.results.common import WIDTH
 from sharpkit.results.report import Report
 
@@ -285,7 +286,7 @@ def test_an_interrupt_keeps_what_is_finished(logistic):
         report = profile(given, on_result=kept.append)
     assert report is kept[-1]
     assert report.sharpness is not None
-    assert report.undefined == {"eigenvalues": module.INTERRUPTED}
+    assert report.undefined == {"eigenvalues": INTERRUPTED}
     assert not report.complete
     assert "not complete: it was stopped" in repr(report)
     with pytest.raises(KeyboardInterrupt):  # there is nothing to keep
