@@ -165,7 +165,7 @@ _PLACES = {
         "TraceResult",
     ],
 }
-_ROOMS = ("jax", "monitor", "torch")
+_ROOMS = ("jax", "landscape", "monitor", "torch")
 _PLACE = {name: place for place, names in _PLACES.items() for name in names}
 
 __all__ = sorted([*_PLACE, *_ROOMS])

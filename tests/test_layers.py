@@ -23,6 +23,8 @@ ROOMS = {
     "problem": "_inputs",
     "measures": "_inputs _vectors _box _spectrum _diagnosis results problem",
     "monitor": "_inputs _vectors results problem measures",
+    "landscape": "_inputs _vectors results problem measures reports.checkpoints "
+    "reports.inputs",
     "torch": "_inputs monitor",
     "jax": "_inputs monitor",
     "reports": "_inputs _box _vectors _spectrum results problem measures",
@@ -31,7 +33,7 @@ ROOMS = {
     "cli": "PUBLIC _inputs.files _inputs.names _vectors.parallel lab",
 }
 # Inside functions, besides: a result draws itself when it is asked to.
-LAZY = {"results": "plot", "monitor": "plot"}
+LAZY = {"results": "plot", "monitor": "plot", "landscape": "plot"}
 HEAVY = "numba scipy cupy torch jax matplotlib mpi4py typer rich".split()
 
 
