@@ -408,6 +408,8 @@ class _Completed:
         return self._given(w)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # asked for before there is anything, by copies
+            raise AttributeError(name)
         if name not in MEMBERS:
             return getattr(self._given, name)
         own = getattr(self._given, name, None)

@@ -23,7 +23,7 @@ ROOMS = {
     "problem": "_inputs",
     "measures": "_inputs _vectors _box _spectrum _diagnosis results problem",
     "monitor": "_inputs _vectors results problem measures",
-    "landscape": "_inputs _vectors results problem measures reports.checkpoints "
+    "landscape": "_inputs _vectors results problem measures reports.evaluate "
     "reports.inputs",
     "torch": "_inputs monitor",
     "jax": "_inputs monitor",

@@ -91,7 +91,7 @@ def check(weights: Array, problem: Problem, network: TorchNetwork) -> Record:
         off["curvlinops"] = same(
             "curvlinops' product", theirs, product, ROUNDED_PRODUCT
         )
-    measured = problem.measure(weights)
+    measured = problem.evaluate(weights)
     return {
         "sizes": list(problem.network.sizes),
         "n": int(weights.size),

@@ -46,6 +46,35 @@ TEXTS = {
         If the products are not those of a symmetric operator, have another dtype than
         the weights, or are not the derivative of the gradient: differences of it are
         then used in their place.""",
+    "normalize": """
+        How a random direction is scaled to the weights: ``"filter"``, each filter (a
+        row of a weight for each output) to the norm of the model's own, with biases and
+        norms left where they are (Li et al.); ``"layer"``, each weight of two axes or
+        more; ``"weight"``, each number of them; ``"groups"``; ``"vector"``, all as one;
+        ``"none"``, numbers of variance 1. None takes the groups if there are any, else
+        filters where the problem knows them, else the vector.""",
+    "groups": """
+        The parts that are scaled, each to the norm of the weights in it: slices, or
+        ``(slice, shape)`` for the rows of an array, or ``(slice, shape, axis of the
+        outputs)``. What is in none does not move.""",
+    "landscape_samples": """
+        The number of samples that are taken, the same at every point, drawn by the
+        seed; with the sampling error as a band. None takes all.""",
+    "landscape_batch_norm": """
+        The statistics of batch norms: ``"problem"``, those that the problem was made
+        with (its own ``batch_norm=``), or ``"data"``, of the data at each point. None
+        is ``"data"`` between checkpoints, to none of which averages belong there, and
+        ``"problem"`` for all else.""",
+    "executor": """
+        Where the points are taken: an executor as of `concurrent.futures`, or a number
+        of processes, of one thread each. None takes them here. Values are equal, but
+        for sums that a callback adds up in another order with other threads.""",
+    "checkpoint": """
+        A file that every point is appended to as soon as it is taken; the same call
+        goes on where it was killed, and ends with the same bits.""",
+    "landscape_budget": """
+        The seconds that all may take; coarse points come first, so that there is a
+        picture whenever it ends. None sets no limit.""",
     "recorded": """
     measures
         The names of what is recorded, from `sharpkit.monitor.NAMES`, or a mapping from

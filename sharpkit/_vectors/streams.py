@@ -36,6 +36,8 @@ class Stream(enum.IntEnum):
     """The corner along which a first point with a rise is looked for."""
     SAMPLES = 1 << 43
     """Which samples make up a batch."""
+    DIRECTIONS = 1 << 46
+    """The directions of lines and planes."""
     NOISE = 1 << 45
     """Noise that a rise is averaged over, with `NOISE_STREAMS` for each vector."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -281,15 +282,34 @@ class Problem:
         w : (n,)
             A vector of the dtype of `weights`.
         """
+        return self.evaluate(w)[1] if self._split else None
+
+    def evaluate(self, w: XpArray) -> tuple[float, float | None]:
+        """Return the mean loss at ``w`` and the `accuracy` in one forward pass.
+
+        Parameters
+        ----------
+        w : (n,)
+            A vector of the dtype of `weights`.
+        """
         if not self._split:
-            return None
-        w, right, asked = self._layout.checked("w", w), 0, 0
-        for arguments, _ in self._pieces:
-            found = self._functions.answers(self._constants, arguments, w)
-            if found is None:
-                return None
-            right, asked = right + int(found[0]), asked + int(found[1])
-        return right / asked
+            return self.forward(w), None
+        w, losses, weights, answers = self._layout.checked("w", w), [], [], []
+        for arguments, count in self._pieces:
+            rows = self._pieces.counted(arguments, count, self._own_loss)
+            (loss, weight), found = self._functions.tally(self._constants, arguments, w)
+            answers.append(found)
+            if rows != 0:  # a mean over nothing is no number
+                weights.append(float(rows or 0) if weight is None else float(weight))
+                losses.append(weights[-1] * float(loss))
+        total = math.fsum(weights)
+        self._pieces.require_same(total)
+        mean = math.fsum(losses) / total
+        if any(found is None for found in answers):
+            return mean, None
+        return mean, sum(int(found[0]) for found in answers) / sum(
+            int(found[1]) for found in answers
+        )
 
     def tree(self, w: XpArray) -> Any:
         """Return the pytree at flat weights; its measured arrays get their dtype.

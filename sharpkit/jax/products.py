@@ -43,9 +43,10 @@ class Compiled(NamedTuple):
         The products, which are also given ``v``: two functions for each, by forward
         over reverse differentiation, and by reverse over reverse, which takes more
         memory and does without forward derivatives.
-    answers
-        The count of right answers: ``(constants, arguments, w) -> (right, asked)``, or
-        None where nothing is counted.
+    tally
+        The mean loss as by ``value``, and the count of right answers, from one forward
+        pass: ``(constants, arguments, w) -> ((mean loss, weight or None), (right,
+        asked))``, with None for the count where nothing is counted.
     loss, value
         The mean loss: ``(constants, arguments, w) -> (mean loss, weight or None)``. The
         first is not compiled.
@@ -64,7 +65,7 @@ class Compiled(NamedTuple):
     gradient: Summed
     hessian: tuple[Summed, Summed]
     gauss_newton: tuple[Summed, Summed]
-    answers: Callable[..., tuple[XpArray, int] | None]
+    tally: Callable[..., tuple[Any, tuple[XpArray, int] | None]]
     loss: Callable[..., tuple[XpArray, XpArray | None]]
     value: Callable[..., tuple[XpArray, XpArray | None]]
     directional: tuple[Callable[..., XpArray], Callable[..., XpArray]]
@@ -82,7 +83,7 @@ def compiled(
         _summed(batch.gradient),
         (_summed(batch.hessian), _summed(batch.hessian_by_reverse)),
         (_summed(batch.gauss_newton), _summed(batch.gauss_newton_by_reverse)),
-        jax.jit(batch.answers),
+        jax.jit(batch.tally),
         batch.mean,
         jax.jit(batch.mean),
         (jax.jit(batch.directional), jax.jit(batch.directional_by_reverse)),
@@ -217,9 +218,10 @@ class _Batch:
 
         return functools.partial(self._outputs, constants, inputs), bend
 
-    def answers(self, constants: Any, arguments: Any, w: XpArray) -> Any:
+    def tally(self, constants: Any, arguments: Any, w: XpArray) -> Any:
         inputs, targets = self._prepared(arguments)[0]
-        return _answers(self._outputs(constants, inputs, w), targets)
+        outputs = self._outputs(constants, inputs, w)
+        return checked(self._loss(outputs, targets)), _answers(outputs, targets)
 
     def _outputs(self, constants: Any, inputs: Any, w: XpArray) -> Any:
         assert self._model is not None  # checked with the arguments

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -26,8 +25,7 @@ BLOCK_ROWS = 1024
 DEVICE_BLOCK_ROWS = 8192
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(NamedTuple):
     """What a network makes of a set of samples.
 
     Attributes
@@ -136,7 +134,7 @@ class Problem:
             normalize_logits=self.normalize_logits,
         )
 
-    def measure(self, weights: XpArray) -> Measured:
+    def evaluate(self, weights: XpArray) -> Measured:
         """Return the mean loss and the accuracy at ``weights``."""
         loss_sum, right = self._sum(weights, None)
         return Measured(loss_sum / len(self.x), right / len(self.x))

@@ -84,6 +84,8 @@ class Surface(Recorded):
     marks : dict of str to (k, axes) array
         The coordinates of checkpoints by their names, and of a trajectory, whose points
         are in order.
+    centre : dict of str to float
+        The values at the weights themselves, where all coordinates are 0.
     batch_norm : str
         The statistics that batch norms used: ``"running"``, ``"batch"`` (of the data
         at each point), ``"frozen"``; empty where that is the callback's own affair.
@@ -100,6 +102,7 @@ class Surface(Recorded):
     run: Run
     errors: Values = field(default_factory=dict)
     marks: Values = field(default_factory=dict)
+    centre: dict[str, float] = field(default_factory=dict)
     batch_norm: str = ""
     samples: int | None = None
 
@@ -159,6 +162,10 @@ class Surface(Recorded):
         record: dict[str, Any] = plain(own)
         return record
 
+    def _at_centre(self) -> float:
+        """Return the first value, a loss, at the weights."""
+        return self.centre[next(iter(self.values))]
+
     def _notes(self) -> list[str]:
         """Return what there is to say of the points, the data and the marks."""
         notes = []
@@ -214,13 +221,10 @@ class LineResult(Surface):
 
     def parabola(self) -> Floats | None:
         """Return ``loss(0) + slope x + curvature x^2 / 2``, where that is known."""
-        (axis,), zero = self.axes, np.flatnonzero(self.x == 0)
-        if axis.curvature is None or not zero.size:
+        axis = self.axes[0]
+        if axis.curvature is None:
             return None
-        slope = axis.slope or 0.0
-        loss = self.value()[zero[0]]
-        curve: Floats = loss + slope * self.x + axis.curvature * self.x**2 / 2
-        return curve
+        return self._at_centre() + _bent(axis, self.x)
 
     def plot(
         self,
@@ -249,6 +253,11 @@ class LineResult(Surface):
         from sharpkit.plot.landscape import line_panel
 
         return figure_of([line_panel(self, value, log)], path, ax)
+
+    def _axis_lines(self) -> list[str]:
+        more = len(self.axes) - 1
+        also = f", and {more} more, of the seeds that follow" if more else ""
+        return [f"x: {self.axes[0]}{also}"]
 
     def __repr__(self) -> str:
         """Return the range of the values, and how they were obtained."""
@@ -281,17 +290,11 @@ class PlaneResult(Surface):
 
     def quadratic(self) -> Floats | None:
         """Return the quadratic of eigenvalues on the plane, (x, y), where known."""
-        zero = np.flatnonzero(self.x == 0), np.flatnonzero(self.y == 0)
-        known = all(each.curvature is not None for each in self.axes)
-        if not known or not zero[0].size or not zero[1].size:
+        if any(each.curvature is None for each in self.axes):
             return None
-        loss = self.value()[zero[0][0], zero[1][0]]
-        first, second = (
-            (axis.slope or 0.0) * at + (axis.curvature or 0.0) * at**2 / 2
-            for axis, at in zip(self.axes, (self.x, self.y), strict=True)
-        )
-        surface: Floats = loss + first[:, None] + second[None, :]
-        return surface
+        first, second = self.axes
+        surface: Floats = _bent(first, self.x)[:, None] + _bent(second, self.y)
+        return self._at_centre() + surface
 
     def plot(
         self,
@@ -339,6 +342,12 @@ class PlaneResult(Surface):
             shares = ", ".join(f"{share:.1%}" for share in self.explained)
             lines += f"\n  explained variance of the trajectory: {shares}"
         return lines
+
+
+def _bent(axis: Axis, at: Floats) -> Floats:
+    """Return ``slope x + curvature x^2 / 2`` along an axis."""
+    curve: Floats = (axis.slope or 0.0) * at + (axis.curvature or 0.0) * at**2 / 2
+    return curve
 
 
 def named(data: str | None, what: str) -> str:

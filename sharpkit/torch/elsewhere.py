@@ -42,6 +42,11 @@ class Elsewhere:
                     self._kept.append(parameter)
         self._looked = self.swaps = False
 
+    @property
+    def known(self) -> bool:
+        """Whether it is known by now; the graph of a loss is no longer needed."""
+        return self._looked
+
     @contextmanager
     def swapped(self, leaves: Leaves) -> Iterator[None]:
         """Give functions of torch the leaves inside, if need be."""

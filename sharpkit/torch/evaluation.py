@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -22,6 +22,15 @@ from sharpkit.torch.state import ALONE, Randomness, as_found, differentiating
 from sharpkit.torch.weighing import Weighing
 
 Place = tuple[dict[str, Any], str]  # a module's table, and the key in it
+
+
+class Tally(NamedTuple):
+    """What batches add up to: loss times weight, weight, answers right and asked."""
+
+    loss: float
+    weight: float
+    answers: tuple[int, int] | None
+
 
 # These are in training mode, without dropout: cuDNN has no gradient of them otherwise.
 RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
@@ -180,10 +189,13 @@ class Evaluation:
         for (table, key), tensor in self._of_loss:
             table[key] = tensor.clone()
 
-    def loss(self, flat: Any, batch: Any) -> tuple[Leaves, Any, float] | None:
+    def loss(
+        self, flat: Any, batch: Any, seen: Callable[[Any], Any] | None = None
+    ) -> tuple[Leaves, Any, float] | None:
         """Return leaves that equal ``flat``, a batch's mean loss there, and its weight.
 
-        It is None if nothing in the batch counts.
+        It is None if nothing in the batch counts. ``seen`` is told of the model's
+        output.
 
         Warns
         -----
@@ -191,10 +203,10 @@ class Evaluation:
             Once, if the forward pass writes other values into the leaves.
         """
         leaves = self.put(flat)
-        found = self._found(leaves, batch)
+        found = self._found(leaves, batch, seen)
         if found is not None and self.elsewhere.found_in(found[0]):
             leaves = self.put(flat)
-            found = self._found(leaves, batch)
+            found = self._found(leaves, batch, seen)
             assert found is not None
             self.elsewhere.found_in(found[0])
         weighed = None if found is None else self._weighed(leaves, batch, found)
@@ -212,6 +224,21 @@ class Evaluation:
             self._accumulates = True
             return self.add(flat, batch, gradient)
         return float(loss.detach()) * weight, weight
+
+    def tally(self, flat: Any, batch: Any) -> Tally:
+        """Return what a batch adds to the mean loss and to the accuracy."""
+        outputs: list[Any] = []
+        found = self.loss(flat, batch, outputs.append)
+        loss = weight = 0.0
+        if found is not None:
+            loss, weight = float(found[1].detach()), found[2]
+        objective = self.objective
+        if not isinstance(objective, OutputLoss):
+            return Tally(loss * weight, weight, None)
+        if not outputs:  # nothing counts in the loss, and yet it may be right
+            self.put(flat)
+            outputs.append(objective.run(self.model, batch))
+        return Tally(loss * weight, weight, objective.right(outputs[-1], batch))
 
     def _notice_writing(self, leaves: Leaves) -> None:
         written = leaves.written(unseen=not self._seen)
@@ -269,9 +296,11 @@ class Evaluation:
         weighed = None if found is None else self._weighed(leaves, batch, found)
         return None if weighed is None else (leaves, output, point, *weighed)
 
-    def _found(self, leaves: Leaves, batch: Any) -> Returned | None:
+    def _found(
+        self, leaves: Leaves, batch: Any, seen: Callable[[Any], Any] | None = None
+    ) -> Returned | None:
         with self.elsewhere.swapped(leaves):
-            found = self.objective(self.model, batch)
+            found = self.objective(self.model, batch, seen)
         self._notice_writing(leaves)
         return found
 

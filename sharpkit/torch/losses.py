@@ -88,11 +88,20 @@ class OutputLoss:
             _option(loss, "ignore_index", IGNORED) if self._by_class else None
         )
 
-    def __call__(self, model: Any, batch: Any) -> Returned | None:
-        """Return the mean loss and the weight of a batch; None if nothing counts."""
+    def __call__(
+        self, model: Any, batch: Any, seen: Callable[[Any], Any] | None = None
+    ) -> Returned | None:
+        """Return the mean loss and the weight of a batch; None if nothing counts.
+
+        Where it is known that nothing does, the model is not called. ``seen`` is told
+        of its output.
+        """
         if self.counts_nothing(batch):
             return None
-        return self.of_output(self.run(model, batch), batch)
+        output = self.run(model, batch)
+        if seen is not None:
+            seen(output)
+        return self.of_output(output, batch)
 
     def run(self, model: Any, batch: Any) -> Any:
         """Return the output of the model."""
@@ -138,12 +147,11 @@ class OutputLoss:
             raise TypeError(msg)
         return batch[0], batch[1]
 
-    def right(self, model: Any, batch: Any) -> tuple[int, int] | None:
+    def right(self, output: Any, batch: Any) -> tuple[int, int] | None:
         """Return how many targets are right, and of how many; None without classes."""
         _, targets = self.parts(batch)
         if not _are_classes(targets):
             return None
-        output = self.run(model, batch)
         if not isinstance(output, torch.Tensor) or output.dim() != targets.dim() + 1:
             return None
         found = output.argmax(1 if output.dim() > 1 else 0)
@@ -209,8 +217,13 @@ class ModelLoss:
         _require_mean(loss)
         self._loss = loss
 
-    def __call__(self, model: Any, batch: Any) -> Returned | None:
-        """Return the mean loss and the weight of a batch; None if nothing counts."""
+    def __call__(
+        self, model: Any, batch: Any, seen: Callable[[Any], Any] | None = None
+    ) -> Returned | None:
+        """Return the mean loss and the weight of a batch; None if nothing counts.
+
+        Nobody is told of an output, which is the loss's own affair.
+        """
         return returned(self._loss(model, batch))
 
     def run(self, model: Any, batch: Any) -> Any:
@@ -277,7 +290,7 @@ def real_scalar(loss: Any) -> Any:
             "averaged over the samples of the batch"
         )
         raise ValueError(msg)
-    if not loss.requires_grad:
+    if torch.is_grad_enabled() and not loss.requires_grad:
         msg = (
             "loss returned a number that does not depend on the chosen parameters; "
             "compute it from the given model, with gradients and without .detach(), "

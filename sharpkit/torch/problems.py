@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from sharpkit._inputs.warn import warn
 from sharpkit.torch.batches import rows
 from sharpkit.torch.checkpoint import values_in
 from sharpkit.torch.drawn import DrawnFisher
-from sharpkit.torch.evaluation import Evaluation
+from sharpkit.torch.evaluation import Evaluation, Tally
 from sharpkit.torch.losses import OutputLoss
 from sharpkit.torch.products import Products, checked_total
 from sharpkit.torch.state import ALONE
@@ -54,6 +55,7 @@ class Problem:
         self._products = Products(evaluation)
         self._warned = False
         self._samples: int | None = None
+        self._graphs = False  # whether a forward pass needs one for itself
         # What the model is expected to hold; None if the weights are not the model's.
         self._expected = evaluation.values.weights if follows else None
         if self.batch_norm == "frozen" and not evaluation.frozen:
@@ -276,19 +278,26 @@ class Problem:
         w : (n,)
             A vector of the dtype and on the device of `weights`.
         """
-        objective = self._evaluation.objective
-        if not isinstance(objective, OutputLoss):
+        if not isinstance(self._evaluation.objective, OutputLoss):
             return None
+        return self.evaluate(w)[1]
+
+    def evaluate(self, w: torch.Tensor) -> tuple[float, float | None]:
+        """Return the mean loss and the `accuracy` at ``w`` in one forward pass.
+
+        Parameters
+        ----------
+        w : (n,)
+            A vector of the dtype and on the device of `weights`.
+        """
         w = self._layout.checked("w", w)
-        right = counted = 0
         with self._evaluation.running():
-            for batch in self._evaluation.batches:
-                self._evaluation.put(w)
-                found = objective.right(self._evaluation.model, batch)
-                if found is None:
-                    return None
-                right, counted = right + found[0], counted + found[1]
-        return right / counted if counted else None
+            found = list(self._tallies(w))
+        loss, weight = (math.fsum(each) for each in list(zip(*found, strict=True))[:2])
+        answers = [each.answers for each in found if each.answers is not None]
+        right, asked = (sum(each) for each in zip((0, 0), *answers, strict=True))
+        known = asked > 0 and len(answers) == len(found)
+        return loss / checked_total(weight), right / asked if known else None
 
     def at(self, named: Mapping[str, Any]) -> Problem:
         """Return the same problem at the weights and buffers of a checkpoint.
@@ -414,6 +423,22 @@ class Problem:
                 "its Hessian, by differences of the gradient"
             )
             raise NotImplementedError(msg)
+
+    def _tallies(self, w: torch.Tensor) -> Iterator[Tally]:
+        """Yield what each batch adds, without a graph where the model allows it."""
+        evaluation = self._evaluation
+        for batch in evaluation.batches:
+            with torch.set_grad_enabled(self._graphs or not evaluation.elsewhere.known):
+                try:
+                    tally = evaluation.tally(w, batch)
+                except RuntimeError:
+                    if torch.is_grad_enabled():
+                        raise
+                    tally = None
+            if tally is None:  # the model may differentiate on its own, as some do
+                tally = evaluation.tally(w, batch)
+                self._graphs = True
+            yield tally
 
     def _subset(self, indices: Any) -> Problem:
         chosen = checked_indices(indices, self.samples)

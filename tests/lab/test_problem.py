@@ -29,13 +29,13 @@ def make(draw, draw_statistics):
 def test_blocks_of_rows_change_nothing(make, monkeypatch, batch_norm, rows):
     problem, weights = make(batch_norm)
     loss, gradient = problem(weights)
-    measured = problem.measure(weights)
+    measured = problem.evaluate(weights)
     monkeypatch.setattr(module, "BLOCK_ROWS", rows)
     blocked, blocked_gradient = problem(weights)
     assert_allclose(blocked, loss, rtol=1e-14)
     assert_allclose(blocked_gradient, gradient, rtol=0, atol=1e-15)
-    assert_allclose(problem.measure(weights).loss, measured.loss, rtol=1e-14)
-    assert problem.measure(weights).accuracy == measured.accuracy
+    assert_allclose(problem.evaluate(weights).loss, measured.loss, rtol=1e-14)
+    assert problem.evaluate(weights).accuracy == measured.accuracy
 
 
 def test_batch_statistics_are_of_all_rows(make, monkeypatch):
@@ -85,7 +85,7 @@ def test_measure(make, twin, monkeypatch, batch_norm):
         model.set_statistics(problem.statistics)
     model.model.train(batch_norm == "batch")
     answers = model.model(model.torch.from_numpy(problem.x)).argmax(1).numpy()
-    measured = problem.measure(weights)
+    measured = problem.evaluate(weights)
     assert measured.accuracy == np.mean(answers == problem.y)
     assert 0 < measured.accuracy < 1
     assert measured.loss == problem(weights)[0]

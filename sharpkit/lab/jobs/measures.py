@@ -88,7 +88,7 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
         here.weights,
         lab,
         hvp=lab.hvp,
-        accuracy=lambda w: lab.measure(w).accuracy,
+        accuracy=lambda w: lab.evaluate(w).accuracy,
         samples=lab.samples,
         subset=lab.subset,
     )

@@ -42,7 +42,7 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
         for alpha in ALPHAS:
             first, second = PATHS[task.config["path"]](float(alpha))
             weights = (first * small + second * large).astype(small.dtype)
-            points.append(problem.measure(weights))
+            points.append(problem.evaluate(weights))
         found[f"{part}_loss"] = [each.loss for each in points]
         found[f"{part}_accuracy"] = [each.accuracy for each in points]
     return found, {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -123,7 +123,7 @@ def measured(network: Network, data: Dataset, here: Point) -> Record:
         problem = Problem(
             network, x, y, batch_norm="running", statistics=here.statistics
         )
-        record[part] = asdict(problem.measure(here.weights))
+        record[part] = problem.evaluate(here.weights)._asdict()
     return record
 
 

@@ -290,7 +290,7 @@ class _Log:
         problem = Problem(
             way.network, x, y, batch_norm="running", statistics=way.statistics
         )
-        return problem.measure(way.weights)
+        return problem.evaluate(way.weights)
 
     def _keep(self, epoch: int, loss: float, reasons: list[float | None]) -> None:
         if reasons:

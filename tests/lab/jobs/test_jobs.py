@@ -1,6 +1,6 @@
 """What each kind of task stores, against the same computed here."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import fake_cupy
 import numpy as np
@@ -61,7 +61,7 @@ def test_training_is_stored_as_it_was(tiny, plain, carried_out):
         batch_norm="running",
         statistics=found.statistics,
     )
-    assert run.metrics["test"] == asdict(test.measure(found.weights))
+    assert run.metrics["test"] == test.evaluate(found.weights)._asdict()
     assert run.metrics["test_accuracies"][-1] == run.metrics["test"]["accuracy"]
     moved = found.weights - network.initial_weights(1000)
     assert run.metrics["distance"] == pytest.approx(np.linalg.norm(moved), rel=1e-6)
@@ -191,7 +191,7 @@ def test_paths_pass_where_the_formula_says(tiny, carried_out, kind, at, factors)
     ends = [point(network, data, Done(*carried_out(task))).weights for task in (sb, lb)]
     weights = (factors[0] * ends[0] + factors[1] * ends[1]).astype(np.float32)
     found = Problem(network, data.x_test, data.y_test, batch_norm="batch")
-    measured = found.measure(weights)
+    measured = found.evaluate(weights)
     assert ALPHAS[8] == 0
     assert ALPHAS[16] == 1
     assert run.metrics["test_loss"][at] == pytest.approx(measured.loss, rel=1e-4)

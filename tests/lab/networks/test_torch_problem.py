@@ -61,7 +61,7 @@ def test_loss_and_gradient_are_those_of_the_modules_problem(torch, case, mode):
         assert_allclose(loss, known_loss, rtol=1e-10)
         largest = float(known_gradient.abs().max())
         assert_allclose(gradient, known_gradient, rtol=0, atol=1e-10 * largest)
-        measured = problem.measure(at)
+        measured = problem.evaluate(at)
         assert measured.loss == pytest.approx(loss, rel=1e-13)
         assert measured.accuracy == known.accuracy(torch.from_numpy(at))
 

@@ -58,7 +58,7 @@ def scripted(run, monkeypatch):
     def make(losses, **settings):
         script = iter(losses)
         monkeypatch.setattr(
-            Problem, "measure", lambda self, weights: Measured(next(script), 0.5)
+            Problem, "evaluate", lambda self, weights: Measured(next(script), 0.5)
         )
         return run(max_epochs=len(losses), **settings)
 

@@ -20,7 +20,7 @@ def test_it_reaches_a_threshold(run, blobs, dtype):
     problem = Problem(
         network, x.astype(dtype), y, batch_norm="running", statistics=found.statistics
     )
-    measured = problem.measure(found.weights)
+    measured = problem.evaluate(found.weights)
     assert measured.loss == found.losses[-1]
     assert measured.accuracy == 1
 

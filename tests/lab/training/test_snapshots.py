@@ -12,7 +12,7 @@ ROWS = 50
 
 
 def measured(network, x, y, weights, statistics):
-    return Problem(network, x, y, batch_norm="running", statistics=statistics).measure(
+    return Problem(network, x, y, batch_norm="running", statistics=statistics).evaluate(
         weights
     )
 
@@ -95,7 +95,7 @@ def test_the_running_accuracy_is_of_the_weights_before_the_update(run, blobs):
     found = run(**settings)
     whole = Problem(network, x, y, batch_norm="batch")
     assert found.running_accuracies == tuple(
-        whole.measure(each.weights).accuracy for each in found.snapshots
+        whole.evaluate(each.weights).accuracy for each in found.snapshots
     )
 
 
