@@ -16,7 +16,7 @@ from sharpkit._inputs.progress import Progress, require_progress
 from sharpkit.landscape.frames import Frame
 from sharpkit.landscape.grid import Place
 from sharpkit.landscape.surface import Floats, Values
-from sharpkit.landscape.walk import Job, Walk, walk
+from sharpkit.landscape.walk import Job, Walk, checked_executor, walk
 from sharpkit.measures._point import Point
 from sharpkit.problem import Problem, as_problem
 from sharpkit.results.common import Run
@@ -79,7 +79,11 @@ class Given:
                     "of one model, or move them with problem.at(...)"
                 )
                 raise ValueError(msg)
-        options = {"executor": executor, "checkpoint": checkpoint, "progress": progress}
+        options = {
+            "executor": checked_executor(executor),
+            "checkpoint": checkpoint,
+            "progress": progress,
+        }
         return cls(
             problems,
             Point.of(next(iter(problems.values())), backend=backend),

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import multiprocessing
+import numbers
 import os
 import pickle
 import signal
@@ -268,8 +269,8 @@ def _taken(
             walked.calls, walked.seconds = taker.values.calls, taker.values.seconds
             yield place, found
         return
-    if not isinstance(executor, ThreadPoolExecutor):
-        _require_sendable(job)
+    here = isinstance(executor, ThreadPoolExecutor)
+    sent = job if here else _sendable(job)
     with _opened(executor) as (pool, workers):
         size = max(1, -(-len(left) // (SHARES * workers)))
         shares = iter([left[i : i + size] for i in range(0, len(left), size)])
@@ -277,7 +278,7 @@ def _taken(
         try:
             while True:
                 for share in itertools.islice(shares, 2 * workers - len(running)):
-                    running.add(pool.submit(work, job, share))
+                    running.add(pool.submit(work, sent, share))
                 if not running:
                     return
                 done, running = wait(running, return_when=FIRST_COMPLETED)
@@ -294,20 +295,22 @@ def _taken(
 class _Held(threading.local):
     """What takes the points of the job that this thread was last given."""
 
-    key: str = ""
+    key: object = None
     taker: Taker | None = None
 
 
 _held = _Held()
 
 
-def work(job: Job, places: list[Place]) -> tuple[list[tuple[Place, Found]], int, float]:
+def work(
+    sent: Job | bytes, places: list[Place]
+) -> tuple[list[tuple[Place, Found]], int, float]:
     """Take some points of a job, in whatever process this is.
 
     Parameters
     ----------
-    job
-        The job.
+    sent
+        The job, pickled for another process.
     places
         The points.
 
@@ -318,26 +321,50 @@ def work(job: Job, places: list[Place]) -> tuple[list[tuple[Place, Found]], int,
     calls, seconds
         What they took.
     """
-    key = job.key()
-    if _held.key != key:
+    key = hashlib.sha256(sent).digest() if isinstance(sent, bytes) else id(sent)
+    if _held.taker is None or _held.key != key:
+        job = pickle.loads(sent) if isinstance(sent, bytes) else sent
         _held.key, _held.taker = key, Taker(job)
-    taker: Any = _held.taker
+    taker = _held.taker
     before = taker.values.calls, taker.values.seconds
     found = [(place, taker(place)) for place in places]
     calls, seconds = taker.values.calls, taker.values.seconds
     return found, calls - before[0], seconds - before[1]
 
 
-def _require_sendable(job: Job) -> None:
-    """Raise unless other processes can be sent the job.
+def checked_executor(executor: Any) -> Executor | int | None:
+    """Return an executor, a number of processes, or None.
 
     Raises
     ------
     TypeError
-        If they cannot.
+        If it is none of these.
+    """
+    if executor is None or callable(getattr(executor, "submit", None)):
+        found: Executor | None = executor
+        return found
+    if isinstance(executor, bool) or not isinstance(executor, numbers.Integral):
+        msg = (
+            f"executor is of type {type(executor).__name__}; give an executor as of "
+            "concurrent.futures, the number of processes, or None"
+        )
+        raise TypeError(msg)
+    return at_least("executor", executor, 1)
+
+
+def _sendable(job: Job) -> bytes:
+    """Return the job as other processes are sent it.
+
+    It is pickled here, once: queues between processes would move the tensors of the
+    user into shared memory.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be sent.
     """
     try:
-        pickle.dumps(job)
+        return pickle.dumps(job)
     except Exception as error:
         msg = (
             f"executor: the problem cannot be sent to other processes ({error}); "
@@ -354,30 +381,17 @@ def _begin() -> None:
 
 @contextmanager
 def _opened(executor: Executor | int) -> Iterator[tuple[Executor, int]]:
-    """Give an executor and the number of its workers; one of our own ends with it.
-
-    Raises
-    ------
-    TypeError
-        If it is none.
-    """
+    """Give an executor and the number of its workers; one of our own ends with it."""
     if not isinstance(executor, int):
-        own: Any = executor
-        if not hasattr(own, "submit"):
-            msg = (
-                f"executor is of type {type(own).__name__}; give an executor as of "
-                "concurrent.futures, the number of processes, or None"
-            )
-            raise TypeError(msg)
-        yield own, getattr(own, "_max_workers", None) or os.cpu_count() or 1
+        workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
+        yield executor, workers
         return
-    workers = at_least("executor", executor, 1)
     before = {name: os.environ.get(name) for name in ONE_THREAD}
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
+    pool = ProcessPoolExecutor(executor, mp_context=context, initializer=_begin)
     os.environ.update(ONE_THREAD)
     try:
-        yield pool, workers
+        yield pool, executor
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         for name, value in before.items():
