@@ -18,6 +18,7 @@ from rich.markup import escape
 
 import sharpkit
 from sharpkit._inputs.names import printable
+from sharpkit.cli import landscape
 from sharpkit.cli.compare import compare
 from sharpkit.cli.console import console
 from sharpkit.cli.monitor import monitor
@@ -113,6 +114,7 @@ def _common(
 
     `demo` shows in minutes what it is about; `profile`, `measure` and `check` tell of a
     checkpoint of your own model, `compare` of two kinds, `monitor` of a training;
+    `landscape` draws the loss on lines and planes;
     `reproduce` runs the experiments of Keskar et al. (arXiv 1609.04836), and `report`
     and `runs` show what they found. `sharpkit COMMAND --help` explains one.
     """
@@ -121,3 +123,12 @@ def _common(
 _COMMANDS = demo, profile, measure, check, compare, monitor, reproduce, report, runs
 for _command in _COMMANDS:
     app.command()(reported()(_command))
+
+_landscape = typer.Typer(
+    help="Draw the loss along lines and on planes through checkpoints.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+for _command in (landscape.line, landscape.plane, landscape.show):
+    _landscape.command()(reported()(_command))
+app.add_typer(_landscape, name="landscape")
