@@ -184,7 +184,7 @@ def _scale(matrix: Matrix, weights: Array, out: Array, normalize: Normalize) -> 
     own = matrix.rows(weights[matrix.place]).astype(np.float64)
     drawn = matrix.rows(out[matrix.place]).astype(np.float64)
     if normalize == "weight":
-        drawn *= xp.abs(own)
+        drawn *= own
     else:
         axis = None if normalize == "layer" else 1
         norm = xp.sqrt((own**2).sum(axis=axis, keepdims=True))
