@@ -425,10 +425,15 @@ class Problem:
             raise NotImplementedError(msg)
 
     def _tallies(self, w: torch.Tensor) -> Iterator[Tally]:
-        """Yield what each batch adds, without a graph where the model allows it."""
+        """Yield what each batch adds, without a graph where nobody needs it.
+
+        Losses whose weight torch does not tell are read off their graph.
+        """
         evaluation = self._evaluation
+        told = getattr(evaluation.objective, "known", False)
         for batch in evaluation.batches:
-            with torch.set_grad_enabled(self._graphs or not evaluation.elsewhere.known):
+            graphs = self._graphs or not (told and evaluation.elsewhere.known)
+            with torch.set_grad_enabled(graphs):
                 try:
                     tally = evaluation.tally(w, batch)
                 except RuntimeError:

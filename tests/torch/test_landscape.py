@@ -122,6 +122,23 @@ def test_no_graph_is_built_but_for_models_that_need_one(watch):
         assert len(seen) == 3 + inside  # once it is tried without
 
 
+def test_losses_that_are_weighed_by_their_graph(watch):
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    batches = [(torch.randn(k, 3), torch.randint(0, 2, (k,))) for k in (5, 3)]
+
+    def loss(output, targets):
+        return nn.functional.cross_entropy(output, targets) * 1.0
+
+    watch(model)
+    for p in (
+        problem(model, loss, batches),
+        problem(model, lambda m, b: loss(m(b[0]), b[1]), batches, loss_takes="model"),
+    ):
+        values = [p.evaluate(p.weights)[0] for _ in range(3)]
+        assert values == pytest.approx([p(p.weights)[0]] * 3, rel=1e-6)
+
+
 def test_accuracy_counts_what_the_loss_leaves_out(watch):
     torch.manual_seed(0)
     model = nn.Linear(3, 2)
