@@ -41,7 +41,7 @@ def curve(
     kind: str = "bezier",
     bends: int = 1,
     steps: int = 300,
-    rate: float = 0.03,
+    rate: float = 0.1,
     batch_size: int | None = None,
     points: int = 61,
     seed: int = 0,
