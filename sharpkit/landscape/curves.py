@@ -6,13 +6,12 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path as File
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from sharpkit._inputs.arrays import array_module, to_host
 from sharpkit._inputs.checks import at_least, checked_seed
-from sharpkit._inputs.foreign import native_loss
 from sharpkit._inputs.objective import ROUNDINGS, Objective
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.texts import documented
@@ -20,9 +19,11 @@ from sharpkit._inputs.types import Array, Report, Vector
 from sharpkit._inputs.warn import warn
 from sharpkit._vectors.streams import Stream
 from sharpkit.landscape.curve_result import CurveResult, coefficients, require_kind
-from sharpkit.landscape.surface import ACCURACY, LOSS, Values, named
+from sharpkit.landscape.given import batch_norm_of, problems_of, require_one_place
+from sharpkit.landscape.surface import Values as Along
+from sharpkit.landscape.values import Values
 from sharpkit.measures._batches import Draws
-from sharpkit.measures._given import forward, positive, required, vector
+from sharpkit.measures._given import positive, required, vector
 from sharpkit.measures._point import Point
 from sharpkit.problem import as_problem, is_problem
 from sharpkit.reports.inputs import at_checkpoint
@@ -124,26 +125,34 @@ def curve(
     at_least("points", points, 3)
     rate = positive("rate", rate)
     seed = checked_seed(seed)
-    sets = _data_sets(problem, backend)
-    point = sets[0].point
+    problems = {
+        name: as_problem("problem", each.on_line())
+        for name, each in problems_of(problem, None).items()
+    }
+    points_of = {
+        name: Point.of(each, backend=backend) for name, each in problems.items()
+    }
+    require_one_place(points_of.values())
+    first, point = next(iter(problems.values())), next(iter(points_of.values()))
     began = point.begin()
+    evaluate = Values.of(points_of, None, seed)
     end, own = _end(problem, to, point)
     path = _Path(point, end, kind, bends, seed)
     gradients = _Gradients(point, batch_size, steps, seed)
     losses = np.full(steps, math.nan)
-    total = steps + len(sets) * (2 * points - 2)
     with reporter(
-        progress, total, title="curve", unit="evaluations", value="loss {:.4g} so far"
+        progress,
+        steps + 2 * points - 2,
+        title="curve",
+        unit="points",
+        value="loss {:.4g} so far",
     ) as report:
         _train(path, gradients, rate, losses, report, seed)
-        values, straight = _evaluated(path, sets, points, steps, report)
+        values, straight = _evaluated(path, evaluate, points, steps, report)
     if own is not None:
-        ours = float(next(iter(values.values()))[-1])
-        _warn_if_other(ours, own, point.weights.dtype)
-    counted = [gradients.counts, *(each.counts for each in sets)]
-    calls = _Counts(sum(c.calls for c in counted), sum(c.seconds for c in counted))
-    for each in sets:
-        each.point.release()
+        _warn_if_other(float(next(iter(values.values()))[-1]), own, point)
+    for each in points_of.values():
+        each.release()
     return CurveResult(
         t=np.linspace(0, 1, points),
         values=values,
@@ -151,43 +160,11 @@ def curve(
         bends=to_host(path.controls[1:-1]),
         ends=to_host(path.controls[[0, -1]]),
         kind=kind,
-        names=("the start", _name(to)),
+        names=("start", _name(to)),
         training=losses,
-        batch_norm=sets[0].batch_norm,
-        run=point.run(calls, began, seed=seed, source="gradient"),
+        batch_norm=batch_norm_of(first),
+        run=point.run(gradients.and_of(evaluate), began, seed=seed, source="gradient"),
     )
-
-
-class _Counts(NamedTuple):
-    """The calls of all callbacks together."""
-
-    calls: int
-    seconds: float
-
-
-class _Set:
-    """A data set: its problem on lines, and what is evaluated of it."""
-
-    def __init__(self, name: str | None, problem: Any, backend: str | None) -> None:
-        self.name, self.batch_norm = name, _statistics(problem)
-        line = as_problem("problem", problem.on_line())
-        self.point = Point.of(line, backend=backend)
-        self.loss = forward(self.point)
-        accuracy = line.accuracy
-        self._accuracy = accuracy and native_loss(accuracy, self.point.kind)
-
-    @property
-    def counts(self) -> _Counts:
-        """The calls of the loss."""
-        return _Counts(self.loss.calls, self.loss.seconds)
-
-    def values_at(self, w: Array) -> dict[str, float]:
-        """Return what is measured at some weights, by name."""
-        found = {named(self.name, LOSS): self.loss(w)[0]}
-        share = None if self._accuracy is None else self._accuracy(w)
-        if share is not None:
-            found[named(self.name, ACCURACY)] = float(share)
-        return found
 
 
 class _Path:
@@ -234,18 +211,22 @@ class _Gradients:
     def __init__(
         self, point: Point, batch_size: int | None, steps: int, seed: int
     ) -> None:
-        self.counts = _Counts(0, 0.0)
+        self.calls, self.seconds = 0, 0.0
         self._objectives = _objectives(point, batch_size, steps, seed)
 
     def __call__(self, w: Array) -> tuple[float, Array]:
         objective = next(self._objectives)
         before = objective.calls, objective.seconds
         loss, gradient = objective(w)
-        self.counts = _Counts(
-            self.counts.calls + objective.calls - before[0],
-            self.counts.seconds + objective.seconds - before[1],
-        )
+        self.calls += objective.calls - before[0]
+        self.seconds += objective.seconds - before[1]
         return loss, required(gradient)
+
+    def and_of(self, values: Values) -> _Gradients:
+        """Add the calls of another callback to these; return all."""
+        self.calls += values.calls
+        self.seconds += values.seconds
+        return self
 
 
 def _objectives(
@@ -338,8 +319,8 @@ def _train(
 
 
 def _evaluated(
-    path: _Path, sets: list[_Set], points: int, done: int, report: Report
-) -> tuple[Values, Values]:
+    path: _Path, evaluate: Values, points: int, done: int, report: Report
+) -> tuple[Along, Along]:
     """Return the values along the curve, and along the straight line."""
     x, along = path.space.empty(), np.linspace(0, 1, points)
     known: dict[float, dict[str, float]] = {}  # at the ends, which both have
@@ -349,10 +330,8 @@ def _evaluated(
         if t in known:
             return known[t]
         path.to(shares(t), x)
-        found: dict[str, float] = {}
-        for each in sets:
-            found |= each.values_at(x)
-        done += len(sets)
+        found = evaluate(x).values
+        done += 1
         report(done, next(iter(found.values())))
         if t in (0, 1):
             known[t] = found
@@ -363,34 +342,6 @@ def _evaluated(
         rows = [at(shares, t) for t in along.tolist()]
         both.append({name: np.array([row[name] for row in rows]) for name in rows[0]})
     return both[0], both[1]
-
-
-def _data_sets(given: Any, backend: str | None) -> list[_Set]:
-    """Return the data sets of a problem, or of a mapping of problems.
-
-    Raises
-    ------
-    ValueError
-        If there are none, or they are not of the same weights.
-    """
-    if not isinstance(given, Mapping):
-        return [_Set(None, as_problem("problem", given), backend)]
-    if not given:
-        msg = "problem is empty; give at least one problem"
-        raise ValueError(msg)
-    sets = [
-        _Set(name, as_problem(f"problem[{name!r}]", each), backend)
-        for name, each in given.items()
-    ]
-    for each in sets:
-        if each.point.n != sets[0].point.n:
-            msg = (
-                f"problem[{each.name!r}] has {each.point.n} weights and "
-                f"problem[{sets[0].name!r}] {sets[0].point.n}; give problems of one "
-                "model"
-            )
-            raise ValueError(msg)
-    return sets
 
 
 def _end(problem: Any, to: Any, point: Point) -> tuple[Array, Any]:
@@ -404,24 +355,18 @@ def _end(problem: Any, to: Any, point: Point) -> tuple[Array, Any]:
     return vector(point, "to", own.weights), own
 
 
-def _warn_if_other(ours: float, own: Any, dtype: Any) -> None:
+def _warn_if_other(ours: float, own: Any, point: Point) -> None:
     """Warn if the problem at the other end has another loss than is measured there."""
     there = Point.of(as_problem("to", own.on_line()))
     theirs = there.objective()(there.weights)[0]
-    if abs(theirs - ours) > ROUNDINGS * float(np.finfo(dtype).eps) * (1 + abs(ours)):
+    if abs(theirs - ours) > ROUNDINGS * float(np.finfo(point.weights.dtype).eps) * (
+        1 + abs(ours)
+    ):
         warn(
             f"the loss at the weights of `to` is {ours:.6g}, and that of `to` itself "
             f"{theirs:.6g}: its data, or values that are no measured weights, such as "
             "frozen parameters, are others; give both ends the same"
         )
-
-
-def _statistics(problem: Any) -> str:
-    """Return the statistics of batch norms on the curve; empty where there are none."""
-    line = problem.on_line()
-    used = str(getattr(line, "batch_norm", ""))
-    # Running averages are left to problems without batch norms alone.
-    return "" if used == "running" else used
 
 
 def _name(to: Any) -> str:

@@ -26,7 +26,6 @@ PICTURES = (
     *(".ps", ".pgf", ".svgz"),
 )
 PLAIN = (".npz", ".json", ".h5", ".html")  # which take no options
-MAPPINGS = ("values", "errors", "marks", "repeats", "straight")  # to arrays
 Keep = Callable[[str, Array], Any]
 
 
@@ -195,15 +194,10 @@ def _restored(description: Any, array: Callable[[Any], Array]) -> Any:
         raise ValueError(msg)
     kind = KINDS[description["kind"]]
     kept = description["result"]
-    own: dict[str, Any] = {}
-    for each in dataclasses.fields(kind):
-        value = kept.pop(each.name)
-        if each.name in MAPPINGS:
-            own[each.name] = {key: array(one) for key, one in value.items()}
-        elif isinstance(value, dict) and each.name != "run":
-            own[each.name] = array(value)
-        else:
-            own[each.name] = _plain(each, value)
+    own = {
+        each.name: _field(each, kept.pop(each.name), array)
+        for each in dataclasses.fields(kind)
+    }
     if kept:
         msg = f"its fields {', '.join(kept)} are not known"
         raise ValueError(msg)
@@ -212,15 +206,21 @@ def _restored(description: Any, array: Callable[[Any], Array]) -> Any:
     return result
 
 
-def _plain(field: Any, value: Any) -> Any:
-    """Return a field that is no array."""
-    if field.name == "run":
-        return Run(**_floats(Run, value))
-    if field.name == "axes":
-        return tuple(Axis(**_floats(Axis, each)) for each in value)
-    if field.type.startswith("tuple[float"):
-        return tuple(map(float, value))
-    return tuple(value) if isinstance(value, list) else _floats_of(field, value)
+def _field(field: Any, kept: Any, array: Callable[[Any], Array]) -> Any:
+    """Return a field of a result, whose type says what was kept of it."""
+    if field.type == "Values":
+        return {name: array(each) for name, each in kept.items()}
+    if field.type == "dict[str, float]":
+        return {name: float(each) for name, each in kept.items()}
+    if field.type == "Run":
+        return Run(**_floats(Run, kept))
+    if field.type == "tuple[Axis, ...]":
+        return tuple(Axis(**_floats(Axis, each)) for each in kept)
+    if field.type == "tuple[float, ...]":
+        return tuple(map(float, kept))
+    if isinstance(kept, dict):
+        return array(kept)
+    return tuple(kept) if isinstance(kept, list) else _floats_of(field, kept)
 
 
 def _floats(kind: Any, values: dict[str, Any]) -> dict[str, Any]:

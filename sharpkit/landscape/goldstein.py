@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 MISSING = -1.0
 KEYS = {LOSS: "loss", ACCURACY: "acc"}
+WHAT = re.compile(r".+_(loss|acc)")
+WANTED = ("xcoordinates", "ycoordinates", "_loss", "_acc", "dir_file")
 NORMS = ("filter", "layer", "weight")
 
 
@@ -103,7 +105,9 @@ def read(file: Path) -> LineResult | PlaneResult:
     try:
         with h5py.File(file, "r") as entries:
             found = {
-                name: each[()] for name, each in entries.items() if _is(h5py, each)
+                name: entry[()]
+                for name, entry in entries.items()
+                if isinstance(entry, h5py.Dataset) and name.endswith(WANTED)
             }
     except OSError as error:
         msg = f"{str(file)!r} is no HDF5 file, or it is damaged ({error})"
@@ -119,31 +123,30 @@ def _surface(file: Path, found: dict[str, Any]) -> LineResult | PlaneResult:
     ValueError
         If they are none.
     """
-    at = [_floats(file, found, f"{each}coordinates") for each in "xy" if each == "x"
-          or "ycoordinates" in found]  # fmt: skip
-    shape = tuple(len(each) for each in at)
+    names = [f"{each}coordinates" for each in "xy"]
+    at = [
+        _floats(file, found, name) for name in names if name in found or name[0] == "x"
+    ]
+    shape = tuple(map(len, at))
     values: Values = {}
-    for key in sorted(found, key=_rank):
-        data, _, what = key.rpartition("_")
-        name = {"loss": LOSS, "acc": ACCURACY}.get(what)
-        if name is None or not data:
-            continue
-        grid = _floats(file, found, key, math.prod(shape)).reshape(shape[::-1]).T
-        grid = np.where(grid == MISSING, math.nan, grid / (100 if what == "acc" else 1))
+    taken = np.zeros(shape, bool)
+    for key in sorted(filter(WHAT.fullmatch, found), key=_rank):
+        data, what = key.rsplit("_", 1)
+        raw = _floats(file, found, key, math.prod(shape)).reshape(shape[::-1]).T
+        taken |= raw != MISSING
+        grid = np.where(raw == MISSING, math.nan, raw / (100 if what == "acc" else 1))
+        name = LOSS if what == "loss" else ACCURACY
         values[f"{data} {name}".replace("_", " ")] = np.ascontiguousarray(grid)
     if not any(name.endswith(LOSS) for name in values):
-        msg = f"{str(file)!r} has no train_loss or test_loss; it has {list(found)}"
+        msg = f"{str(file)!r} has no train_loss or test_loss, but {list(found)}"
         raise ValueError(msg)
-    raw = [
-        _floats(file, found, key) for key in found if key.endswith(("_loss", "_acc"))
-    ]
-    taken = np.any([each != MISSING for each in raw], axis=0)
-    name = str(np.asarray(found.get("dir_file", b"")).astype(str)) + file.name
+    called = found.get("dir_file", b"")
+    called = called.decode("utf-8", "replace") if isinstance(called, bytes) else ""
     known: dict[str, Any] = {
         "x": at[0],
         "values": values,
-        "taken": np.ascontiguousarray(taken.reshape(shape[::-1]).T),
-        "axes": tuple(_axis(each, name) for each in "xy"[: len(at)]),
+        "taken": taken,
+        "axes": tuple(_axis(each, called + file.name) for each in "xy"[: len(at)]),
         "run": Run(0, "a file of Li et al.'s layout", 0, 0.0, 0.0, "", "", 0),
     }
     return PlaneResult(**known, y=at[1]) if len(at) == 2 else LineResult(**known)
@@ -193,10 +196,6 @@ def _dir_file(axes: tuple[Axis, ...]) -> str:
         if axis.normalize in NORMS:
             name += f"_{which}ignore=biasbn_{which}norm={axis.normalize}"
     return name + ".h5"
-
-
-def _is(h5py: Any, entry: Any) -> bool:
-    return isinstance(entry, h5py.Dataset)
 
 
 def _h5py() -> Any:
