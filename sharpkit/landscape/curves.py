@@ -370,4 +370,4 @@ def _warn_if_other(ours: float, own: Any, point: Point) -> None:
 
 
 def _name(to: Any) -> str:
-    return File(to).stem if isinstance(to, (str, os.PathLike)) else "the end"
+    return File(to).stem if isinstance(to, (str, os.PathLike)) else "end"

@@ -72,7 +72,7 @@ def write(result: Any, file: Path) -> None:
             entries["ycoordinates"] = result.y
         for name, grid in result.values.items():
             data, _, what = name.rpartition(" ")
-            key = f"{data or 'train'}_{KEYS[what]}".replace(" ", "_")
+            key = f"{data or 'train'}_{KEYS.get(what, what)}".replace(" ", "_")
             kept = grid * 100 if what == ACCURACY else grid
             if (result.taken & (kept == MISSING)).any():
                 warn(f"{name} is -1 at some points, which means not taken in .h5 files")
@@ -109,7 +109,7 @@ def read(file: Path) -> LineResult | PlaneResult:
                 for name, entry in entries.items()
                 if isinstance(entry, h5py.Dataset) and name.endswith(WANTED)
             }
-    except OSError as error:
+    except Exception as error:  # damage has no end of forms
         msg = f"{str(file)!r} is no HDF5 file, or it is damaged ({error})"
         raise ValueError(msg) from error
     return _surface(file, found)
@@ -134,7 +134,9 @@ def _surface(file: Path, found: dict[str, Any]) -> LineResult | PlaneResult:
         data, what = key.rsplit("_", 1)
         raw = _floats(file, found, key, math.prod(shape)).reshape(shape[::-1]).T
         taken |= raw != MISSING
-        grid = np.where(raw == MISSING, math.nan, raw / (100 if what == "acc" else 1))
+        grid = np.where(raw == MISSING, math.nan, raw)
+        with np.errstate(invalid="ignore"):  # of a NaN that signals
+            grid /= 100 if what == "acc" else 1
         name = LOSS if what == "loss" else ACCURACY
         values[f"{data} {name}".replace("_", " ")] = np.ascontiguousarray(grid)
     if not any(name.endswith(LOSS) for name in values):
