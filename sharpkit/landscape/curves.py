@@ -23,7 +23,7 @@ from sharpkit.landscape.given import batch_norm_of, problems_of, require_one_pla
 from sharpkit.landscape.surface import Values as Along
 from sharpkit.landscape.values import Values
 from sharpkit.measures._batches import Draws
-from sharpkit.measures._given import positive, required, vector
+from sharpkit.measures._given import Sum, positive, required, vector
 from sharpkit.measures._point import Point
 from sharpkit.problem import as_problem, is_problem
 from sharpkit.reports.inputs import at_checkpoint
@@ -158,12 +158,12 @@ def curve(
         values=values,
         straight=straight,
         bends=to_host(path.controls[1:-1]),
-        ends=to_host(path.controls[[0, -1]]),
+        ends=to_host(path.ends),
         kind=kind,
         names=("start", _name(to)),
         training=losses,
         batch_norm=batch_norm_of(first),
-        run=point.run(gradients.and_of(evaluate), began, seed=seed, source="gradient"),
+        run=point.run(Sum(gradients, evaluate), began, seed=seed, source="gradient"),
     )
 
 
@@ -178,17 +178,17 @@ class _Path:
         self, point: Point, end: Array, kind: str, bends: int, seed: int
     ) -> None:
         self.space, self.kind, self.bends = point.space, kind, bends
-        self.controls = self.space.empty(bends + 2)
-        self.space.copy(point.weights, self.controls[0])
-        self.space.copy(end, self.controls[-1])
-        ends = self.controls[[0, -1]]
-        norms = [self.space.norm(each) for each in ends]
+        self.controls, self.ends = self.space.empty(bends + 2), self.space.empty(2)
+        for i, each in enumerate((point.weights, end)):
+            self.space.copy(each, self.ends[i])
+            self.space.copy(each, self.controls[-i])
+        norms = [self.space.norm(each) for each in self.ends]
         self.size = math.hypot(*norms) / math.sqrt(2 * point.n) or 1.0
         for i in range(1, bends + 1):
             row, share = self.controls[i], i / (bends + 1)
             self.space.fill_normal(row, seed, Stream.CURVE + i)
             self.space.combine(
-                [[1 - share, share]], ends, row[None], beta=OFF * self.size
+                [[1 - share, share]], self.ends, row[None], beta=OFF * self.size
             )
 
     def to(self, shares: Vector, out: Array) -> Array:
@@ -221,12 +221,6 @@ class _Gradients:
         self.calls += objective.calls - before[0]
         self.seconds += objective.seconds - before[1]
         return loss, required(gradient)
-
-    def and_of(self, values: Values) -> _Gradients:
-        """Add the calls of another callback to these; return all."""
-        self.calls += values.calls
-        self.seconds += values.seconds
-        return self
 
 
 def _objectives(

@@ -325,3 +325,17 @@ def test_a_network_with_batch_norms(tmp_path):
         loss = torch.nn.functional.cross_entropy(other(x), y).item()
     assert found.values["loss"][-1] == pytest.approx(loss, rel=1e-5)
     assert Point.of(problem.on_line()).n == found.n
+
+
+def test_the_device_finds_what_the_host_finds(cupy):
+    start, end = np.array([1.0, 0.0]), np.array([-1.0, 0.0])
+    options = {"bends": 2, "steps": 40, "points": 5}
+    host = curve(sharpkit.Problem(start, ring), end, **options)
+    problem = sharpkit.Problem(cupy.asarray(start), ring)
+    device = curve(problem, cupy.asarray(end), **options)
+    assert device.backend == "cuda"
+    np.testing.assert_allclose(device.bends, host.bends, rtol=1e-9, atol=1e-12)
+    for name in ("values", "straight"):
+        ours, theirs = (getattr(each, name)["loss"] for each in (device, host))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+    assert isinstance(device.at(0.5), np.ndarray)
