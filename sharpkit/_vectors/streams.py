@@ -40,6 +40,8 @@ class Stream(enum.IntEnum):
     """The directions of lines and planes."""
     NOISE = 1 << 45
     """Noise that a rise is averaged over, with `NOISE_STREAMS` for each vector."""
+    CURVE = 1 << 47
+    """How far off the chord a curve begins, and the points where it is tried."""
 
 
 NOISE_STREAMS = 32  # a uniform number is made of so many signs at most

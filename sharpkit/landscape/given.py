@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -60,25 +60,12 @@ class Given:
         time_budget: Any,
         progress: Progress,
     ) -> Given:
-        """Return what was given, checked.
-
-        Raises
-        ------
-        ValueError
-            If the data sets are at different weights; more come from the checks.
-        """
+        """Return what was given, checked."""
         began = time.perf_counter()
         require_progress(progress)
-        problems = _problems(problem, loss_fn)
+        problems = problems_of(problem, loss_fn)
         points = {name: Point.of(each) for name, each in problems.items()}
-        first, *others = points.values()
-        for other in others:
-            if not np.array_equal(other.weights, first.weights):
-                msg = (
-                    "the problems of the data sets are at different weights; make them "
-                    "of one model, or move them with problem.at(...)"
-                )
-                raise ValueError(msg)
+        require_one_place(points.values())
         options = {
             "executor": checked_executor(executor),
             "checkpoint": checkpoint,
@@ -136,7 +123,7 @@ class Given:
             "axes": tuple(frame.axes),
             "marks": frame.marks,
             "centre": walked.centre.values,
-            "batch_norm": _batch_norm(first),
+            "batch_norm": batch_norm_of(first),
             "samples": self.samples or first.samples,
             "run": self._run(walked),
         }
@@ -154,6 +141,23 @@ class Given:
             dtype=str(point.weights.dtype),
             seed=self.seed,
         )
+
+
+def require_one_place(points: Iterable[Point]) -> None:
+    """Raise unless problems of several data sets are at the same weights.
+
+    Raises
+    ------
+    ValueError
+        If they are not.
+    """
+    first, *others = points
+    if not all(np.array_equal(each.weights, first.weights) for each in others):
+        msg = (
+            "the problems of the data sets are at different weights; make them of one "
+            "model, or move them with problem.at(...)"
+        )
+        raise ValueError(msg)
 
 
 def gridded(walked: Walk, shape: tuple[int, ...]) -> tuple[Values, Values, Any]:
@@ -197,7 +201,7 @@ def called(names: Any, count: int) -> Sequence[str]:
     return texts
 
 
-def _problems(problem: Any, loss_fn: Any) -> dict[str | None, Any]:
+def problems_of(problem: Any, loss_fn: Any) -> dict[str | None, Any]:
     """Return the problems by the names of their data sets.
 
     Raises
@@ -219,7 +223,7 @@ def _problems(problem: Any, loss_fn: Any) -> dict[str | None, Any]:
     return {None: Problem(problem, loss_fn)}
 
 
-def _batch_norm(problem: Any) -> str:
+def batch_norm_of(problem: Any) -> str:
     """Return the statistics that batch norms use; empty where there are none."""
     known = str(getattr(problem, "batch_norm", "") or "")
     without = known and known != "batch" and problem.on_line() is problem

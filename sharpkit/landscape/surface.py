@@ -155,7 +155,7 @@ class Surface(Recorded):
             name: each.tolist() if isinstance(each, np.ndarray) else each
             for name, each in vars(self).items()
         }
-        for name in ("values", "errors", "marks"):
+        for name in {"values", "errors", "marks", "repeats"} & set(own):
             own[name] = {key: each.tolist() for key, each in own[name].items()}
         own["axes"] = [asdict(each) for each in self.axes]
         own["run"] = self.run.to_dict()

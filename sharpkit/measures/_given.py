@@ -13,7 +13,7 @@ from sharpkit._inputs.checks import as_float
 from sharpkit._inputs.foreign import native, native_loss
 from sharpkit._inputs.objective import ROUNDINGS, Objective, kind_of
 from sharpkit._inputs.types import Array
-from sharpkit.measures._point import Point
+from sharpkit.measures._point import Counted, Point
 from sharpkit.problem import is_problem
 
 CALLS = 8  # of a noisy loss at the weights, besides the first two
@@ -228,6 +228,6 @@ class Sum:
         The callbacks.
     """
 
-    def __init__(self, *counted: Objective) -> None:
+    def __init__(self, *counted: Counted) -> None:
         self.calls = sum(each.calls for each in counted)
         self.seconds = sum(each.seconds for each in counted)
