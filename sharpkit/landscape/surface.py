@@ -325,7 +325,7 @@ class PlaneResult(Surface):
             The number of contours.
         """
         from sharpkit.plot import figure_of
-        from sharpkit.plot.landscape import plane_panel
+        from sharpkit.plot.planes import plane_panel
 
         panel = plane_panel(self, value, kind, log, levels)
         return figure_of([panel], path, ax, projection="3d" * (kind == "surface"))
