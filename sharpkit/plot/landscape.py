@@ -66,21 +66,30 @@ def log_scale(log: bool | None, grids: Iterable[Floats]) -> bool:
     return log and lost < every.size
 
 
+def losses(values: Iterable[str]) -> list[str]:
+    """Return the names of the values that are losses."""
+    return [name for name in values if not name.endswith(ACCURACY)]
+
+
+def bands(result: LineResult) -> dict[str, tuple[Floats, Floats]]:
+    """Return the ends of the bands: of sampling errors, or of several directions."""
+    found = {}
+    for name, error in result.errors.items():
+        found[name] = (result.values[name] - error, result.values[name] + error)
+    for name, every in result.repeats.items():
+        found[name] = (every.min(axis=0), every.max(axis=0))
+    return found
+
+
 def _draw_line(
     result: LineResult, names: list[str], log: bool | None, ax: Axes
 ) -> None:
     taken = result.taken
-    bands = {}
-    for name in names:
-        values = result.values[name]
-        if name in result.errors:
-            error = result.errors[name]
-            bands[name] = ((values - error)[taken], (values + error)[taken])
-        if name in result.repeats:
-            every = result.repeats[name][:, taken]
-            bands[name] = (every.min(axis=0), every.max(axis=0))
+    ranges = {
+        name: (low[taken], high[taken]) for name, (low, high) in bands(result).items()
+    }
     known = {name: result.values[name][taken] for name in names}
-    right = _draw_values(ax, result.x[taken], known, log, bands)
+    right = _draw_values(ax, result.x[taken], known, log, ranges)
     (axis,) = result.axes
     ax.set_xlabel(axis_label(axis))
     parabola = result.parabola()
@@ -119,14 +128,14 @@ def _draw_values(
 ) -> Any:
     """Losses on the left axis, accuracies on the right one, which is returned."""
     dashed = dashed or {}
-    losses = [name for name in values if not name.endswith(ACCURACY)]
+    left = losses(values)
     shares = [name for name in values if name.endswith(ACCURACY)]
     right: Any = ax.twinx() if shares else None
-    shown = [values[name] for name in losses]
-    shown += [dashed[name] for name in losses if name in dashed]
-    if losses and log_scale(log, shown):
+    shown = [values[name] for name in left]
+    shown += [dashed[name] for name in left if name in dashed]
+    if left and log_scale(log, shown):
         ax.set_yscale("log", nonpositive="mask")
-    for own, colours, on, unit in ((losses, LEFT, ax, 1), (shares, RIGHT, right, 100)):
+    for own, colours, on, unit in ((left, LEFT, ax, 1), (shares, RIGHT, right, 100)):
         for name, colour in zip(own, itertools.cycle(colours), strict=False):
             y = unit * _finite(values[name])
             on.plot(x, y, "-", color=colour, lw=1.6, label=name)
@@ -148,7 +157,7 @@ def _draw_values(
     if right is not None:
         right.set_ylim(0, 102)
         right.set_ylabel("accuracy, %", color=RIGHT[0])
-    if not losses:
+    if not left:
         ax.set_ylabel("")
         ax.set_yticks([])
     return right
