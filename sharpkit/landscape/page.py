@@ -104,36 +104,39 @@ def page(result: PlaneResult | LineResult | CurveResult) -> str:
 def _plane(result: PlaneResult) -> dict[str, Any]:
     """Return the finest complete grid, rows along y; all cells where there is none."""
     from sharpkit.plot.landscape import axis_label, log_scale
-    from sharpkit.plot.planes import coarsened
 
-    step = coarsened(result.taken)
-    shown = slice(None, None, step or 1)
-    taken = result.taken[shown, shown].T
+    whole = result.whole()
+    first, second = whole or (slice(None), slice(None))
+
+    def rows(grid: NDArray[Any]) -> NDArray[Any]:
+        return grid[first][:, second].T
+
+    taken = rows(result.taken)
 
     def grids(values: dict[str, NDArray[np.float64]]) -> dict[str, Any]:
-        return {name: _json(v[shown, shown].T, taken) for name, v in values.items()}
+        return {name: _json(rows(v), taken) for name, v in values.items()}
 
     shares = result.explained or (None, None)
     labels = [axis_label(*each) for each in zip(result.axes, shares, strict=True)]
     known = result.quadratic()
     return {
-        "kind": "plane" if step else "cells",
+        "kind": "plane" if whole else "cells",
         "labels": labels,
-        "x": _json(result.x[shown]),
-        "y": _json(result.y[shown]),
+        "x": _json(result.x[first]),
+        "y": _json(result.y[second]),
         "values": grids(result.values),
         "errors": grids(result.errors),
         "log": {
             name: log_scale(None, [grid[result.taken]])
             for name, grid in result.values.items()
         },
-        "quadratic": None if known is None else _json(known[shown, shown].T),
+        "quadratic": None if known is None else _json(rows(known)),
         "marks": {name: _json(places) for name, places in result.marks.items()},
     }
 
 
 def _line(result: LineResult) -> dict[str, Any]:
-    from sharpkit.plot.landscape import axis_label, bands
+    from sharpkit.plot.landscape import bands, line_label
 
     taken, parabola = result.taken, result.parabola()
     dashed = []
@@ -146,7 +149,7 @@ def _line(result: LineResult) -> dict[str, Any]:
         cut = np.where(inside, parabola, np.nan)
         dashed.append(("parabola of the eigenvalue", first, cut[taken]))
     return _curves(
-        axis_label(result.axes[0]),
+        line_label(result),
         result.x[taken],
         {name: values[taken] for name, values in result.values.items()},
         {name: [e[taken] for e in ends] for name, ends in bands(result).items()},

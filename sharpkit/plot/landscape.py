@@ -90,13 +90,12 @@ def _draw_line(
     }
     known = {name: result.values[name][taken] for name in names}
     right = _draw_values(ax, result.x[taken], known, log, ranges)
-    (axis,) = result.axes
-    ax.set_xlabel(axis_label(axis))
+    ax.set_xlabel(line_label(result))
     parabola = result.parabola()
     if parabola is not None and next(iter(result.values)) in names:
         ax.set_ylim(ax.get_ylim())  # the curve's, beyond which it is cut off
         seen = parabola > 0 if ax.get_yscale() == "log" else np.isfinite(parabola)
-        label = f"parabola of the eigenvalue {axis.curvature:.4g}"
+        label = f"parabola of the eigenvalue {result.axes[0].curvature:.4g}"
         shown = np.where(seen, parabola, np.nan)
         ax.plot(result.x, shown, "--", color="0.35", lw=1.2, label=label)
     for name, places in result.marks.items():
@@ -190,6 +189,13 @@ def axis_label(axis: Any, share: float | None = None) -> str:
     """Return what a direction is called, with the variance that it explains."""
     label = axis.name if axis.seed is None else f"{axis.name}, seed {axis.seed}"
     return label if share is None else f"{label} ({share:.1%} of the variance)"
+
+
+def line_label(result: LineResult) -> str:
+    """Return what the direction of a line is called, or its several directions."""
+    first, last = result.axes[0], result.axes[-1]
+    several = f"{first.name}, seeds {first.seed} to {last.seed}"
+    return axis_label(first) if len(result.axes) == 1 else several
 
 
 def _finite(values: Floats) -> Floats:

@@ -54,14 +54,6 @@ def plane_panel(
     return partial(_draw_plane, result, value, kind, log, levels)
 
 
-def coarsened(taken: NDArray[np.bool_]) -> int:
-    """Return the step of the finest grid all of whose points were taken; 0 if none."""
-    for step in range(1, (min(taken.shape) - 1) // 2 + 1):
-        if taken[::step, ::step].all():
-            return step
-    return 0
-
-
 def _draw_plane(
     result: PlaneResult,
     value: str | None,
@@ -71,14 +63,14 @@ def _draw_plane(
     ax: Axes,
 ) -> None:
     name = next(iter(result.values)) if value is None else value
-    step = coarsened(result.taken)
-    shown = slice(None, None, step or 1)
-    whole = result.value(name)
-    grid = np.where(result.taken & np.isfinite(whole), whole, np.nan)[shown, shown]
+    whole, every = result.whole(), result.value(name)
+    grid = np.where(result.taken & np.isfinite(every), every, np.nan)
+    first, second = whole or (slice(None), slice(None))
+    grid = grid[first][:, second]
     logarithmic = log_scale(log, [grid])
     if logarithmic:
         grid = np.where(grid > 0, grid, np.nan)
-    at: Grid = (result.x[shown], result.y[shown], grid)
+    at: Grid = (result.x[first], result.y[second], grid)
     solid = kind == "surface"
     if solid and ax.name != "3d":
         msg = "kind='surface' needs axes of projection='3d'; give such as ax="
@@ -89,26 +81,28 @@ def _draw_plane(
         name += ": no value to draw"
     elif solid:
         _surface(ax, at, logarithmic)
-    elif not step:
+    elif whole is None:
         _scatter(ax, at, logarithmic)
     else:
         _contours(ax, at, levels, logarithmic, filled=kind == "filled")
+        entries = _blank(ax, at, levels)
         known = result.quadratic() if name == next(iter(result.values)) else None
-        _legend(ax, _blank(ax, at, levels) + _quadratic(ax, at, known, shown, levels))
+        if known is not None:
+            entries += _quadratic(ax, (*at[:2], known[first][:, second]), levels)
+        _legend(ax, entries)
     _marks(ax, result, at, logarithmic)
-    _words(ax, result, name, step)
+    _words(ax, result, name, grid.shape if whole else ())
 
 
-def _words(ax: Axes, result: PlaneResult, name: str, step: int) -> None:
+def _words(ax: Axes, result: PlaneResult, name: str, drawn: tuple[int, ...]) -> None:
     shares = result.explained or (None, None)
     labels = [axis_label(*each) for each in zip(result.axes, shares, strict=True)]
     if ax.name == "3d":
         labels = [label.replace(" (", "\n(") for label in labels]
     ax.set(xlabel=labels[0], ylabel=labels[1])
     if not result.complete:
-        drawn = " x ".join(str(-(-size // step)) for size in result.taken.shape if step)
         took = f"{int(result.taken.sum()):,} of {result.taken.size:,} points taken"
-        name += f" ({took}, {drawn} drawn)" if step else f" ({took})"
+        name += f" ({took}{', {} x {} drawn'.format(*drawn) if drawn else ''})"
     ax.set_title(name, fontsize="medium")
 
 
@@ -175,16 +169,15 @@ def _crossed(grid: Floats, levels: Floats) -> bool:
     return bool(((levels > low) & (levels < high)).any())
 
 
-def _quadratic(
-    ax: Axes, at: Grid, known: Floats | None, shown: slice, levels: Floats
-) -> list[Any]:
+def _quadratic(ax: Axes, at: Grid, levels: Floats) -> list[Any]:
     """Draw what the eigenvalues say as dashed lines, at the levels of the contours."""
     from matplotlib.lines import Line2D
 
-    if known is None or not _crossed(known[shown, shown], levels):
+    x, y, known = at
+    if not _crossed(known, levels):
         return []
     dashes: Any = {"colors": "0.1", "linestyles": "dashed", "linewidths": 0.7}
-    ax.contour(*at[:2], known[shown, shown].T, levels=levels, **dashes)
+    ax.contour(x, y, known.T, levels=levels, **dashes)
     label = "quadratic of the eigenvalues"
     return [Line2D([], [], color="0.1", ls="--", lw=0.7, label=label)]
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from sharpkit.landscape import Axis, LineResult, PlaneResult
+from sharpkit.landscape.grid import levels
 from sharpkit.results.common import Run
 
 RUN = Run(1200, "gradient", 2601, 8.5, 8.3, "cpu", "float32", 0)
@@ -64,8 +65,19 @@ def eigenplane(points=41):
         taken=loss > 0,
         axes=axes,
         explained=(),
+        centre={"loss": 0.1 / 1.005},
         marks={"minimum": np.zeros((1, 2))},
     )
+
+
+def coarse(level, size=31):
+    """Which points are taken when this level is, and some of the next, in the order
+    of the work.
+    """
+    taken = np.full((size, size), False)
+    axis = levels(size)[level]
+    taken[np.ix_(axis, axis)] = taken[:5] = True
+    return taken
 
 
 def line(points=51, **fields):
@@ -83,6 +95,7 @@ def line(points=51, **fields):
         },
         "errors": {"test loss": 0.05 + 0.2 * x**2},
         "taken": np.full(points, True),
+        "centre": {"train loss": 0.2},
         "axes": (Axis("eigenvector 1", 1.0, slope=0.0, curvature=6.0),),
         "marks": {"minimum": np.zeros((1, 1)), "other": np.full((1, 1), 0.6)},
         "run": RUN,

@@ -7,7 +7,7 @@ import types
 
 import numpy as np
 import pytest
-from landscapes import eigenplane, line, plane
+from landscapes import coarse, eigenplane, line, plane
 
 from sharpkit.landscape import page as module
 from sharpkit.landscape.page import page
@@ -44,14 +44,16 @@ def test_a_plane_has_rows_along_y_and_says_what_is_not_finite():
 
 
 def test_a_plane_on_its_way():
-    taken = np.zeros((31, 31), bool)
-    taken[::3, ::3] = taken[:5] = True
+    taken = coarse(2)
     result = plane(taken=taken)
     found = record(result)
     assert found["kind"] == "plane"
-    assert found["y"] == result.y[::3].tolist()
-    assert np.shape(found["values"]["train loss"]) == (11, 11)
-    taken[::3] = False
+    first, second = result.whole()
+    assert found["y"] == result.y[second].tolist()
+    shown = np.array(found["values"]["train loss"], dtype=np.float64)
+    np.testing.assert_array_equal(shown.T, result.value()[np.ix_(first, second)])
+    assert shown.shape == (9, 9)
+    taken[0] = False
     found = record(plane(taken=taken))
     assert found["kind"] == "cells"
     missing = [each is None for row in found["values"]["train loss"] for each in row]

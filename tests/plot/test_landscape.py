@@ -1,10 +1,11 @@
+import dataclasses
 import sys
 import types
 
 import matplotlib as mpl
 import numpy as np
 import pytest
-from landscapes import eigenplane, line, plane, valley
+from landscapes import coarse, eigenplane, line, plane, valley
 
 mpl.use("Agg")
 
@@ -94,6 +95,9 @@ def test_several_directions_are_a_band_on_a_scale_that_fits():
     assert corners[:, 1].max() == pytest.approx(0.01 + 40)
     assert corners[:, 0].max() == pytest.approx(x[-2])
     assert result.plot(log=False).axes[0].get_yscale() == "linear"
+    several = tuple(Axis("random", 3.0, "filter", seed) for seed in (0, 1, 2))
+    ax = dataclasses.replace(result, axes=several).plot().axes[0]
+    assert ax.get_xlabel() == "random, seeds 0 to 2"
 
 
 def test_points_that_were_not_taken_yet_are_not_drawn():
@@ -191,11 +195,20 @@ def test_a_surface():
 
 
 def test_a_plane_on_its_way_shows_its_finest_grid_or_its_points():
-    taken = np.zeros((31, 31), bool)
-    taken[::3, ::3] = taken[:5] = True
-    ax = plane(taken=taken).plot().axes[0]
-    assert ax.get_title() == "train loss (254 of 961 points taken, 11 x 11 drawn)"
+    taken = coarse(2)
+    result = plane(taken=taken)
+    ax = result.plot().axes[0]
+    took = f"{taken.sum()} of 961 points taken"
+    assert ax.get_title() == f"train loss ({took}, 9 x 9 drawn)"
     assert contours(ax)
+    first, second = result.whole()
+    assert (len(first), len(second)) == (9, 9)
+    assert taken[np.ix_(first, second)].all()
+    known = eigenplane()
+    missing = known.taken.copy()
+    missing[1, 1] = False
+    part = dataclasses.replace(known, taken=missing)
+    assert len(contours(part.plot().axes[0])) == 2
     taken = np.zeros((31, 31), bool)
     taken[:9] = True
     result = plane(taken=taken)
