@@ -115,7 +115,7 @@
     if (record.quadratic && !solid && state.name === names[0]) {
       traces.push({
         type: "contour", x: record.x, y: record.y, z: record.quadratic.map((row) => row.map(scaled)), showscale: false,
-        contours: { ...contours, coloring: "none" }, line: { color: "#000000", width: 1, dash: "dash" },
+        contours: { ...contours, size: 2 * size, coloring: "none" }, line: { color: "#000000", width: 1, dash: "dash" },
         hoverinfo: "skip", name: "quadratic of the eigenvalues", showlegend: false,
       });
       note.textContent = "Dashed: the quadratic of the eigenvalues. ";

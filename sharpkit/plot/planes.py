@@ -22,6 +22,7 @@ Grid = tuple[Floats, Floats, Floats]
 
 KINDS = ("filled", "contour", "surface")
 COLOURS = "viridis"
+DASHED = 13  # dashed contours at most: with more, every other level is left out
 HALO = 2.5  # points of white around lines and texts on colours
 # Levels within a decade, the densest that are few enough.
 MANTISSAS = (
@@ -170,10 +171,11 @@ def _crossed(grid: Floats, levels: Floats) -> bool:
 
 
 def _quadratic(ax: Axes, at: Grid, levels: Floats) -> list[Any]:
-    """Draw what the eigenvalues say as dashed lines, at the levels of the contours."""
+    """Draw what the eigenvalues say as dashed lines, at levels of the contours."""
     from matplotlib.lines import Line2D
 
     x, y, known = at
+    levels = levels[:: 1 + len(levels) // DASHED]
     if not _crossed(known, levels):
         return []
     dashes: Any = {"colors": "0.1", "linestyles": "dashed", "linewidths": 0.7}

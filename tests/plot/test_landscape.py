@@ -170,7 +170,8 @@ def test_the_quadratic_of_the_eigenvalues(kind):
     figure = eigenplane().plot(kind=kind)
     ax = figure.axes[0]
     drawn, dashed = contours(ax)
-    np.testing.assert_array_equal(drawn.levels, dashed.levels)
+    assert set(dashed.levels) <= set(drawn.levels)
+    assert 6 < len(dashed.levels) <= 13
     assert labels(ax) == ["quadratic of the eigenvalues"]
     level = int(np.searchsorted(dashed.levels, 1.0))
     x, y = dashed.get_paths()[level].vertices.T
