@@ -113,7 +113,8 @@ def _draw_curve(result: CurveResult, ax: Axes) -> None:
     for place, name in zip((0.0, 1.0), result.names, strict=True):
         _end(ax, place, name)
     barriers = f"barrier {result.barrier:.3g}, straight {result.straight_barrier:.3g}"
-    ax.set_xlabel(f"t ({result.kind} curve, {barriers})")
+    kind = result.kind.replace("bezier", "Bézier")
+    ax.set_xlabel(f"t ({kind} curve, {barriers})")
     _legend(ax, right)
 
 

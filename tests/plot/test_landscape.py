@@ -120,7 +120,7 @@ def test_a_curve_beside_the_straight_line():
         straight_barrier=1.0,
     )
     left, right = figure_of([curve_panel(curve)]).axes
-    assert left.get_xlabel() == "t (bezier curve, barrier 0, straight 1)"
+    assert left.get_xlabel() == "t (Bézier curve, barrier 0, straight 1)"
     dashed = lines(left)["loss, straight line"]
     assert dashed.get_linestyle() == "--"
     np.testing.assert_array_equal(dashed.get_ydata(), curve.straight["loss"])
