@@ -288,6 +288,13 @@ class PlaneResult(Surface):
     cosine: float = math.nan
     explained: tuple[float, ...] = ()
 
+    def whole(self) -> tuple[list[int], list[int]] | None:
+        """Return the places along x and y of the finest grid that was taken whole."""
+        from sharpkit.landscape.grid import finest
+
+        found = finest(self.taken)
+        return None if found is None else (found[0], found[1])
+
     def quadratic(self) -> Floats | None:
         """Return the quadratic of eigenvalues on the plane, (x, y), where known."""
         if any(each.curvature is None for each in self.axes):
@@ -325,7 +332,7 @@ class PlaneResult(Surface):
             The number of contours.
         """
         from sharpkit.plot import figure_of
-        from sharpkit.plot.landscape import plane_panel
+        from sharpkit.plot.planes import plane_panel
 
         panel = plane_panel(self, value, kind, log, levels)
         return figure_of([panel], path, ax, projection="3d" * (kind == "surface"))

@@ -24,6 +24,7 @@ def figure_of(
     ax: Axes | None = None,
     *,
     columns: int | None = None,
+    projection: str = "",
 ) -> Figure:
     """Return a figure with one panel beside the other, saved if a path is given.
 
@@ -38,6 +39,8 @@ def figure_of(
         The axes to draw a single panel on; None makes a new figure.
     columns
         The number of panels in a row; None puts all in one.
+    projection
+        The projection of new axes, such as ``"3d"``; none is flat.
 
     Returns
     -------
@@ -69,7 +72,9 @@ def figure_of(
         columns = min(columns or len(panels), len(panels))
         rows = -(-len(panels) // columns)
         figure = _empty((width * columns, height * rows), shown=path is None)
-        axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+        kind = {"projection": projection or None}
+        grid = figure.subplots(rows, columns, squeeze=False, subplot_kw=kind)
+        axes = list(grid.flat)
         for spare in axes[len(panels) :]:
             spare.remove()
     for draw, place in zip(panels, axes, strict=False):
