@@ -413,11 +413,17 @@ class _Completed:
         if name not in MEMBERS:
             return getattr(self._given, name)
         own = getattr(self._given, name, None)
+        if own is not None and name == "on_line":
+            return lambda: self._with(own())
         if own is None and name in ("at", "on_line", "release"):
             own = getattr(Problem(self.weights, self._given), name)
         if own is not None and name == "subset":  # the given one has weights of its own
             return lambda indices: _part(own(indices), self.weights)
         return own
+
+    def _with(self, given: Any) -> _Completed:
+        """Return another loss at the same weights."""
+        return self if given is self._given else _Completed(given, self.weights)
 
 
 def _require_mapping(name: str, value: Any, what: str) -> None:

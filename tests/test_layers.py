@@ -23,11 +23,11 @@ ROOMS = {
     "problem": "_inputs",
     "measures": "_inputs _vectors _box _spectrum _diagnosis results problem",
     "monitor": "_inputs _vectors results problem measures",
-    "landscape": "_inputs _vectors results problem measures reports.evaluate "
-    "reports.inputs",
     "torch": "_inputs monitor",
     "jax": "_inputs monitor",
     "reports": "_inputs _box _vectors _spectrum results problem measures",
+    "landscape": "_inputs _vectors results problem measures reports.evaluate "
+    "reports.inputs",
     "lab": "PUBLIC _inputs.arrays _inputs.files _inputs.names "
     "_inputs.samples _inputs.types _vectors.compiling _vectors.parallel",
     "cli": "PUBLIC _inputs.files _inputs.names _vectors.parallel lab",

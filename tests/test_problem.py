@@ -229,3 +229,16 @@ def test_a_bad_subset():
         problem.subset([1])
     with pytest.raises(ValueError, match=r"subset=4 needs .*; give a model's problem"):
         required_subset(Problem(np.ones(10), square), "subset=4")
+
+
+def test_a_line_from_another_vector_begins_there():
+    class Elsewhere(Problem):
+        def on_line(self):
+            return Problem(self.weights, lambda w: (1.0, 0 * w))
+
+    for kind, loss in ((Problem, 4.0), (Elsewhere, 1.0)):
+        given = kind(np.zeros(2), lambda w: (float(w @ w), 2 * w))
+        moved = at_vector(given, np.array([2.0, 0.0]))
+        line = moved.on_line()
+        assert line.weights.tolist() == [2, 0]
+        assert line(line.weights)[0] == loss

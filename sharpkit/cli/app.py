@@ -125,10 +125,10 @@ for _command in _COMMANDS:
     app.command()(reported()(_command))
 
 _landscape = typer.Typer(
-    help="Draw the loss along lines and on planes through checkpoints.",
+    help="Draw the loss along lines, on planes and along curves.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-for _command in (landscape.line, landscape.plane, landscape.show):
-    _landscape.command()(reported()(_command))
+for _each in (landscape.line, landscape.plane, landscape.curve, landscape.show):
+    _landscape.command()(reported()(_each))
 app.add_typer(_landscape, name="landscape")

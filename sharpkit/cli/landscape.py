@@ -1,4 +1,4 @@
-"""``sharpkit landscape``: lines and planes of a checkpoint, and files of them."""
+"""``sharpkit landscape``: lines, planes and curves of checkpoints, and their files."""
 
 from __future__ import annotations
 
@@ -221,6 +221,60 @@ def plane(
             checkpoint=checkpoint,
             time_budget=time_budget,
             **options,
+        ),
+        out,
+    )
+
+
+def curve(
+    model: Model,
+    to: Annotated[
+        Path, typer.Argument(metavar="OTHER", help="The checkpoint at the other end.")
+    ],
+    problem: Place,
+    kind: Annotated[
+        str, typer.Option(metavar="bezier|polygon", help="The kind of curve.")
+    ] = "bezier",
+    bends: Annotated[
+        int, typer.Option(min=1, metavar="N", help="The number of inner points.")
+    ] = 1,
+    steps: Annotated[
+        int, typer.Option(min=1, metavar="N", help="The gradients that training takes.")
+    ] = 300,
+    rate: Annotated[
+        float,
+        typer.Option(
+            metavar="RATE", help="Adam's first step, relative to the size of weights."
+        ),
+    ] = 0.1,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The samples of each gradient; without it all."),
+    ] = None,
+    points: Annotated[
+        int, typer.Option(min=3, metavar="N", help="The points along the curve.")
+    ] = 61,
+    seed: Seed = 0,
+    out: Out = OUT,
+) -> None:
+    """Connect two checkpoints by a curve along which the loss is low.
+
+    Example: sharpkit landscape curve one.pt other.pt --problem mymodule:problem
+    """
+    from sharpkit import landscape
+
+    at, (other,) = _at(problem, model, [to])
+    _shown(
+        landscape.curve(
+            at,
+            other,
+            kind=kind,
+            bends=bends,
+            steps=steps,
+            rate=rate,
+            batch_size=batch_size,
+            points=points,
+            seed=seed,
         ),
         out,
     )

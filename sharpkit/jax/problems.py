@@ -305,11 +305,11 @@ class Problem:
         total = math.fsum(weights)
         self._pieces.require_same(total)
         mean = math.fsum(losses) / total
-        if any(found is None for found in answers):
+        known = [found for found in answers if found is not None]
+        if len(known) < len(answers):
             return mean, None
-        return mean, sum(int(found[0]) for found in answers) / sum(
-            int(found[1]) for found in answers
-        )
+        right, asked = (sum(map(int, each)) for each in zip(*known, strict=True))
+        return mean, right / asked
 
     def tree(self, w: XpArray) -> Any:
         """Return the pytree at flat weights; its measured arrays get their dtype.

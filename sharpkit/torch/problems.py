@@ -428,6 +428,11 @@ class Problem:
         """Yield what each batch adds, without a graph where nobody needs it.
 
         Losses whose weight torch does not tell are read off their graph.
+
+        Raises
+        ------
+        RuntimeError
+            If the model fails with a graph, too.
         """
         evaluation = self._evaluation
         told = getattr(evaluation.objective, "known", False)

@@ -96,6 +96,18 @@ def test_a_trajectory_and_a_record(run):
         assert f" {calls} calls," in said
 
 
+def test_a_curve_between_two_files(run):
+    ended, said = run(
+        "curve", "small.npz", "large.npz", "--steps", "20", "--points", "5",
+        "--out", "curve.npz",
+    )  # fmt: skip
+    assert ended.exit_code == 0, said
+    assert "barrier" in said
+    ended, said = run("show", "curve.npz", "--out", "curve.png")
+    assert ended.exit_code == 0, said
+    assert "barrier" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
