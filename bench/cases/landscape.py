@@ -98,9 +98,9 @@ def _made(count: int) -> tuple[Any, list[Any], str]:
     folder = os.environ.get("SHARPKIT_CIFAR10")
     drawn = folder is None
     images = draw_shapes(train=count, test=10) if drawn else load_cifar10(str(folder))
-    x = torch.as_tensor(np.asarray(images.x_train[:count], np.float32))
+    x = torch.tensor(images.x_train[:count], dtype=torch.float32)
     x = x.reshape(count, 3, 32, 32)
-    y = torch.as_tensor(np.asarray(images.y_train[:count], np.int64))
+    y = torch.tensor(images.y_train[:count], dtype=torch.int64)
     data = [(x[i : i + BATCH], y[i : i + BATCH]) for i in range(0, count, BATCH)]
     model = resnet20()
     with torch.no_grad():

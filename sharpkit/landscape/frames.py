@@ -247,9 +247,11 @@ def projected(point: Point, frame: Frame, path: Iterable[Array]) -> Floats:
     path
         The weights.
     """
-    rows, found = frame.block[1:], []
-    gram = point.space.gram(rows, rows)
+    found = []
+    directions = point.space.empty(len(frame.steps))
+    point.space.combine(frame.steps, frame.block, directions)
+    gram = point.space.gram(directions, directions)
     for each in path:
-        products = point.space.gram(rows, (each - point.weights)[None])
+        products = point.space.gram(directions, (each - point.weights)[None])
         found.append(np.linalg.solve(gram, products[:, 0]))
     return np.array(found)

@@ -150,6 +150,15 @@ def test_a_trajectory_on_other_directions_is_that_of_least_squares():
     np.testing.assert_allclose(found.marks["trajectory"], wanted, atol=1e-10)
 
 
+def test_a_trajectory_on_a_plane_through_checkpoints():
+    b, c = RNG.normal(size=(2, N))
+    path = [START, b, c, 0.25 * START + 0.5 * c + 0.25 * b]
+    found = landscape.plane(quadratic(), through=[b, c], trajectory=path, points=3)
+    at_c = found.marks["C"][0]
+    wanted = [[0, 0], [1, 0], at_c, 0.5 * at_c + [0.25, 0]]
+    np.testing.assert_allclose(found.marks["trajectory"], wanted, atol=1e-12)
+
+
 def test_what_is_no_number_stays_that():
     def broken(w):
         if w[0] > 0.5:
