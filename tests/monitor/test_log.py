@@ -91,9 +91,9 @@ def test_a_torn_line_is_left_out_and_said(path, cut):
 
 def test_every_line_is_the_systems_at_once(path):
     sink = JsonLines(path)
-    sink.append(b"one\n")
-    assert path.read_bytes() == b"one\n"  # nothing waits in a buffer
-    sink.close()
+    sink.begin({"n": 1})
+    assert path.read_bytes() == b'{"n":1}\n'  # nothing waits in a buffer
+    sink.end({})
 
 
 KILLED = """
