@@ -245,9 +245,9 @@ class Monitor:
         )
 
     def _say(self, name: str, doubts: list[str]) -> None:
-        """Warn of a measure once; its rows have the rest."""
-        if doubts and name not in self._said:
-            self._said.add(name)
+        """Warn of a measure once, of a doubt once; the rows have the rest."""
+        if doubts and self._said.isdisjoint({name, doubts[0]}):
+            self._said |= {name, doubts[0]}
             warn(
                 f"monitor: {name}: {doubts[0]}; the training goes on, and what else "
                 "there is to say of it stands in the record alone"
