@@ -90,7 +90,8 @@ TEXTS = {
         it. None writes none.
     sinks
         Where else rows go: functions of a `sharpkit.monitor.Row`, a ``SummaryWriter``
-        of TensorBoard, a run of Weights & Biases, the module ``mlflow``.
+        of TensorBoard, a run of Weights & Biases, the module ``mlflow``,
+        ``sharpkit.lab.store.StoreSink(folder)``.
     batch_size
         The batch size of the training, for the batch sharpness; None leaves that out.
     epsilon

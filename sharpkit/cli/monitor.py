@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,7 +99,8 @@ def _shown(log: MonitorLog) -> Group:
             continue
         last = good[-1]
         ratio = "" if last.ratio is None else f"{last.ratio:.3g}"
-        course = _sparks([row.value for row in good if row.value is not None])
+        values = log.curve(name).values
+        course = _sparks([x for x in values.tolist() if math.isfinite(x)])
         error = "" if last.error is None else f" ± {last.error:.1g}"
         table.add_row(name, course, f"{last.value:.5g}{error}", ratio, str(last.step))
     state = "ended" if log.closed else "running, or stopped"

@@ -32,7 +32,7 @@ def runs(
         typer.Option(
             metavar="KIND",
             help="The kind of the runs: train, sharpness, path, curvature, measures, "
-            "descent or watch. Without it all.",
+            "descent, watch or monitor. Without it all.",
         ),
     ] = None,
     where: Annotated[

@@ -68,7 +68,9 @@ def monitor(
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError
+        If an argument is of another type, such as an optimiser that is made already.
+    ValueError
         If an argument cannot be used, or the loss on the probe.
 
     Examples
@@ -89,6 +91,13 @@ def monitor(
     >>> [round(row.threshold) for row in rows if row.name == "lambda_max"]
     [20]
     """
+    given: Any = optimizer
+    if given is not None and not callable(given):
+        msg = (
+            f"optimizer is of type {type(optimizer).__name__}; give the function that "
+            "made it, such as optimizer=optax.adam, options={'learning_rate': 0.01}"
+        )
+        raise TypeError(msg)
     problem = problem_of(loss, params, probe, model=model, parameters=parameters)
     name = getattr(optimizer, "__name__", None)
     known = {k: v for k, v in (options or {}).items() if isinstance(v, (int, float))}

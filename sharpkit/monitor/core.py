@@ -31,6 +31,7 @@ from sharpkit.monitor.rows import FORMAT, Row, known
 from sharpkit.monitor.schedule import Account, Schedule
 from sharpkit.monitor.sinks import JsonLines, Sink, sink_of
 from sharpkit.problem import Problem
+from sharpkit.results.common import plain
 
 Measures = Sequence[str] | Mapping[str, int]
 NOTHING = Reading(math.nan, math.nan, status="failed")
@@ -79,7 +80,6 @@ class Monitor:
         if batch_size is not None:
             batch_size = at_least("batch_size", batch_size, 1)
         self.setup = 0.0
-        self._file: JsonLines | None = None
         self._entries: dict[str, Entry] = {}
         self._schedule = Schedule({}, budget, clock)
         if not active:
@@ -98,13 +98,12 @@ class Monitor:
         self._schedule = Schedule(accounts, budget, clock)
         self.setup = clock() - began
         if path is not None:
-            self._file = JsonLines(path)
-            self._sinks.insert(0, self._file)
-            head = {"n": moment.point.n, "budget": budget, "every": chosen}
-            origin = {"sharpkit": __version__, "format": FORMAT}
-            self._file.note(
-                {**origin, "setup": self.setup, **head, "settings": settings or {}}
-            )
+            self._sinks.insert(0, JsonLines(path))
+        head = {"n": moment.point.n, "budget": budget, "every": chosen}
+        origin = {"sharpkit": __version__, "format": FORMAT}
+        whole = {**origin, "setup": self.setup, **head, "settings": settings or {}}
+        for sink in self._sinks:
+            sink.begin(plain(whole))
 
     @property
     def spent(self) -> float:
@@ -170,11 +169,9 @@ class Monitor:
                 self._watched.now(*state, **named)
             if state or named or self._watched.sees:
                 rows += self._finished()
-        if self._file is not None:
-            end = {"steps": self.steps, "wall": self._schedule.elapsed}
-            with contextlib.suppress(OSError):  # such as of a disk that is full
-                self._file.note({"closed": True, **end, "spent": self.spent})
-            self._file.close()
+        end = {"steps": self.steps, "wall": self._schedule.elapsed, "spent": self.spent}
+        self._tell(lambda sink: sink.end(end))
+        self._sinks.clear()
         return tuple(rows)
 
     def __enter__(self) -> Self:
@@ -192,7 +189,8 @@ class Monitor:
         began, before = self._clock(), self._schedule.spent
         rows: list[Row] = []
         yield rows
-        self._write(rows)
+        if rows:
+            self._tell(lambda sink: sink.write(rows))
         charged = self._schedule.spent - before
         self._schedule.overhead += self._clock() - began - charged
 
@@ -247,18 +245,19 @@ class Monitor:
         )
 
     def _say(self, name: str, doubts: list[str]) -> None:
-        """Warn of a measure once; its rows have the rest."""
-        if doubts and name not in self._said:
-            self._said.add(name)
+        """Warn of a measure once, of a doubt once; the rows have the rest."""
+        if doubts and self._said.isdisjoint({name, doubts[0]}):
+            self._said |= {name, doubts[0]}
             warn(
                 f"monitor: {name}: {doubts[0]}; the training goes on, and what else "
                 "there is to say of it stands in the record alone"
             )
 
-    def _write(self, rows: list[Row]) -> None:
-        for sink in list(self._sinks) if rows else ():
+    def _tell(self, what: Callable[[Sink], None]) -> None:
+        """Tell all sinks something; what fails is left out from then on."""
+        for sink in list(self._sinks):
             try:
-                sink.write(rows)
+                what(sink)
             except Exception as error:
                 self._sinks.remove(sink)
                 warn(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sharpkit._inputs.preconditioner import Preconditioner
+from sharpkit._inputs.warn import warn
 from sharpkit.measures._chart import checked_metric, in_metric
 from sharpkit.measures._given import required
 from sharpkit.measures._point import Point
@@ -174,7 +175,11 @@ def _critical(moment: Moment) -> Reading:
 
 def _lambda_max(moment: Moment) -> Reading:
     found = _tracked("lambda_max", "weights", moment, None)
-    return found._replace(threshold=moment.threshold)
+    try:
+        return found._replace(threshold=moment.threshold)
+    except (TypeError, ValueError) as error:  # the eigenvalue stands without it
+        warn(f"no threshold is known: {error}")
+        return found
 
 
 def _preconditioned(moment: Moment) -> Reading:

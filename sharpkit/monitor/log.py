@@ -74,7 +74,10 @@ class MonitorLog:
         return last.spent / last.wall if last is not None and last.wall else 0.0
 
     def curve(self, name: str) -> Curve:
-        """Return one quantity over the steps.
+        """Return one quantity over the steps, which only ever rise.
+
+        Where a training went on from an earlier step, what was recorded after that step
+        before is left out; it is in `rows`.
 
         Parameters
         ----------
@@ -86,11 +89,14 @@ class MonitorLog:
         KeyError
             If there is none of that name.
         """
-        rows = [row for row in self.rows if row.name == name]
+        rows: list[Row] = []
+        for row in reversed(self.rows):
+            if row.name == name and (not rows or row.step < rows[-1].step):
+                rows.append(row)
         if not rows:
             msg = f"there is no {name!r}; give one of {', '.join(self.names)}"
             raise KeyError(msg)
-        table = [(row.step, row.value, row.error, row.threshold) for row in rows]
+        table = [(row.step, row.value, row.error, row.threshold) for row in rows[::-1]]
         return Curve(*np.array(table, dtype=np.float64).T)
 
     def frame(self) -> Any:

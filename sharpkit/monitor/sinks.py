@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from sharpkit.monitor.rows import Row, line
 
 PREFIX = "sharpkit"
 
 
+@runtime_checkable
 class Sink(Protocol):
-    """What takes the rows of a record."""
+    """What takes the rows of a record. Any object with these three methods is one."""
+
+    def begin(self, head: Mapping[str, Any]) -> None:
+        """Take the head of the record: version, budget, settings."""
+        return
 
     def write(self, rows: Sequence[Row]) -> None:
         """Take the rows of one call."""
-        ...
+
+    def end(self, end: Mapping[str, Any]) -> None:
+        """Take the last line: how many steps there were, and seconds; and close."""
+        return
 
 
 def sink_of(given: Any) -> Sink:
@@ -32,6 +41,8 @@ def sink_of(given: Any) -> Sink:
     TypeError
         If it is none.
     """
+    if isinstance(given, Sink):
+        return given
     for member, kind in _KINDS.items():
         if callable(getattr(given, member, None)):
             return kind(given)
@@ -39,12 +50,13 @@ def sink_of(given: Any) -> Sink:
         return Function(given)
     msg = (
         f"sinks has an entry of type {type(given).__name__}; give a function of a row, "
-        "a SummaryWriter of TensorBoard, a run of Weights & Biases, or mlflow"
+        "a SummaryWriter of TensorBoard, a run of Weights & Biases, mlflow, or a "
+        "sharpkit.lab.store.StoreSink"
     )
     raise TypeError(msg)
 
 
-class JsonLines:
+class JsonLines(Sink):
     """A file that lines are only ever appended to, each written at once.
 
     A process that is killed leaves every line that it has written, and at most the last
@@ -57,6 +69,7 @@ class JsonLines:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.fspath(path)
         binary = getattr(os, "O_BINARY", 0)  # of Windows
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | binary
         self._file: int | None = os.open(path, flags, 0o666)
@@ -66,28 +79,42 @@ class JsonLines:
             if os.read(self._file, 1) != b"\n":
                 os.write(self._file, b"\n")
 
+    def begin(self, head: Mapping[str, Any]) -> None:
+        """Append the head."""
+        self._append(line(head))
+
     def write(self, rows: Sequence[Row]) -> None:
         """Append the rows."""
-        self.append(b"".join(line(row.to_dict()) for row in rows))
+        self._append(b"".join(line(row.to_dict()) for row in rows))
 
-    def note(self, record: Mapping[str, Any]) -> None:
-        """Append a line that is no row."""
-        self.append(line(record))
+    def end(self, end: Mapping[str, Any]) -> None:
+        """Append the last line, and close the file."""
+        with contextlib.suppress(OSError):  # such as of a disk that is full
+            self._append(line({"closed": True, **end}))
+        self._close()
 
-    def append(self, text: bytes) -> None:
-        """Append complete lines, which are the system's when this returns."""
-        if self._file is not None:
-            while text:
+    def _append(self, text: bytes) -> None:
+        """Append complete lines, which are the system's when this returns.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written; the file is closed then.
+        """
+        try:
+            while text and self._file is not None:
                 text = text[os.write(self._file, text) :]
+        except OSError as error:
+            self._close()
+            raise OSError(error.errno, error.strerror, self._path) from error
 
-    def close(self) -> None:
-        """Close the file."""
+    def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
 
-class Function:
+class Function(Sink):
     """Any function that is called with each row."""
 
     def __init__(self, function: Callable[[Row], Any]) -> None:
@@ -99,7 +126,7 @@ class Function:
             self._function(row)
 
 
-class TensorBoard:
+class TensorBoard(Sink):
     """A ``SummaryWriter``: one scalar for each name, one for each threshold."""
 
     def __init__(self, writer: Any) -> None:
@@ -112,7 +139,7 @@ class TensorBoard:
                 self._writer.add_scalar(tag, value, row.step)
 
 
-class MLflow:
+class MLflow(Sink):
     """The module ``mlflow``, which logs to the active run."""
 
     def __init__(self, module: Any) -> None:
@@ -125,7 +152,7 @@ class MLflow:
                 self._module.log_metrics(numbers, step=step)
 
 
-class WeightsAndBiases:
+class WeightsAndBiases(Sink):
     """A run of ``wandb``, or the module.
 
     Numbers join those that the user logs next (``commit=False``): a step of their own

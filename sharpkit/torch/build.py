@@ -182,6 +182,7 @@ def problem(
     one_of("batch_norm", batch_norm, ("running", "batch", "frozen"))
     normalized = true_or_false("normalize_logits", normalize_logits)
     model = _unwrapped(model)
+    _require_whole(model)
     layout = Layout(model, parameters, dtype)
     pairs = loss_takes == "output"
     batches = Batches(data, micro_batch, layout.device, layout.dtype, pairs=pairs)
@@ -225,6 +226,29 @@ def _unwrapped(model: Any) -> Any:
         msg = "model is a scripted module; give the torch.nn.Module it was made from"
         raise TypeError(msg)
     return model
+
+
+def _require_whole(model: nn.Module) -> None:
+    """Raise for a model of which each process holds a part.
+
+    Raises
+    ------
+    TypeError
+        If it is one.
+    """
+    # Of fully_shard and of tensor parallelism, of DeepSpeed; of the older FSDP.
+    marks = "full_tensor", "ds_shape", "_fsdp_wrapped_module"
+    parts = [*model.named_parameters(), *model.named_modules()]
+    found = [name for name, x in parts if any(hasattr(x, mark) for mark in marks)]
+    if found:
+        msg = (
+            f"{found[0] or 'the model'} is sharded: each process holds a part, and one "
+            "alone cannot evaluate the model; load its whole state, "
+            "torch.distributed.checkpoint.state_dict.get_model_state_dict(model, "
+            "options=StateDictOptions(full_state_dict=True)), into a model that is "
+            "not sharded, and give that, or train in DistributedDataParallel"
+        )
+        raise TypeError(msg)
 
 
 def _require_plain(normalized: bool) -> None:

@@ -13,6 +13,7 @@ from sharpkit._inputs.names import Choice
 from sharpkit._inputs.preconditioner import Preconditioner
 from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Path
+from sharpkit._inputs.warn import warn
 from sharpkit.monitor.core import Measures, Monitor
 from sharpkit.torch.build import problem as problem_of
 from sharpkit.torch.evaluation import Evaluation
@@ -141,6 +142,9 @@ class _Watched:
         self._problem, self._optimizer = problem, optimizer
         self._evaluation: Evaluation = problem._evaluation
         self._layout = problem._layout
+        self._measured = set(self._layout.names)
+        # Whoever has chosen fewer knows that others are trained.
+        self._is_whole = self._measured >= _trained(self._evaluation.model)
 
     @property
     def has_metric(self) -> bool:
@@ -162,6 +166,7 @@ class _Watched:
 
     def problem(self) -> Problem:
         """Return the problem at the weights and buffers of now."""
+        self._notice_unmeasured()
         found, old = copy.copy(self._problem), self._evaluation
         values = self._layout.values(old.model)
         found._evaluation = old.at(values, self._problem.batch_norm)
@@ -170,6 +175,20 @@ class _Watched:
         if found.batch_norm == "frozen":
             freeze(found._evaluation)
         return found
+
+    def _notice_unmeasured(self) -> None:
+        """Warn once of parameters that are trained since the monitor was made."""
+        if not self._is_whole:
+            return
+        late = sorted(_trained(self._evaluation.model) - self._measured)
+        if late:
+            self._is_whole = False
+            warn(
+                f"monitor: parameter {late[0]} requires a gradient since a step after "
+                "the monitor was made, and is no part of what is measured; close this "
+                "monitor where layers are unfrozen, and make another one with "
+                "first_step="
+            )
 
     def weights(self) -> torch.Tensor:
         """Return the weights of now."""
@@ -196,6 +215,10 @@ class _Watched:
         """Wait for what the training has begun on a device."""
         if self._layout.device.type in ("cuda", "xpu"):
             torch.get_device_module(self._layout.device).synchronize()
+
+
+def _trained(model: nn.Module) -> set[str]:
+    return {name for name, x in model.named_parameters() if x.requires_grad}
 
 
 def _is_first() -> bool:

@@ -92,3 +92,10 @@ def test_values_are_those_of_the_measures():
     assert found["lambda_max"].value == pytest.approx(exact, rel=0.01)
     assert found["loss"].value == pytest.approx(problem(problem.weights)[0])
     assert before["loss"].value > last["loss"].value > found["loss"].value
+
+
+def test_an_optimizer_that_is_made_already_is_refused_with_the_cure():
+    with pytest.raises(TypeError, match="give the function that made it"):
+        sharpkit.jax.monitor(
+            lambda w: (w**2).sum(), jnp.ones(2), optimizer=optax.adam(0.1)
+        )

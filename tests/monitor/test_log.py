@@ -1,5 +1,6 @@
 """What a file holds when it is read back, whatever became of its writer."""
 
+import functools
 import json
 import os
 import signal
@@ -91,9 +92,9 @@ def test_a_torn_line_is_left_out_and_said(path, cut):
 
 def test_every_line_is_the_systems_at_once(path):
     sink = JsonLines(path)
-    sink.append(b"one\n")
-    assert path.read_bytes() == b"one\n"  # nothing waits in a buffer
-    sink.close()
+    sink.begin({"n": 1})
+    assert path.read_bytes() == b'{"n":1}\n'  # nothing waits in a buffer
+    sink.end({})
 
 
 KILLED = """
@@ -248,3 +249,20 @@ def test_the_page_in_a_browser(path, tmp_path, browser):
     assert errors == []
     assert asked == [(tmp_path / "page.html").as_uri()]
     page.close()
+
+
+def test_a_curve_goes_on_from_where_a_training_was_resumed(path):
+    """From a checkpoint that is older than the last record."""
+    monitor_of = functools.partial(
+        sharpkit.monitor.loop, measures=["loss"], budget=None, path=path
+    )
+    for first, last in ((0, 5), (3, 7)):
+        w = np.full(2, 10.0 * first + 1)
+        with monitor_of(w, lambda w: (w @ w / 2, w), first_step=first) as monitor:
+            for _ in range(first, last):
+                monitor.step(w)
+    log = sharpkit.read_monitor(path)
+    curve = log.curve("loss")
+    assert curve.steps.tolist() == list(range(7))
+    assert curve.values.tolist() == [1.0] * 3 + [31.0**2] * 4
+    assert len(log.rows) == 9

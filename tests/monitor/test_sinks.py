@@ -1,9 +1,11 @@
 """Trackers, as stand-ins with the members that the real ones have."""
 
+from pathlib import Path
+
 import pytest
 
 from sharpkit.monitor import Row
-from sharpkit.monitor.sinks import sink_of
+from sharpkit.monitor.sinks import JsonLines, sink_of
 
 
 def row(step=3, name="lambda_max", value=5.0, threshold=10.0):
@@ -92,3 +94,12 @@ def test_the_real_wandb(tmp_path, monkeypatch):
         run.log({"own": 1.0})
         assert run.summary["sharpkit/lambda_max"] == 5.0
         assert run.summary["own"] == 1.0
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a full disk")
+def test_a_file_that_cannot_be_written_is_named_and_closed():
+    file = JsonLines("/dev/full")
+    with pytest.raises(OSError, match="/dev/full"):
+        file.begin({"n": 1})
+    file.end({})  # does nothing any more
+    file.write([row()])

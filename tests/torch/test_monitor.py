@@ -336,3 +336,51 @@ def test_batch_norms_that_wait_for_others_are_refused():
     model = nn.Sequential(nn.Linear(6, 3), nn.SyncBatchNorm(3))
     with pytest.raises(ValueError, match="SyncBatchNorm, which waits"):
         sharpkit.torch.monitor(model, LOSS, (x, y), batch_norm="batch")
+
+
+def test_an_eigenvalue_stands_where_no_threshold_is_known():
+    """Groups that differ in momentum have no one threshold."""
+
+    def make(parameters):
+        first, *rest = parameters
+        groups = [{"params": [first], "momentum": 0.5}, {"params": rest}]
+        return torch.optim.SGD(groups, lr=0.1, momentum=0.9)
+
+    with pytest.warns(sharpkit.SharpkitWarning, match="differ in momentum"):
+        rows = both(make=make)
+    found = [row for row in rows if row.name == "lambda_max"]
+    assert all(row.value > 0 and row.threshold is None for row in found)
+    assert "no threshold is known" in found[0].reason
+    assert "failed" not in {row.status for row in rows}
+
+
+def test_what_is_wrong_with_all_is_said_once():
+    x, y = data()
+    model = nn.Linear(6, 3)
+    monitor = sharpkit.torch.monitor(model, LOSS, (x, y), budget=None)
+    with torch.no_grad():
+        model.weight[0, 0] = float("nan")
+    with pytest.warns(sharpkit.SharpkitWarning, match="non-finite") as caught:
+        rows = monitor.step()
+    assert len(rows) > 2
+    assert {row.status for row in rows} == {"failed"}
+    assert len(caught) == 1
+
+
+@pytest.mark.parametrize("chosen", [None, "2.*"])
+def test_a_layer_that_is_unfrozen_is_said_to_be_left_out(chosen):
+    x, y = data()
+    model = nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 3))
+    model[0].weight.requires_grad_(False)
+    monitor = sharpkit.torch.monitor(
+        model, LOSS, (x, y), budget=None, measures=["loss"], parameters=chosen
+    )
+    monitor.step()
+    model[0].weight.requires_grad_(True)
+    if chosen is None:
+        with pytest.warns(
+            sharpkit.SharpkitWarning, match=r"0\.weight requires"
+        ) as said:
+            monitor.step()
+        assert len(said) == 1
+    monitor.step()

@@ -28,6 +28,47 @@ def trained(folder, how):
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
+@pytest.fixture
+def mesh(tmp_path):
+    """A group of one process, which is enough for a model to be sharded."""
+    place = f"file://{tmp_path}/meeting"
+    torch.distributed.init_process_group(
+        "gloo", init_method=place, rank=0, world_size=1
+    )
+    yield torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's own
+@pytest.mark.skipif(
+    not torch.distributed.is_gloo_available(), reason="needs torch with gloo"
+)
+@pytest.mark.parametrize("how", ["fully_shard", "tensor", "older"])
+def test_a_sharded_model_is_refused_and_its_whole_state_is_not(mesh, how):
+    fsdp = pytest.importorskip("torch.distributed.fsdp")
+    parallel = pytest.importorskip("torch.distributed.tensor.parallel")
+    states = pytest.importorskip("torch.distributed.checkpoint.state_dict")
+    torch.manual_seed(0)
+    x, y, loss = torch.randn(32, 4), torch.arange(32) % 3, torch.nn.CrossEntropyLoss()
+    model, whole = (
+        torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 3))
+        for _ in range(2)
+    )
+    if how == "fully_shard":
+        fsdp.fully_shard(model, mesh=mesh)
+    elif how == "tensor":
+        parallel.parallelize_module(model, mesh, {"0": parallel.ColwiseParallel()})
+    else:
+        device = torch.device("cpu")
+        model = fsdp.FullyShardedDataParallel(model, device_id=device)
+    with pytest.raises(TypeError, match="is sharded: each process holds a part"):
+        sharpkit.torch.monitor(model, loss, (x, y))
+    options = states.StateDictOptions(full_state_dict=True)
+    whole.load_state_dict(states.get_model_state_dict(model, options=options))
+    found, _ = (problem := sharpkit.torch.problem(whole, loss, (x, y)))(problem.weights)
+    assert found == pytest.approx(float(loss(model(x), y)), rel=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     not torch.distributed.is_gloo_available(), reason="needs torch with gloo"

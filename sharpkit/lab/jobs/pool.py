@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import platform
 import signal
 import threading
 import time
@@ -13,7 +12,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +30,7 @@ from sharpkit.lab.jobs import (
 from sharpkit.lab.jobs.minimisers import Done
 from sharpkit.lab.jobs.task import Task, with_needs
 from sharpkit.lab.store import Run, Store, StoreError
+from sharpkit.lab.store.versions import versions
 
 KINDS: dict[str, Callable[[Task, list[Done]], tuple[dict[str, Any], dict[str, Any]]]]
 KINDS = {
@@ -51,7 +50,6 @@ _WORKER = {
     "MALLOC_MMAP_THRESHOLD_": "4000000000",
     "MALLOC_TRIM_THRESHOLD_": "4000000000",
 }
-_LIBRARIES = ("numpy", "numba", "scipy", "torch")
 
 
 @dataclass(frozen=True)
@@ -210,18 +208,6 @@ def _described(task: Task) -> dict[str, Any]:
     origin = _described(task.needs[0])
     inherited = {name: origin[name] for name in ("network", "data") if name in origin}
     return inherited | task.config | {"of": [need.key for need in task.needs]}
-
-
-def versions() -> dict[str, str]:
-    """Return what the result was computed with."""
-    found = {"sharpkit": sharpkit.__version__, "python": platform.python_version()}
-    found["machine"] = platform.machine()
-    for library in _LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 @contextmanager
