@@ -25,7 +25,7 @@ def blocks(kind):
 def test_the_examples_print_what_the_readme_says(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     codes, texts = blocks("python"), blocks("text")
-    assert len(codes) == len(texts) == 7
+    assert len(codes) == len(texts) == 8
     namespace = {}  # each one goes on from those before
     for code, shown in zip(codes, texts, strict=True):
         if any(missing(name) for name in re.findall(r"^import (\w+)", code, re.M)):
