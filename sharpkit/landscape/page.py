@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sharpkit._inputs.extras import needs
-from sharpkit.landscape.surface import LineResult, PlaneResult, losses
+from sharpkit.landscape.surface import LineResult, PlaneResult
 
 if TYPE_CHECKING:
     from sharpkit.landscape import CurveResult
@@ -136,7 +136,7 @@ def _plane(result: PlaneResult) -> dict[str, Any]:
 
 
 def _line(result: LineResult) -> dict[str, Any]:
-    from sharpkit.plot.landscape import bands, line_label
+    from sharpkit.plot.landscape import bands, line_label, losses
 
     taken, parabola = result.taken, result.parabola()
     dashed = []
@@ -172,7 +172,7 @@ def _curves(
     dashed: list[tuple[str, str, NDArray[np.float64]]],
     marks: dict[str, float],
 ) -> dict[str, Any]:
-    from sharpkit.plot.landscape import log_scale
+    from sharpkit.plot.landscape import log_scale, losses
 
     shown = [*(values[name] for name in losses(values)), *(y for _, _, y in dashed)]
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -360,8 +359,3 @@ def _bent(axis: Axis, at: Floats) -> Floats:
 def named(data: str | None, what: str) -> str:
     """Return the name of a value of a data set; there may be only one, without."""
     return what if data is None else f"{data} {what}"
-
-
-def losses(values: Mapping[str, Floats]) -> list[str]:
-    """Return the names of the values that are losses."""
-    return [name for name in values if not name.endswith(ACCURACY)]
