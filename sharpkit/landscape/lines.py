@@ -97,6 +97,13 @@ def line(
     TypeError, ValueError
         $raises
 
+    Notes
+    -----
+    It takes an evaluation for each point and one at the weights: a forward pass alone
+    where the problem has that. Every point is computed from the weights in float64 and
+    rounded once. Memory beside the callback's own, in vectors of the weights' length: 3
+    for a line, and one more for each further direction.
+
     References
     ----------
     Goodfellow, Vinyals and Saxe, arXiv 1412.6544; Li et al., arXiv 1712.09913.

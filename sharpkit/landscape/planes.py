@@ -109,6 +109,14 @@ def plane(
     TypeError, ValueError
         $raises
 
+    Notes
+    -----
+    It takes an evaluation for each point and one at the weights: a forward pass alone
+    where the problem has that. Every point is computed from the weights in float64 and
+    rounded once. Memory beside the callback's own, in vectors of the weights' length:
+    4, a trajectory's own points while it is projected, and what the search for
+    eigenvectors needs before.
+
     References
     ----------
     Li, Xu, Taylor, Studer and Goldstein, arXiv 1712.09913; Garipov et al., arXiv
