@@ -62,7 +62,7 @@ class Frame:
 
 
 def spanned(point: Point, directions: Sequence[Direction]) -> Frame:
-    """Return the frame of some directions at the weights.
+    """Return the frame of one direction or two at the weights, or of several lines.
 
     Parameters
     ----------
@@ -176,6 +176,7 @@ def through(point: Point, others: Sequence[Array], names: Sequence[str]) -> Fram
     """
     apart = array_module(point.weights).stack([each - point.weights for each in others])
     gram = point.space.gram(apart, apart)
+    del apart  # two vectors
     length = math.sqrt(gram[0, 0])
     along = gram[0, 1] / gram[0, 0] if length else 0.0
     height = gram[1, 1] - along * gram[0, 1]

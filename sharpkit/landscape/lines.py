@@ -101,8 +101,8 @@ def line(
     -----
     It takes an evaluation for each point and one at the weights: a forward pass alone
     where the problem has that. Every point is computed from the weights in float64 and
-    rounded once. Memory beside the callback's own, in vectors of the weights' length: 3
-    for a line, and one more for each further direction.
+    rounded once. Memory beside the callback's own, in vectors of the weights' length,
+    at most: 6, or 8 between checkpoints, and 2 more for each further direction.
 
     References
     ----------
@@ -202,9 +202,4 @@ def _along(
             seed=given.seed + index,
             progress=progress,
         )[:1]
-    if repeats == 1:
-        return spanned(given.point, found)
-    frames = [spanned(given.point, [each]) for each in found]
-    block = np.concatenate([frames[0].block, *(each.block[1:] for each in frames[1:])])
-    axes = [each.axes[0] for each in frames]
-    return Frame(block, axes, np.eye(repeats, 1 + repeats, 1))
+    return spanned(given.point, found)

@@ -113,9 +113,9 @@ def plane(
     -----
     It takes an evaluation for each point and one at the weights: a forward pass alone
     where the problem has that. Every point is computed from the weights in float64 and
-    rounded once. Memory beside the callback's own, in vectors of the weights' length:
-    4, a trajectory's own points while it is projected, and what the search for
-    eigenvectors needs before.
+    rounded once. Memory beside the callback's own, in vectors of the weights' length,
+    at most: 8, or 10 through checkpoints; the search for eigenvectors may take more
+    before that, and the points of a trajectory are held twice.
 
     References
     ----------
