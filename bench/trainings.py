@@ -23,14 +23,22 @@ class Training(NamedTuple):
     step_loss: Callable[[], Any]
 
 
-def chebyshev(make: Callable[[Any], Any], *, points: int = 20) -> Training:
-    """Return full-batch training on a Chebyshev polynomial of degree 5."""
+def chebyshev(
+    make: Callable[[Any], Any], *, points: int = 20, scale: float = 1.0
+) -> Training:
+    """Return full-batch training on a Chebyshev polynomial of degree 5.
+
+    The weights start from those of torch times a scale: the smaller, the flatter.
+    """
     torch = load_torch()
     nn = torch.nn
     torch.manual_seed(0)
     x = torch.linspace(-1, 1, points, dtype=torch.float64)[:, None]
     y = torch.cos(5 * torch.arccos(x))
     model = nn.Sequential(nn.Linear(1, 100), nn.Tanh(), nn.Linear(100, 1)).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter *= scale
     loss = nn.MSELoss()
     optimizer = make(model.parameters())
     return Training(model, loss, "output", (x, y), optimizer, lambda: loss(model(x), y))

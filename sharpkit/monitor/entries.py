@@ -21,6 +21,7 @@ from sharpkit.results.common import Headline
 
 TOL = 1e-2  # of the residual of an eigenvalue
 AFRESH = 16  # one record of so many looks for eigenvalues that tracking may pass over
+TRIED = 64  # one record of so many tries a product again that was found exact
 BOX = 200  # evaluations of the box sharpness at most
 RESTS = "the optimiser did not move the weights at this step"
 BATCHES, RTOL = 32, 0.1  # batches at most, and the relative error that is enough
@@ -196,16 +197,19 @@ def _tracked(
 ) -> Reading:
     """Find the largest eigenvalue from the last vector, and now and then afresh.
 
-    Afresh the product is tried again, and the search goes on until an eigenvalue that
-    was passed over, as when two cross, would have shown.
+    Afresh the search goes on until an eigenvalue that was passed over, as when two
+    cross, would have shown. An exact product is the same code at all weights, and is
+    tried again less often than differences, whose error is that of the step.
     """
     memory = moment.memory
     count, known = memory.taken[name], memory.vectors.get(name)
     afresh = count % AFRESH == AFRESH - 1
-    point = Point.of(moment.problem) if afresh else moment.point
+    again = afresh and not _exact(memory.points.get(coordinates))
+    again |= count % TRIED == TRIED - 1
+    point = Point.of(moment.problem) if again else moment.point
     if metric is not None:
         point = in_metric(point, checked_metric(metric, point.weights))
-        if not afresh:
+        if not again:
             point = moment.inheriting(coordinates, point)
     found, _ = searched(
         point,
@@ -221,6 +225,14 @@ def _tracked(
     memory.vectors[name] = found.vectors[:1]
     memory.taken[name] += 1
     return _reading(found)
+
+
+def _exact(point: Point | None) -> bool:
+    """Whether the products there were found exact but for the rounding of the dtype."""
+    if point is None:
+        return False
+    known = point.trusted()
+    return known.hvp is not None and known.error == 0
 
 
 NAMES = tuple(entries_for(1, 1e-3))

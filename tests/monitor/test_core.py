@@ -245,3 +245,51 @@ def test_rows_are_json():
     for row in rows:
         text = json.dumps(row.to_dict(), allow_nan=False)
         assert sharpkit.monitor.Row.from_dict(json.loads(text)) == row
+
+
+def tracked(count, change=lambda number, h: None, product=lambda h, v: h * v, n=6):
+    """Return the rows of a quadratic whose products are those of a diagonal."""
+    h = np.array([5.0, *np.linspace(1, 2, n - 1)])
+    monitor = sharpkit.monitor.loop(
+        np.ones(n),
+        lambda w: (0.5 * float(h @ w**2), h * w),
+        hvp=lambda w, v: product(h, v),
+        measures=["lambda_max"],
+        budget=None,
+    )
+    rows = []
+    for number in range(count):
+        change(number, h)
+        rows += monitor.step(np.ones(n))
+    return rows
+
+
+def test_exact_products_are_tried_again_seldom():
+    rows = tracked(130)
+    assert [r.step for r in rows if r.calls > r.products] == [63, 127]
+    # The search for eigenvalues passed over is no rarer for it.
+    afresh = [r.step for r in rows if r.products > 3]
+    assert afresh == [*range(15, 130, 16)]
+
+
+def test_a_product_that_turns_wrong_is_found():
+    wrong = []
+
+    def change(number, h):
+        if number == 20:
+            wrong.append(1)
+
+    with pytest.warns(sharpkit.SharpkitWarning, match="not the derivative"):
+        rows = tracked(66, change, lambda h, v: (0.5 if wrong else 1) * h * v)
+    assert all(abs(row.value - 5) <= row.error for row in rows[:20])
+    assert all(abs(row.value - 5) <= row.error for row in rows[63:])
+    assert rows[62].value == pytest.approx(2.5, rel=1e-3)
+
+
+def test_rough_products_are_tried_again_at_each_look():
+    def rough(h, v):
+        return (h * v).astype(np.float16).astype(float)
+
+    rows = tracked(34, product=rough)
+    assert [r.step for r in rows if r.calls > r.products] == [15, 31]
+    assert all(abs(row.value - 5) <= row.error for row in rows)
