@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit.lab.outcome import Axis, Chart
+from sharpkit.lab.outcome import Axis, Chart, Plane
 from sharpkit.lab.rendering.curves import MARKED, Curve, Points, curves, decades
+from sharpkit.lab.rendering.heights import STEPS, Heights
 
 _BAND = 0.18  # its opacity
 # symbol -> its outline in a box from -4 to 4, for the legend
@@ -53,16 +54,18 @@ class Entry:
         return _OUTLINES[self.curve.symbol]
 
 
-def figure(chart: Chart) -> tuple[dict[str, Any], list[Entry]]:
+def figure(chart: Chart | Plane) -> tuple[dict[str, Any], list[Entry]]:
     """Return ``{"data": ..., "layout": ...}`` and the legend, ours before the paper's.
 
-    Gaps are null: JSON has no not-a-number.
+    Gaps are null: JSON has no not-a-number. A plane has no legend.
 
     Raises
     ------
     ValueError
         If a series is malformed, as in `curves`.
     """
+    if isinstance(chart, Plane):
+        return _plane(chart), []
     found = curves(chart)
     traces: list[dict[str, Any]] = []
     entries = []
@@ -78,6 +81,90 @@ def figure(chart: Chart) -> tuple[dict[str, Any], list[Entry]]:
         layout["annotations"] = [_nothing()]
     entries.sort(key=lambda entry: entry.curve.series.paper)
     return {"data": traces, "layout": layout}, entries
+
+
+def _plane(plane: Plane) -> dict[str, Any]:
+    """Return filled contours, and the marks, each with what is known there to read."""
+    found = Heights.of(plane)
+    contours = {
+        "type": "contour",
+        "x": list(plane.at_x),
+        "y": list(plane.at_y),
+        "z": [_json(row) for row in found.z.T],
+        "text": _read(plane),
+        "hovertemplate": "%{text}<extra></extra>",
+        "hoverongaps": True,
+        "colorscale": "Viridis",
+        "contours": {
+            "start": found.low,
+            "end": found.high,
+            "size": (found.high - found.low) / STEPS,
+        },
+        "line": {"width": 0.5, "color": "rgba(255,255,255,0.4)"},
+        "zmin": found.low,
+        "zmax": found.high,
+        "colorbar": {
+            "title": {"text": _text(plane.shown), "side": "right"},
+            "tickvals": list(found.ticks),
+            "ticktext": list(found.ticks.values()),
+            "thickness": 14,
+            "outlinewidth": 0,
+        },
+    }
+    names, places = [_text(name) for name in plane.marks], [*plane.marks.values()]
+    marks = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [x for x, _ in places],
+        "y": [y for _, y in places],
+        "text": names,
+        "hovertemplate": "<b>%{text}</b><br>x: %{x:.4~g}, y: %{y:.4~g}<extra></extra>",
+        "marker": {
+            "size": 10,
+            "color": "#ffffff",
+            "line": {"color": "#1b1f24", "width": 1.5},
+        },
+    }
+    layout = _layout(Chart(plane.title, plane.x, plane.y, ()), [])
+    layout["yaxis"] |= {"scaleanchor": "x", "constrain": "domain"}
+    layout["xaxis"] |= {"constrain": "domain"}
+    layout["annotations"] = [_label(*each) for each in zip(names, places, strict=True)]
+    if not found.drawn:
+        layout["annotations"] = [_nothing()]
+    return {"data": [contours, marks], "layout": layout}
+
+
+def _read(plane: Plane) -> list[list[str]]:
+    """Return the texts that the points show: coordinates and all values."""
+    return [
+        [
+            "<br>".join(
+                [
+                    f"x: {x:.4g}, y: {y:.4g}",
+                    *(
+                        f"{_text(name)}: {rows[i][j]:.4g}"
+                        for name, rows in plane.values.items()
+                    ),
+                ]
+            )
+            for i, x in enumerate(plane.at_x)
+        ]
+        for j, y in enumerate(plane.at_y)
+    ]
+
+
+def _label(name: str, place: tuple[float, ...]) -> dict[str, Any]:
+    x, y = place
+    return {
+        "text": name,
+        "x": x,
+        "y": y,
+        "xanchor": "left",
+        "xshift": 9,
+        "yshift": 13,
+        "showarrow": False,
+        "bgcolor": "#ffffff",  # the style sheet's ground in its place
+    }
 
 
 def _line(chart: Chart, curve: Curve) -> dict[str, Any]:
