@@ -61,9 +61,8 @@ def _places(found: dict[str, Any]) -> Table:
 
 def _drawn(study: Study, found: dict[str, Any]) -> Plane:
     values = {
-        f"{what}, {part}": np.array(found["values"][f"{part} {what}"], np.float64)
-        for what in ("loss", "accuracy")
-        for part in ("train", "test")
+        f"{name}, train": np.array(grid, np.float64)
+        for name, grid in found["values"].items()
     }
     marks = {name: floats(found["marks"][name][0]) for name in NAMES}
     at = ", ".join(f"{name} at ({x:.2f}, {y:.2f})" for name, (x, y) in marks.items())
@@ -79,6 +78,6 @@ def _drawn(study: Study, found: dict[str, Any]) -> Plane:
         {name: tuple(map(floats, rows)) for name, rows in values.items()},
         marks,
         f"Training loss at {across} x {along} points in the first trial, {low:.3g} to "
-        f"{high:.3g}; {at}. The row y = 0 lies on the line of the chart before.",
+        f"{high:.3g}; {at}. Along y = 0 lies the line of the chart before.",
         log=True,
     )
