@@ -37,7 +37,7 @@ def find(study: Study, trials: list[Found]) -> Findings:
     formula = "α x_LB + (1 - α) x_SB"
     found = findings(study, trials, number=3, formula=formula)
     planes = [trial["plane"].metrics for trial in trials if "plane" in trial]
-    if not any(planes):  # an older record, or a training that diverged
+    if not planes:  # an older record
         return found
     return found._replace(
         tables=(*found.tables, _places(planes[0])),

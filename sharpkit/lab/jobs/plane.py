@@ -36,13 +36,10 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
 
     Of the training data, normalised by their statistics at each point, as the path is.
     Both runs began at what the seed draws. The first is at (0, 0), the second at
-    (1, 0): the line through both is that of the path. Without both ends there is no
-    plane, and the metrics are empty.
+    (1, 0): the line through both is that of the path.
     """
     network, data = setting_of(needed[0].run.config)
     small, large = (point(network, data, each).weights for each in needed)
-    if not all(np.isfinite(each).all() for each in (small, large)):
-        return {}, {}
     start = initial_weights(network, data, task.seed)
     three = [to_host(each).astype(np.float64) for each in (small, large, start)]
     distances = [[float(np.linalg.norm(a - b)) for b in three] for a in three]

@@ -241,12 +241,6 @@ def test_the_plane_is_a_square_around_its_points(tiny, carried_out):
     assert spare.min() == pytest.approx(0.25 * extents.max(), rel=1e-4)
 
 
-def test_no_plane_through_a_run_that_diverged(other, carried_out):
-    runs = (small(other, 1000), large(other, 1000))
-    run, _ = carried_out(Task("plane", {"points": 4}, 1000, runs))
-    assert run.metrics == {}
-
-
 def test_a_device_finds_the_same(tiny, carried_out, monkeypatch):
     """Trained and measured there, from the same start, along the same directions."""
     monkeypatch.setattr(curvature, "DENSITY_STEPS", 10)

@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from sharpkit.lab.outcome import Plane
 
 
@@ -63,7 +65,7 @@ def test_labels_of_a_plane_are_read_in_the_dark_too(page):
     wide, high = drawn.locator(".plot").evaluate(
         "p => ['xaxis', 'yaxis'].map(a => p._fullLayout[a]).map(a => a._m)"
     )
-    assert abs(wide) == abs(high)  # one scale
+    assert wide == pytest.approx(-high)  # one scale
     bar = drawn.locator(".cbaxis text").all_text_contents()
     assert bar == ["0.01", "0.1", "1", "10", "100"]
 
