@@ -84,22 +84,32 @@ def figure(chart: Chart | Plane) -> tuple[dict[str, Any], list[Entry]]:
 
 
 def _plane(plane: Plane) -> dict[str, Any]:
-    """Return filled contours, and the marks, each with what is known there to read."""
+    """Return filled contours and the marks, each with what is known there to read."""
     found = Heights.of(plane)
-    contours = {
+    frame = Chart(plane.title, plane.x, plane.y, ())
+    layout = _layout(frame, []) | {"annotations": _labels(plane)}
+    layout["xaxis"] |= {"constrain": "domain"}
+    layout["yaxis"] |= {"constrain": "domain", "scaleanchor": "x"}
+    if not found.drawn:
+        layout["annotations"] = [_nothing()]
+    return {"data": [_contours(plane, found), _marks(plane)], "layout": layout}
+
+
+def _contours(plane: Plane, found: Heights) -> dict[str, Any]:
+    step = (found.high - found.low) / STEPS
+    return {
         "type": "contour",
         "x": list(plane.at_x),
         "y": list(plane.at_y),
         "z": [_json(row) for row in found.z.T],
-        "text": _read(plane),
+        "text": [
+            [_read(plane, i, j) for i in range(len(plane.at_x))]
+            for j in range(len(plane.at_y))
+        ],
         "hovertemplate": "%{text}<extra></extra>",
         "hoverongaps": True,
         "colorscale": "Viridis",
-        "contours": {
-            "start": found.low,
-            "end": found.high,
-            "size": (found.high - found.low) / STEPS,
-        },
+        "contours": {"start": found.low, "end": found.high, "size": step},
         "line": {"width": 0.5, "color": "rgba(255,255,255,0.4)"},
         "zmin": found.low,
         "zmax": found.high,
@@ -111,13 +121,21 @@ def _plane(plane: Plane) -> dict[str, Any]:
             "outlinewidth": 0,
         },
     }
-    names, places = [_text(name) for name in plane.marks], [*plane.marks.values()]
-    marks = {
+
+
+def _read(plane: Plane, i: int, j: int) -> str:
+    """Return the coordinates and all values of a point, a line each."""
+    values = [f"{_text(name)}: {at[i][j]:.4g}" for name, at in plane.values.items()]
+    return "<br>".join([f"x: {plane.at_x[i]:.4g}, y: {plane.at_y[j]:.4g}", *values])
+
+
+def _marks(plane: Plane) -> dict[str, Any]:
+    return {
         "type": "scatter",
         "mode": "markers",
-        "x": [x for x, _ in places],
-        "y": [y for _, y in places],
-        "text": names,
+        "x": [x for x, _ in plane.marks.values()],
+        "y": [y for _, y in plane.marks.values()],
+        "text": [_text(name) for name in plane.marks],
         "hovertemplate": "<b>%{text}</b><br>x: %{x:.4~g}, y: %{y:.4~g}<extra></extra>",
         "marker": {
             "size": 10,
@@ -125,46 +143,15 @@ def _plane(plane: Plane) -> dict[str, Any]:
             "line": {"color": "#1b1f24", "width": 1.5},
         },
     }
-    layout = _layout(Chart(plane.title, plane.x, plane.y, ()), [])
-    layout["yaxis"] |= {"scaleanchor": "x", "constrain": "domain"}
-    layout["xaxis"] |= {"constrain": "domain"}
-    layout["annotations"] = [_label(*each) for each in zip(names, places, strict=True)]
-    if not found.drawn:
-        layout["annotations"] = [_nothing()]
-    return {"data": [contours, marks], "layout": layout}
 
 
-def _read(plane: Plane) -> list[list[str]]:
-    """Return the texts that the points show: coordinates and all values."""
+def _labels(plane: Plane) -> list[dict[str, Any]]:
+    look = {"xanchor": "left", "xshift": 9, "yshift": 13, "showarrow": False}
+    look |= {"bgcolor": "#ffffff"}  # the style sheet has the ground's colour instead
     return [
-        [
-            "<br>".join(
-                [
-                    f"x: {x:.4g}, y: {y:.4g}",
-                    *(
-                        f"{_text(name)}: {rows[i][j]:.4g}"
-                        for name, rows in plane.values.items()
-                    ),
-                ]
-            )
-            for i, x in enumerate(plane.at_x)
-        ]
-        for j, y in enumerate(plane.at_y)
+        {"text": _text(name), "x": x, "y": y} | look
+        for name, (x, y) in plane.marks.items()
     ]
-
-
-def _label(name: str, place: tuple[float, ...]) -> dict[str, Any]:
-    x, y = place
-    return {
-        "text": name,
-        "x": x,
-        "y": y,
-        "xanchor": "left",
-        "xshift": 9,
-        "yshift": 13,
-        "showarrow": False,
-        "bgcolor": "#ffffff",  # the style sheet's ground in its place
-    }
 
 
 def _line(chart: Chart, curve: Curve) -> dict[str, Any]:
