@@ -121,6 +121,44 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Plane:
+    """Values over a plane, the first of them in colour, and places marked on it.
+
+    Attributes
+    ----------
+    title : str
+        The title.
+    x, y : Axis
+        The lower and the left axis, of one scale.
+    at_x, at_y : tuple of float
+        The coordinates of the points along each axis.
+    values : dict of str to (x, y) tuples of float
+        What was found at each point, by name.
+    marks : dict of str to (float, float)
+        Places by their names.
+    alt : str
+        What one sees, in words.
+    log : bool
+        Whether the colours are on a logarithmic scale.
+    """
+
+    title: str
+    x: Axis
+    y: Axis
+    at_x: tuple[float, ...]
+    at_y: tuple[float, ...]
+    values: dict[str, tuple[tuple[float, ...], ...]]
+    marks: dict[str, tuple[float, ...]]
+    alt: str = ""
+    log: bool = False
+
+    @property
+    def shown(self) -> str:
+        """The name of the value that is drawn."""
+        return next(iter(self.values))
+
+
+@dataclass(frozen=True)
 class Claim:
     """One claim of the paper and what these runs say of it.
 
@@ -174,7 +212,7 @@ class Outcome:
     settings: tuple[tuple[str, str], ...]
     tables: tuple[Table, ...]
     claims: tuple[Claim, ...]
-    charts: tuple[Chart, ...]
+    charts: tuple[Chart | Plane, ...]
     trials: int
     wanted: int
     notes: tuple[str, ...] = ()

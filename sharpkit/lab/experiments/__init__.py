@@ -2,7 +2,8 @@
 
 Each module has ``TITLE``, the ``NETWORKS`` for which the paper shows it (and perhaps
 ``ONLY``, those for which it can be run), ``trial(study, seed)``, the tasks of one trial
-by name, and ``find(study, trials)``, what the finished ones say.
+by name (``OPTIONAL`` are those without which it counts, too), and ``find(study,
+trials)``, what the finished ones say.
 """
 
 from __future__ import annotations
@@ -140,8 +141,9 @@ def outcome(name: str, study: Study, store: Store) -> Outcome:
     trials: list[Found] = []
     for seed in study.seeds:
         wanted = module.trial(study, seed)
-        if all(task.key in store for task in wanted.values()):
-            trials.append({each: store.get(task.key) for each, task in wanted.items()})
+        there = {name: task for name, task in wanted.items() if task.key in store}
+        if wanted.keys() - there.keys() <= set(getattr(module, "OPTIONAL", ())):
+            trials.append({each: store.get(task.key) for each, task in there.items()})
     findings = Findings((), ())
     notes = [f"{len(trials)} of {len(study.seeds)} trials have finished."]
     if trials:

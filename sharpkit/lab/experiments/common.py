@@ -15,7 +15,7 @@ from sharpkit.lab.experiments.study import EPSILONS, FAST, PATIENCE, SUBSPACE, S
 from sharpkit.lab.intervals import Values, log10, paired, points, spread
 from sharpkit.lab.jobs.minimisers import END
 from sharpkit.lab.jobs.task import Task
-from sharpkit.lab.outcome import Chart, Claim, Table, ratio_text
+from sharpkit.lab.outcome import Chart, Claim, Plane, Table, ratio_text
 from sharpkit.lab.store import Run
 from sharpkit.lab.training.regime import Regime
 
@@ -58,7 +58,7 @@ class Findings(NamedTuple):
 
     tables: tuple[Table, ...]
     claims: tuple[Claim, ...]
-    charts: tuple[Chart, ...] = ()
+    charts: tuple[Chart | Plane, ...] = ()
     notes: tuple[str, ...] = ()
 
 

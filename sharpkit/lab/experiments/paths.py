@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sharpkit.lab import paper
 from sharpkit.lab.experiments.common import Findings, Found, Trial, controls, late
 from sharpkit.lab.experiments.study import Study
 from sharpkit.lab.intervals import Values, spread
+from sharpkit.lab.jobs.path import ALPHAS
 from sharpkit.lab.jobs.task import Task
 from sharpkit.lab.outcome import (
     Axis,
@@ -25,10 +28,18 @@ NEAR = 0.25  # how far beyond a minimiser the rise of the loss is read off
 def path_trial(study: Study, seed: int, path: str) -> Trial:
     """Return the tasks of one trial: the path besides the controls."""
     found = controls(study, seed)
-    ends = (found["SB"], found["LB"])
-    cost = 25 * study.source.train * study.width / 300
-    found["path"] = Task("path", {"path": path}, seed, ends, cost=cost)
+    config = {"path": path}
+    found["path"] = between(study, "path", config, found, len(ALPHAS))
     return found
+
+
+def between(
+    study: Study, kind: str, config: dict[str, Any], runs: Trial, points: int
+) -> Task:
+    """Return the task of evaluating points between the small and the large batch."""
+    ends = (runs["SB"], runs["LB"])
+    cost = points * study.source.train * study.width / 300
+    return Task(kind, config, ends[0].seed, ends, cost=cost)
 
 
 def findings(

@@ -88,9 +88,8 @@ def trained(
     if config["start"] is not None:
         origin = point(network, data, needed[0], config["start"])
         start, statistics = origin.weights, origin.statistics
-    else:  # drawn on the host: the same everywhere
-        drawn = network.initial_weights(seed)
-        start, statistics = array_module(data.x_train).asarray(drawn), None
+    else:
+        start, statistics = initial_weights(network, data, seed), None
     wanted = config["snapshots"]
     found = train(
         network,
@@ -106,6 +105,12 @@ def trained(
         on_update=on_update,
     )
     return network, data, found
+
+
+def initial_weights(network: Network, data: Dataset, seed: int) -> XpArray:
+    """Return the uniform draw by a seed, where the data are."""
+    drawn = network.initial_weights(seed)  # on the host: the same everywhere
+    return array_module(data.x_train).asarray(drawn)
 
 
 def snapshot_name(epoch: int, threshold: float | None) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit.lab.outcome import Axis, Chart
+from sharpkit.lab.outcome import Axis, Chart, Plane
 from sharpkit.lab.rendering.curves import MARKED, Curve, Points, curves, decades
+from sharpkit.lab.rendering.heights import STEPS, Heights
 
 _BAND = 0.18  # its opacity
 # symbol -> its outline in a box from -4 to 4, for the legend
@@ -53,16 +54,18 @@ class Entry:
         return _OUTLINES[self.curve.symbol]
 
 
-def figure(chart: Chart) -> tuple[dict[str, Any], list[Entry]]:
+def figure(chart: Chart | Plane) -> tuple[dict[str, Any], list[Entry]]:
     """Return ``{"data": ..., "layout": ...}`` and the legend, ours before the paper's.
 
-    Gaps are null: JSON has no not-a-number.
+    Gaps are null: JSON has no not-a-number. A plane has no legend.
 
     Raises
     ------
     ValueError
         If a series is malformed, as in `curves`.
     """
+    if isinstance(chart, Plane):
+        return _plane(chart), []
     found = curves(chart)
     traces: list[dict[str, Any]] = []
     entries = []
@@ -78,6 +81,77 @@ def figure(chart: Chart) -> tuple[dict[str, Any], list[Entry]]:
         layout["annotations"] = [_nothing()]
     entries.sort(key=lambda entry: entry.curve.series.paper)
     return {"data": traces, "layout": layout}, entries
+
+
+def _plane(plane: Plane) -> dict[str, Any]:
+    """Return filled contours and the marks, each with what is known there to read."""
+    found = Heights.of(plane)
+    frame = Chart(plane.title, plane.x, plane.y, ())
+    layout = _layout(frame, []) | {"annotations": _labels(plane)}
+    layout["xaxis"] |= {"constrain": "domain"}
+    layout["yaxis"] |= {"constrain": "domain", "scaleanchor": "x"}
+    if not found.drawn:
+        layout["annotations"] = [_nothing()]
+    return {"data": [_contours(plane, found), _marks(plane)], "layout": layout}
+
+
+def _contours(plane: Plane, found: Heights) -> dict[str, Any]:
+    step = (found.high - found.low) / STEPS
+    return {
+        "type": "contour",
+        "x": list(plane.at_x),
+        "y": list(plane.at_y),
+        "z": [_json(row) for row in found.z.T],
+        "text": [
+            [_read(plane, i, j) for i in range(len(plane.at_x))]
+            for j in range(len(plane.at_y))
+        ],
+        "hovertemplate": "%{text}<extra></extra>",
+        "hoverongaps": True,
+        "colorscale": "Viridis",
+        "contours": {"start": found.low, "end": found.high, "size": step},
+        "line": {"width": 0.5, "color": "rgba(255,255,255,0.4)"},
+        "zmin": found.low,
+        "zmax": found.high,
+        "colorbar": {
+            "title": {"text": _text(plane.shown), "side": "right"},
+            "tickvals": list(found.ticks),
+            "ticktext": list(found.ticks.values()),
+            "thickness": 14,
+            "outlinewidth": 0,
+        },
+    }
+
+
+def _read(plane: Plane, i: int, j: int) -> str:
+    """Return the coordinates and all values of a point, a line each."""
+    values = [f"{_text(name)}: {at[i][j]:.4g}" for name, at in plane.values.items()]
+    return "<br>".join([f"x: {plane.at_x[i]:.4g}, y: {plane.at_y[j]:.4g}", *values])
+
+
+def _marks(plane: Plane) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [x for x, _ in plane.marks.values()],
+        "y": [y for _, y in plane.marks.values()],
+        "text": [_text(name) for name in plane.marks],
+        "hovertemplate": "<b>%{text}</b><br>x: %{x:.4~g}, y: %{y:.4~g}<extra></extra>",
+        "marker": {
+            "size": 10,
+            "color": "#ffffff",
+            "line": {"color": "#1b1f24", "width": 1.5},
+        },
+    }
+
+
+def _labels(plane: Plane) -> list[dict[str, Any]]:
+    look = {"xanchor": "left", "xshift": 9, "yshift": 13, "showarrow": False}
+    look |= {"bgcolor": "#ffffff"}  # the style sheet has the ground's colour instead
+    return [
+        {"text": _text(name), "x": x, "y": y} | look
+        for name, (x, y) in plane.marks.items()
+    ]
 
 
 def _line(chart: Chart, curve: Curve) -> dict[str, Any]:

@@ -40,13 +40,15 @@
       Plotly.relayout(plot, home);
       return;
     }
-    const [from, to] = plot.layout.xaxis.range;
-    const middle = (from + to) / 2, half = (to - from) / 2;
     const scale = { in: 0.5, out: 2 }[how] ?? 1;
-    const move = { left: -half / 2, right: half / 2 }[how] ?? 0;
-    Plotly.relayout(plot, {
-      "xaxis.range": [middle + move - scale * half, middle + move + scale * half],
-    });
+    const range = ([from, to], move) => {
+      const half = (to - from) / 2, middle = (from + to) / 2 + (move ?? 0) * half;
+      return [middle - scale * half, middle + scale * half];
+    };
+    const { xaxis, yaxis } = plot.layout;
+    const change = { "xaxis.range": range(xaxis.range, { left: -0.5, right: 0.5 }[how]) };
+    if (yaxis.scaleanchor) change["yaxis.range"] = range(yaxis.range); // one scale
+    Plotly.relayout(plot, change);
   }
 
   // One at a time, so that the page answers meanwhile.

@@ -14,8 +14,9 @@ from typing import Any
 
 import jinja2
 
-from sharpkit.lab.outcome import FAILS, HOLDS, OPEN, Chart, Decision, Outcome
+from sharpkit.lab.outcome import FAILS, HOLDS, OPEN, Chart, Decision, Outcome, Plane
 from sharpkit.lab.rendering.curves import left_out_note
+from sharpkit.lab.rendering.heights import Heights
 from sharpkit.lab.rendering.interactive import Entry, figure
 
 # decision -> class in the style sheet and symbol
@@ -89,9 +90,9 @@ def page(outcomes: Sequence[Outcome], provenance: Provenance) -> str:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """One chart with its Plotly figure and legend."""
+    """One chart with its Plotly figure and legend; a plane has none."""
 
-    chart: Chart
+    chart: Chart | Plane
     json: dict[str, Any]
     legend: list[Entry]
     note: str
@@ -152,9 +153,11 @@ def _anchors(names: list[str]) -> list[str]:
     ]
 
 
-def _drawing(chart: Chart) -> _Drawing:
+def _drawing(chart: Chart | Plane) -> _Drawing:
     json, legend = figure(chart)
     note = left_out_note([entry.curve for entry in legend])
+    if isinstance(chart, Plane):
+        note = Heights.of(chart).note
     alt = chart.alt or f"{chart.y.label} against {chart.x.label}"
     return _Drawing(chart, json, legend, note, alt)
 

@@ -7,9 +7,12 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sharpkit._inputs.files import replacing
-from sharpkit.lab.outcome import Axis, Chart, Outcome
+from sharpkit.lab.outcome import Axis, Chart, Outcome, Plane
 from sharpkit.lab.rendering.curves import MARKED, Curve, curves, decades, left_out_note
+from sharpkit.lab.rendering.heights import STEPS, Heights
 
 _MARKERS = {
     "circle": "o",
@@ -57,7 +60,10 @@ def draw(outcome: Outcome, file: Path) -> None:
     figure.suptitle(_plain(title, 62 * across), fontsize=11)
     panels = figure.subplots(down, across, squeeze=False).ravel()
     for axis, chart in zip(panels, charts, strict=False):
-        _panel(axis, chart)
+        if isinstance(chart, Plane):
+            _plane(axis, chart)
+        else:
+            _panel(axis, chart)
     for axis in panels[len(charts) :]:
         axis.remove()
     with replacing(file) as part:
@@ -82,11 +88,43 @@ def _panel(axis: Any, chart: Chart) -> None:
     note = left_out_note(found)
     if not any(curve.drawn for curve in found):
         note = "Nothing to draw."
+    _note(left, note)
+    _legend(left, lines, found)
+
+
+def _plane(axis: Any, plane: Plane) -> None:
+    """Draw filled contours with the marks on them."""
+    found = Heights.of(plane)
+    if found.drawn:
+        levels = np.linspace(found.low, found.high, STEPS + 1)
+        grid = np.ma.masked_invalid(found.z.T)
+        drawn = axis.contourf(plane.at_x, plane.at_y, grid, levels=levels)
+        bar = axis.figure.colorbar(drawn, ax=axis, shrink=0.8, pad=0.02)
+        bar.set_ticks(list(found.ticks), labels=list(found.ticks.values()))
+        bar.ax.tick_params(labelsize=8)
+        bar.set_label(_plain(plane.shown, 48), fontsize=9)
+    for name, (x, y) in plane.marks.items():
+        axis.plot(x, y, "o", mfc="white", mec="0.1", ms=6)
+        axis.annotate(
+            _plain(name, 48),
+            (x, y),
+            xytext=(7, 7),
+            textcoords="offset points",
+            fontsize=8,
+            bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none"},
+        )
+    axis.set_aspect("equal")
+    _scale(axis, "x", plane.x)
+    _scale(axis, "y", plane.y)
+    axis.set_title(_plain(plane.title, 56), fontsize=10)
+    _note(axis, found.note)
+
+
+def _note(axis: Any, note: str) -> None:
     if note:
-        left.annotate(
+        axis.annotate(
             note, (0.02, 0.02), xycoords="axes fraction", fontsize=7, color="0.35"
         )
-    _legend(left, lines, found)
 
 
 def _curve(axis: Any, curve: Curve) -> Any:

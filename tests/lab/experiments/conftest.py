@@ -66,6 +66,8 @@ def made_up():
                     metrics = _watch(sharp, label, wobble)
                 elif task.kind == "curvature":
                     metrics = _curvature(task, sharp(label) * wobble)
+                elif task.kind == "plane":
+                    metrics = _plane()
                 else:
                     metrics = _path(path, wobble)
                 found[label] = Run(
@@ -143,6 +145,20 @@ def _watch(sharp, label, wobble):
         "updates": 200,
         "epochs": 10,
         "same": True,
+    }
+
+
+def _plane():
+    """A valley along the line; the start lies at (0.5, 2)."""
+    x, y = np.linspace(-0.25, 1.25, 5), np.linspace(-0.5, 2.5, 4)
+    loss = 1e-3 + x[:, None] ** 2 * (1 - x[:, None]) ** 2 + y**2
+    share = np.full((5, 4), 0.5)
+    return {
+        "x": x.tolist(),
+        "y": y.tolist(),
+        "values": {"loss": loss.tolist(), "accuracy": share.tolist()},
+        "marks": {"SB": [[0.0, 0.0]], "LB": [[1.0, 0.0]], "start": [[0.5, 2.0]]},
+        "distances": [[0.0, 3.0, 6.2], [3.0, 0.0, 6.2], [6.2, 6.2, 0.0]],
     }
 
 

@@ -106,6 +106,23 @@ def test_paths(made_up, name):
     assert curves["accuracy, test"].right
 
 
+def test_the_plane_of_figure_3(made_up):
+    chosen, trials = made_up("fig3")
+    assert ["plane" in trial for trial in trials] == [True, *[False] * 4]
+    found = experiment("fig3").find(chosen, trials)
+    plane, table = found.charts[1], found.tables[1]
+    assert table.rows[1] == ("LB", "1.000", "0.000", "3.000", "0.000", "6.200")
+    assert plane.marks["start"] == (0.5, 2.0)
+    assert plane.shown == "loss, train"
+    assert plane.values["loss, train"][4][3] == max(plane.values["loss, train"][4])
+    assert plane.values["accuracy, train"][4][1] == 0.5
+    assert "5 x 4 points in the first trial, 0.263 to 6.35; SB" in plane.alt
+    assert "start at (0.50, 2.00)" in plane.alt
+    del trials[0]["plane"]  # as in an older record
+    without = experiment("fig3").find(chosen, trials)
+    assert (len(without.tables), len(without.charts)) == (1, 1)
+
+
 def test_figure_4(made_up):
     def sharp(task):
         if not task.startswith("box"):

@@ -1,6 +1,7 @@
 """Every experiment carried out for real on a tiny network."""
 
 import re
+from dataclasses import replace
 
 import pytest
 from tiny_study import TINY
@@ -19,6 +20,7 @@ from sharpkit.lab.experiments.study import Study, study
 from sharpkit.lab.intervals import spread
 from sharpkit.lab.jobs.pool import work
 from sharpkit.lab.jobs.task import with_needs
+from sharpkit.lab.outcome import Plane
 from sharpkit.lab.store import Store
 
 POSSIBLE = tuple(
@@ -57,7 +59,10 @@ def test_a_whole_outcome(filled, tiny, name):
         assert "95 %" in claim.criterion
     for chart in found.charts:
         assert chart.alt
-        assert all(len(each.x) == len(each.y) for each in chart.series)
+        if not isinstance(chart, Plane):
+            assert all(len(each.x) == len(each.y) for each in chart.series)
+    planes = sum(isinstance(chart, Plane) for chart in found.charts)
+    assert planes == (name == "fig3")
 
 
 def test_the_table_shows_what_the_store_has(filled, tiny):
@@ -92,6 +97,30 @@ def test_an_unfinished_trial_does_not_count(tmp_path, tiny):
         assert half.trials == 1
         assert half.notes[0] == "1 of 2 trials have finished."
         assert half.claims[0].decision == "not decided here"
+
+
+def test_a_store_without_the_plane_is_whole(tmp_path, tiny):
+    """As those are that were written before there was one."""
+    trial = experiment("fig3").trial(tiny, 1000)
+    with Store(tmp_path) as store:
+        for task in with_needs(trial.values()):
+            if task.kind != "plane":
+                work(task, tmp_path)
+        found = outcome("fig3", replace(tiny, seeds=(1000,)), store)
+        assert (found.trials, found.wanted, len(found.charts)) == (1, 1, 1)
+
+
+def test_the_plane_is_of_the_first_trial_and_not_of_the_demonstration():
+    kinds = {
+        preset: [
+            [name for name in experiment("fig3").trial(made, seed) if name == "plane"]
+            for made in [study("F1", preset, trials=2)]
+            for seed in made.seeds
+        ]
+        for preset in ("demo", "quick", "medium", "paper")
+    }
+    assert kinds.pop("demo") == [[], []]
+    assert all(names == [["plane"], []] for names in kinds.values())
 
 
 def test_a_request_reads_back(tiny):

@@ -199,6 +199,48 @@ def test_paths_pass_where_the_formula_says(tiny, carried_out, kind, at, factors)
     assert run.config["data"]["name"] == "glyphs"
 
 
+def test_the_plane_passes_where_geometry_says(tiny, carried_out):
+    sb, lb = small(tiny, 1000), large(tiny, 1000)
+    found = carried_out(Task("plane", {"points": 4}, 1000, (sb, lb)))[0].metrics
+    network, data = setting_of(sb.config)
+    ends = [point(network, data, Done(*carried_out(task))).weights for task in (sb, lb)]
+    three = np.array([*ends, network.initial_weights(1000)], np.float64)
+    apart = np.linalg.norm(three[:, None] - three, axis=2)
+    np.testing.assert_allclose(found["distances"], apart, rtol=1e-5, atol=1e-6)
+    for name, other in (("SB", sb), ("LB", lb)):
+        moved = carried_out(other)[0].metrics["distance"]
+        place = ["SB", "LB"].index(name)
+        assert found["distances"][place][2] == pytest.approx(moved, rel=1e-5)
+    first = three[1] - three[0]
+    aside = three[2] - three[0]
+    aside -= (aside @ first) / (first @ first) * first
+    second = aside * np.linalg.norm(first) / np.linalg.norm(aside)
+    for name, weights in zip(("SB", "LB", "start"), three, strict=True):
+        x, y = found["marks"][name][0]
+        np.testing.assert_allclose(
+            three[0] + x * first + y * second, weights, atol=1e-5
+        )
+    problem = Problem(network, data.x_train, data.y_train, batch_norm="batch")
+    for i, j in ((0, 0), (3, 1), (2, 3)):
+        at = three[0] + found["x"][i] * first + found["y"][j] * second
+        loss, accuracy = problem.evaluate(at.astype(np.float32))
+        assert found["values"]["loss"][i][j] == pytest.approx(loss, rel=1e-4)
+        assert abs(found["values"]["accuracy"][i][j] - accuracy) < 0.03
+    assert np.shape(found["values"]["loss"]) == (4, 4)
+
+
+def test_the_plane_is_a_square_around_its_points(tiny, carried_out):
+    runs = (small(tiny, 1000), large(tiny, 1000))
+    found = carried_out(Task("plane", {"points": 2}, 1000, runs))[0].metrics
+    marks = np.array([found["marks"][name][0] for name in ("SB", "LB", "start")])
+    low, high = np.array([found["x"], found["y"]]).T
+    assert high[0] - low[0] == pytest.approx(high[1] - low[1])
+    extents = np.ptp(marks, axis=0)
+    spare = np.concatenate([marks.min(axis=0) - low, high - marks.max(axis=0)])
+    np.testing.assert_allclose(spare[:2], spare[2:], rtol=1e-4)
+    assert spare.min() == pytest.approx(0.25 * extents.max(), rel=1e-4)
+
+
 def test_a_device_finds_the_same(tiny, carried_out, monkeypatch):
     """Trained and measured there, from the same start, along the same directions."""
     monkeypatch.setattr(curvature, "DENSITY_STEPS", 10)
@@ -225,6 +267,7 @@ def some_of_each(study):
         sb,
         sharpness(study, sb, FULL[:1], norms_with=lb),
         Task("path", {"path": "line"}, 1000, (sb, lb)),
+        Task("plane", {"points": 3}, 1000, (sb, lb)),
         Task("curvature", at, 1000, (lb,)),
     )
 
@@ -239,6 +282,9 @@ def assert_close(ours, theirs):
             [each["value"] for each in one.get(key, ())] for one in (ours, theirs)
         ]
         assert values[0] == pytest.approx(values[1], rel=2e-2)
+    if "values" in theirs:
+        losses = [each["values"]["loss"] for each in (ours, theirs)]
+        np.testing.assert_allclose(*losses, rtol=1e-2)
     if "trace" in theirs:
         assert ours["trace"]["value"] == pytest.approx(
             theirs["trace"]["value"], rel=1e-2

@@ -11,6 +11,7 @@ from sharpkit.lab.outcome import (
     Chart,
     Claim,
     Outcome,
+    Plane,
     Series,
     Table,
 )
@@ -90,6 +91,25 @@ def hostile_chart():
     )
 
 
+def plane_chart(name="loss, train"):
+    """A valley over five decades, with a hole and two points below zero."""
+    x, y = (-0.25, 0.25, 0.75, 1.25), (-0.5, 0.5, 1.5)
+    loss = tuple(tuple(10.0 ** (2 * a + 2 * b - 3) for b in y) for a in x)
+    loss = ((NAN, *loss[0][1:]), (0.0, -1.0, loss[1][2]), *loss[2:])
+    accuracy = tuple(tuple(0.5 for _ in y) for _ in x)
+    return Plane(
+        "A plane",
+        Axis("x"),
+        Axis("y"),
+        x,
+        y,
+        {name: loss, "accuracy, test": accuracy},
+        {name: (0.0, 0.0), "LB": (1.0, 0.0), "start": (0.5, 1.25)},
+        "It rises to the upper right.",
+        log=True,
+    )
+
+
 def zero_chart():
     return Chart("Zeros", Axis("x"), Axis("y"), (Series("0", (0.0, 0.0), (0.0, 0.0)),))
 
@@ -146,7 +166,7 @@ def outcomes():
         ((HOSTILE, HOSTILE),),
         (Table(HOSTILE, ("", HOSTILE), ((HOSTILE, HOSTILE),), HOSTILE),),
         (Claim(HOSTILE, OPEN, HOSTILE, HOSTILE),),
-        (hostile_chart(), zero_chart()),
+        (hostile_chart(), zero_chart(), plane_chart(HOSTILE)),
         trials=1,
         wanted=1,
         notes=(HOSTILE,),

@@ -1,5 +1,6 @@
 import json
 import math
+from dataclasses import replace
 
 import plotly.graph_objects
 import pytest
@@ -51,6 +52,28 @@ def test_traces_and_legend(charts):
         "y",
         "y2",
     ]
+
+
+def test_a_plane_lies_as_plotly_has_it(charts):
+    plane = charts[4]
+    made, entries = figure(plane)
+    contours, marks = made["data"]
+    assert entries == []
+    assert (len(contours["z"]), len(contours["z"][0])) == (3, 4)  # rows are along y
+    assert contours["z"][2][3] == pytest.approx(
+        math.log10(plane.values[plane.shown][3][2])
+    )
+    assert [row.count(None) for row in contours["z"]] == [2, 1, 0]
+    assert contours["text"][2][3].startswith("x: 1.25, y: 1.5<br>&lt;/script&gt;")
+    assert contours["text"][2][3].endswith(": 316.2<br>accuracy, test: 0.5")
+    assert contours["colorbar"]["ticktext"] == ["0.01", "0.1", "1", "10", "100"]
+    assert (marks["x"], marks["y"]) == ([0, 1, 0.5], [0, 0, 1.25])
+    assert [each["text"] for each in made["layout"]["annotations"][1:]] == [
+        *("LB", "start")
+    ]
+    flat = replace(plane, values={"loss": ((2.0,) * 3,) * 4}, log=False)
+    one = figure(flat)[0]["data"][0]["contours"]
+    assert one["end"] > one["start"] == 2
 
 
 def test_gaps_are_null_and_bands_go_there_and_back(charts):

@@ -66,8 +66,8 @@ def test_the_policy_allows_the_two_scripts_only(tags, text):
         assert f"'sha256-{digest}'" in text
     assert text.count("'sha256-") == 2
     charts = [a for a, _ in tags.scripts if a == {"type": "application/json"}]
-    assert len(charts) == 4
-    assert len(tags.scripts) == 6
+    assert len(charts) == 5
+    assert len(tags.scripts) == 7
 
 
 def test_headings_are_in_order_and_ids_are_unique(tags):
@@ -89,6 +89,15 @@ def test_tables_say_what_their_cells_belong_to(tags):
     for tag, attributes in tags.tags:
         if tag == "th":
             assert attributes["scope"] in ("col", "row", "rowgroup")
+
+
+def test_a_plane_has_its_numbers_in_a_table(text):
+    numbers = text[text.index('id="at-fig-6-F1') :]
+    table = numbers[numbers.index("-chart-3-numbers") :].split("</table>")[0]
+    assert table.count("<tr>") == 1 + 4
+    assert table.count("<td>") == 4 * 3
+    assert '<th scope="row">-0.25</th><td>nan</td>' in table
+    assert "3 of 12 points have no value to draw." in numbers
 
 
 def test_the_same_page_again(outcomes, provenance, text):

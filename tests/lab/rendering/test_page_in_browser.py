@@ -2,6 +2,10 @@
 
 import re
 
+import pytest
+
+from sharpkit.lab.outcome import Plane
+
 
 def figure(page, number=0):
     return page.locator("figure.chart").nth(number)
@@ -21,6 +25,11 @@ def test_every_chart_is_drawn_with_its_curves(page, outcomes):
     for number, chart in enumerate(charts):
         drawn = figure(page, number)
         assert drawn.locator("svg.main-svg").count() > 0
+        if isinstance(chart, Plane):
+            assert drawn.locator(".contourlayer .contour").count() == 1
+            assert drawn.locator("path.point").count() == len(chart.marks)
+            assert drawn.locator(".legend").count() == 0
+            continue
         bands = sum(series.low is not None for series in chart.series)
         assert (
             drawn.locator(".scatterlayer .trace").count() == len(chart.series) + bands
@@ -42,6 +51,23 @@ def test_axes_are_as_asked(page):
     assert figure(page).locator(".y2title").text_content() == "accuracy, %"
     ticks = figure(page).locator(".y2tick text").all_text_contents()
     assert ticks == ["20", "40", "60", "80", "100"]
+
+
+def test_labels_of_a_plane_are_read_in_the_dark_too(page):
+    drawn = figure(page, 4)
+    label = drawn.locator(".annotation").nth(1)
+    assert label.text_content() == "LB"
+    colours = """g => ["text", "rect.bg"].map(
+      each => getComputedStyle(g.querySelector(each)).fill)"""
+    assert label.evaluate(colours) == ["rgb(27, 31, 36)", "rgb(255, 255, 255)"]
+    page.emulate_media(color_scheme="dark")
+    assert label.evaluate(colours) == ["rgb(230, 233, 237)", "rgb(20, 23, 27)"]
+    wide, high = drawn.locator(".plot").evaluate(
+        "p => ['xaxis', 'yaxis'].map(a => p._fullLayout[a]).map(a => a._m)"
+    )
+    assert wide == pytest.approx(-high)  # one scale
+    bar = drawn.locator(".cbaxis text").all_text_contents()
+    assert bar == ["0.01", "0.1", "1", "10", "100"]
 
 
 def test_tables_are_those_of_the_outcomes(page, outcomes):

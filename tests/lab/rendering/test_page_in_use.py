@@ -80,6 +80,39 @@ def test_buttons_zoom_and_move(page, number):
     assert press("reset") == pytest.approx([start, end])
 
 
+def test_a_plane_is_zoomed_along_both_axes(page):
+    def ranges():
+        script = "p => [...p.layout.xaxis.range, ...p.layout.yaxis.range]"
+        return figure(page, 4).locator(".plot").evaluate(script)
+
+    before = ranges()
+    figure(page, 4).locator("[data-zoom=in]").click()
+    halved = [
+        0.75 * near + 0.25 * far
+        for low, high in (before[:2], before[2:])
+        for near, far in ((low, high), (high, low))
+    ]
+    assert ranges() == pytest.approx(halved)
+    figure(page, 4).locator("[data-zoom=reset]").click()
+    assert ranges() == pytest.approx(before)
+
+
+def test_a_plane_tells_its_values(page):
+    drawn = figure(page, 4)
+    area = drawn.locator(".nsewdrag").first
+    area.scroll_into_view_if_needed()
+    box = area.bounding_box()
+    corner = box["x"] + box["width"] - 4, box["y"] + 4
+    page.mouse.move(corner[0] - 30, corner[1] + 30)
+    page.mouse.move(*corner, steps=3)
+    label = drawn.locator(".hoverlayer .hovertext")
+    label.wait_for()
+    said = label.first.text_content()
+    assert said.startswith("x: 1.25, y: 1.5")
+    assert said.endswith(": 316.2accuracy, test: 0.5")
+    page.mouse.move(0, 0)
+
+
 def test_hover_shows_name_value_and_band(page):
     drawn = figure(page)
     drawn.scroll_into_view_if_needed()

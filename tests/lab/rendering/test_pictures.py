@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import matplotlib.figure
@@ -68,6 +69,27 @@ def test_curves_bands_axes_and_legend(outcomes, drawn):
     assert [text.get_text() for text in logs.texts] == [
         "2 points not positive, left out of the logarithmic axes."
     ]
+
+
+def test_a_plane(outcomes, drawn):
+    plane = outcomes[2].charts[2]
+    axis, bar = drawn(replace(outcomes[2], charts=(plane,))).axes
+    assert axis.get_aspect() == 1
+    (filled,) = [each for each in axis.collections if hasattr(each, "levels")]
+    known = np.array(plane.values[plane.shown])
+    known = np.log10(known[known > 0])
+    assert filled.levels[0] == known.min()
+    assert filled.levels[-1] == known.max()
+    ticks = [text.get_text() for text in bar.get_yticklabels()]
+    assert ticks == ["0.01", "0.1", "1", "10", "100"]
+    np.testing.assert_allclose(bar.get_yticks(), [-2, -1, 0, 1, 2])
+    places = [tuple(line.get_xydata()[0]) for line in axis.get_lines()]
+    assert places == list(plane.marks.values())
+    said = [text.get_text() for text in axis.texts]
+    assert said[1:] == ["LB", "start", "3 of 12 points have no value to draw."]
+    empty = replace(plane, values={"loss": ((math.nan,) * 3,) * 4}, log=False)
+    (axis,) = drawn(replace(outcomes[2], charts=(empty,))).axes
+    assert axis.texts[-1].get_text() == "12 of 12 points have no value to draw."
 
 
 def test_nothing_overlaps(outcomes, drawn):

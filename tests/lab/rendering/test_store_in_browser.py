@@ -42,7 +42,8 @@ def test_the_page_shows_the_numbers_of_the_store(written, opened):
         assert row.locator("th").inner_text() == "LB"
         shown = row.locator("td").nth(1).inner_text()
         assert shown == f"{np.mean(accuracy):.2f} ± {np.std(accuracy, ddof=1):.2f}"
-        assert page.locator("figure.chart").count() == 1
+        assert page.locator("figure.chart").count() == 2
+        assert page.locator(".contourlayer .contour").count() == 1
         drawn = page.evaluate("document.querySelector('.plot').data")
         curve = next(each for each in drawn if each.get("name") == "loss, train")
         np.testing.assert_allclose(_numbers(curve["y"]), np.mean(paths, axis=0))
