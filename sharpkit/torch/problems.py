@@ -280,7 +280,7 @@ class Problem:
         """
         if not isinstance(self._evaluation.objective, OutputLoss):
             return None
-        return self.evaluate(w)[1]
+        return self._sums(w)[2]
 
     def evaluate(self, w: torch.Tensor) -> tuple[float, float | None]:
         """Return the mean loss and the `accuracy` at ``w`` in one forward pass.
@@ -290,14 +290,8 @@ class Problem:
         w : (n,)
             A vector of the dtype and on the device of `weights`.
         """
-        w = self._layout.checked("w", w)
-        with self._evaluation.running():
-            found = list(self._tallies(w))
-        loss, weight = (math.fsum(each) for each in list(zip(*found, strict=True))[:2])
-        answers = [each.answers for each in found if each.answers is not None]
-        right, asked = (sum(each) for each in zip((0, 0), *answers, strict=True))
-        known = asked > 0 and len(answers) == len(found)
-        return loss / checked_total(weight), right / asked if known else None
+        loss, weight, share = self._sums(w)
+        return loss / checked_total(weight), share
 
     def at(self, named: Mapping[str, Any]) -> Problem:
         """Return the same problem at the weights and buffers of a checkpoint.
@@ -423,6 +417,17 @@ class Problem:
                 "its Hessian, by differences of the gradient"
             )
             raise NotImplementedError(msg)
+
+    def _sums(self, w: torch.Tensor) -> tuple[float, float, float | None]:
+        """Return loss times weight and weight of all batches, and the accuracy."""
+        w = self._layout.checked("w", w)
+        with self._evaluation.running():
+            found = list(self._tallies(w))
+        loss, weight = (math.fsum(each) for each in list(zip(*found, strict=True))[:2])
+        answers = [each.answers for each in found if each.answers is not None]
+        right, asked = (sum(each) for each in zip((0, 0), *answers, strict=True))
+        known = asked > 0 and len(answers) == len(found)
+        return loss, weight, right / asked if known else None
 
     def _tallies(self, w: torch.Tensor) -> Iterator[Tally]:
         """Yield what each batch adds, without a graph where nobody needs it.

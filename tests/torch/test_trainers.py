@@ -60,11 +60,17 @@ def fit(tmp_path):
     return run
 
 
+# All that a trainer hands over at every step; the box, which is dear, now and then.
+EVERY = dict.fromkeys(
+    ("loss", "update_norm", "critical_sharpness", "preconditioned_lambda_max"), 1
+) | {"sharpness": 6}
+
+
 @pytest.mark.parametrize("accumulated", [1, 2])
 def test_lightning(fit, tmp_path, accumulated):
     path = tmp_path / "run.jsonl"
     callback = sharpkit.torch.lightning_callback(
-        nn.CrossEntropyLoss(), data(), path=path, budget=None
+        nn.CrossEntropyLoss(), data(), path=path, measures=EVERY, budget=None
     )
     options = {"accumulate_grad_batches": accumulated}
     without, watched = fit(**options), fit(callback, **options)
