@@ -20,7 +20,7 @@ from bench.table import CaseError, Table
 from bench.torch_network import load_torch, one_thread
 from sharpkit.lab.data import draw_shapes, load_cifar10
 
-POINTS, QUICK_POINTS = 15, 3  # along each axis
+POINTS, QUICK_POINTS = 9, 3  # along each axis
 IMAGES, QUICK_IMAGES, BATCH = 1000, 100, 250
 MOST = 1.05  # of the time of the forward passes
 SAME = 1e-6  # relative; the loss at the weights by hand
