@@ -11,7 +11,7 @@ from sharpkit.lab.store import Store
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 RECORDS = (
-    *("demo", "medium", "quick", "eos"),
+    *("demo", "medium", "quick", "eos", "catapult"),
     *("ranking/digits", "ranking/glyphs", "ranking/mnist"),
 )
 # Mean and spread, or mean and interval, as the tables and the claims write them.

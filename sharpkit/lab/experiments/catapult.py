@@ -74,18 +74,22 @@ def find(study: Study, trials: list[Found]) -> Findings:
         ("", "at first", "largest", "after epochs", "last"),
         tuple(_row(trials, name, measure) for measure in SHOWN for name in BATCHES),
         f"Of the loss over all training samples, about {RECORDS} times a run; critical "
-        "sharpness along the updates, per unit of the rate. Running statistics begin "
-        "as zeros and ones, and follow the weights late.",
+        "sharpness along the updates, per unit of the rate, where the loss falls along "
+        "them. Running statistics begin as zeros and ones, and follow the weights "
+        "late.",
     )
     charts = tuple(_chart(study, trials, measure) for measure in SHOWN)
     return Findings((table,), _claims(trials), charts, notes)
 
 
 def curve(run: Run, measure: str) -> tuple[Values, Values]:
-    """Return the epochs of a run's records, and what was recorded, where it is."""
+    """Return the epochs of a run's records, and what was recorded, where it is known.
+
+    It is not where the loss over all samples did not fall along the update of a batch.
+    """
     found, metrics = run.metrics["curves"][measure], run.metrics
-    values = np.array(found["values"], np.float64)
-    known = np.isfinite(values)
+    values, errors = (np.array(found[name], float) for name in ("values", "errors"))
+    known = np.isfinite(values) & np.isfinite(errors)
     epochs = np.array(found["steps"]) * metrics["epochs"] / metrics["updates"]
     return epochs[known], values[known]
 

@@ -139,7 +139,8 @@ def _watch(sharp, label, wobble):
     shape = np.concatenate([np.geomspace(1, 8, 11), np.geomspace(8, 1, 11)[1:]])
     end = wobble * sharp(label)
     values = [float(v) for v in shape * end ** (np.arange(21) / 20)]
-    curve = {"steps": list(range(0, 210, 10)), "values": values}
+    steps = list(range(0, 210, 10))
+    curve = {"steps": steps, "values": values, "errors": [0.0] * len(steps)}
     return {
         "curves": {name: curve for name in catapult.SHOWN},
         "updates": 200,

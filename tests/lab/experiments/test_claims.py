@@ -305,6 +305,7 @@ def test_records_without_a_value_are_passed_over(made_up):
     for trial in trials:
         values = trial["LB watched"].metrics["curves"]["critical_sharpness, batch"]
         values["values"][3] = None
+        values["values"][5], values["errors"][5] = 1e9, None  # there was no descent
     whole = experiment("catapult").find(*made_up("catapult"))
     found = experiment("catapult").find(chosen, trials)
     for ours, theirs in zip(
