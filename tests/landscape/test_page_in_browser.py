@@ -39,6 +39,7 @@ def opened(browser, tmp_path_factory):
         )
         context.set_offline(True)
         page, errors, asked = context.new_page(), [], []
+        page.set_default_timeout(180_000)  # surfaces are drawn without a GPU
         page.add_init_script(script)
 
         def said(message):
