@@ -293,9 +293,12 @@ def _taken(
 
 
 class _Held(threading.local):
-    """What takes the points of the job that this thread was last given."""
+    """What takes the points of the job that this thread was last given.
 
-    key: object = None
+    A job itself is held, not its identity: that of one that is gone may be another's.
+    """
+
+    key: Job | bytes | None = None
     taker: Taker | None = None
 
 
@@ -321,8 +324,12 @@ def work(
     calls, seconds
         What they took.
     """
-    key = hashlib.sha256(sent).digest() if isinstance(sent, bytes) else id(sent)
-    if _held.taker is None or _held.key != key:
+    if isinstance(sent, bytes):
+        key: Job | bytes = hashlib.sha256(sent).digest()
+        known = _held.key == key if isinstance(_held.key, bytes) else False
+    else:
+        key, known = sent, _held.key is sent
+    if _held.taker is None or not known:
         job = pickle.loads(sent) if isinstance(sent, bytes) else sent
         _held.key, _held.taker = key, Taker(job)
     taker = _held.taker

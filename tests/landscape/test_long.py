@@ -116,6 +116,16 @@ def test_threads_take_the_same(whole):
     np.testing.assert_array_equal(found.values["loss"], whole)
 
 
+def test_one_pool_takes_one_landscape_after_another():
+    with ThreadPoolExecutor(1) as pool:
+        for factor in range(1, 30):
+            problem = sharpkit.Problem(np.ones(2), lambda w, f=factor: f * float(w @ w))
+            found = sharpkit.landscape.line(
+                problem, direction=np.ones(2), points=3, executor=pool
+            )
+            assert found.values["loss"].tolist() == [0, 2 * factor, 8 * factor]
+
+
 def test_what_cannot_be_sent_is_told():
     problem = sharpkit.Problem(np.ones(3), lambda w: float(w @ w))
     with pytest.raises(TypeError, match="cannot be sent to other processes"):
