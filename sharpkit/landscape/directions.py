@@ -212,14 +212,15 @@ def eigenvectors(
     Raises
     ------
     ValueError
-        If the search found fewer: a direction that is none would be drawn.
+        If fewer converged: what is no eigenvector would be drawn as one.
     """
     found, _ = searched(point, k=k, seed=seed, progress=progress)
-    if len(found.values) < k:
+    good = int(found.converged[:k].sum())
+    if good < k:
         msg = (
-            f"the search for {k} eigenvectors found {len(found.values)} "
-            f"({found.status.value}); give directions='random', or the vectors of "
-            "sharpkit.eigenvalues with more products"
+            f"of {k} eigenvectors {good} converged ({found.status.value}); give "
+            "directions='random', or the vectors of sharpkit.eigenvalues with more "
+            "products"
         )
         raise ValueError(msg)
     _, gradient, _ = point.centre(point.objective())

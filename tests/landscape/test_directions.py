@@ -162,6 +162,23 @@ def test_weights_of_zero_have_no_random_direction():
         landscape.line(np.zeros(3), lambda v: float(v @ v))
 
 
+def test_eigenvectors_that_did_not_converge_are_not_drawn():
+    n = 400
+    turn = np.linalg.qr(np.random.default_rng(0).normal(size=(n, n)))[0]
+    # So close together that the budget of products ends first.
+    h = turn @ np.diag(1 + 1e-9 * np.arange(n)) @ turn.T
+    problem = sharpkit.Problem(
+        np.zeros(n, np.float32),
+        lambda v: (0.5 * float(v @ h @ v), (h @ v).astype(np.float32)),
+        hvp=lambda w, v: (h @ v + 1e-3 * np.sin(1e3 * v)).astype(np.float32),
+    )
+    with (
+        pytest.warns(sharpkit.SharpkitWarning),
+        pytest.raises(ValueError, match="converged"),
+    ):
+        landscape.plane(problem, directions="eigenvectors", points=3)
+
+
 def test_eigenvectors_are_of_norm_1_and_ascend_to_nothing():
     h = np.array([5.0, -1.0, 3.0, 0.5])
     problem = sharpkit.Problem(np.zeros(4), lambda v: (0.5 * float(h @ v**2), h * v))
