@@ -5,14 +5,20 @@ from __future__ import annotations
 import math
 import numbers
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 
 from sharpkit._inputs.checks import as_float, checked_seed, one_of
-from sharpkit._inputs.progress import Progress, require_progress
+from sharpkit._inputs.progress import (
+    OutOfTime,
+    Progress,
+    require_progress,
+    until,
+)
 from sharpkit.landscape.frames import Frame
 from sharpkit.landscape.grid import Place
 from sharpkit.landscape.surface import Floats, Values
@@ -45,6 +51,7 @@ class Given:
     seed: int
     options: dict[str, Any]
     began: float
+    end: float
 
     @classmethod
     def of(
@@ -77,9 +84,29 @@ class Given:
             backend,
             samples,
             checked_seed(seed),
-            options | {"time_budget": _seconds(time_budget)},
+            options,
             began,
+            began + _seconds(time_budget),
         )
+
+    @contextmanager
+    def in_time(self) -> Iterator[None]:
+        """Look for directions inside, before there is any point to return.
+
+        Raises
+        ------
+        ValueError
+            If the time is over before they are found.
+        """
+        try:
+            with until(self.end):
+                yield
+        except OutOfTime as error:
+            msg = (
+                "time_budget was over before the directions were found; give more "
+                "seconds, or directions that need no search"
+            )
+            raise ValueError(msg) from error
 
     def taken(
         self,
@@ -117,7 +144,7 @@ class Given:
             problems, frame.block, coordinates, frame.steps, self.samples, self.seed,
             self.backend, apart,
         )  # fmt: skip
-        walked = walk(job, title=title, **self.options)
+        walked = walk(job, title=title, end=self.end, **self.options)
         first = next(iter(problems.values()))
         known = {
             "axes": tuple(frame.axes),

@@ -133,7 +133,8 @@ def line(
         other = weights_at(given.point, next(iter(given.problems.values())), "to", to)
         frame = toward(given.point, other, called(names, 2))
     else:
-        frame = _along(given, direction, repeats, normalize, groups, progress)
+        with given.in_time():
+            frame = _along(given, direction, repeats, normalize, groups, progress)
     x = coordinates("span", points, frame.span(0) if span is None else span)
     if repeats == 1:
         walked, known = given.taken(frame, (x,), batch_norm, title="line")

@@ -148,13 +148,15 @@ def plane(
     ]
     if through is not None:
         frame = _through(given, through, names, directions)
-    elif directions == "principal" if isinstance(directions, str) else False:
-        frame = principal(point, path)
-    elif directions is None and path:
-        frame = principal(point, path)
     else:
-        wanted = "random" if directions is None else directions
-        frame = spanned(point, _pair(given, wanted, normalize, groups, progress))
+        usual = "principal" if path else "random"
+        wanted = usual if directions is None else directions
+        if isinstance(wanted, str) and wanted == "principal":
+            frame = principal(point, path)
+        else:
+            with given.in_time():
+                both = _pair(given, wanted, normalize, groups, progress)
+            frame = spanned(point, both)
     if path:
         frame.marks[TRAJECTORY] = projected(point, frame, path)
     counts = points if isinstance(points, (tuple, list)) else (points, points)

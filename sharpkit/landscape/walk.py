@@ -12,7 +12,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -160,7 +159,7 @@ def walk(
     *,
     executor: Executor | int | None,
     checkpoint: Any,
-    time_budget: float,
+    end: float,
     progress: Progress,
     title: str,
 ) -> Walk:
@@ -174,8 +173,8 @@ def walk(
         Where they are taken: here (None), in so many processes, or by an executor.
     checkpoint
         The file that every point is kept in, or None.
-    time_budget
-        The seconds that all may take.
+    end
+        When the time is over, by `time.perf_counter`.
     progress
         Who is told.
     title
@@ -194,7 +193,6 @@ def walk(
     SharpkitWarning
         After an interrupt: what was taken is returned.
     """
-    end = time.perf_counter() + time_budget
     taker = Taker(job)
     centre = taker.at([0.0] * len(job.coordinates))
     record = _Kept(job, checkpoint, centre)

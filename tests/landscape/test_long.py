@@ -156,6 +156,17 @@ def test_coarse_points_are_there_when_the_time_is_over():
     assert "points taken" in repr(found)
 
 
+def test_the_search_for_a_direction_counts_into_the_time():
+    def gradient(w):
+        time.sleep(0.05)
+        return float(w @ w), 2 * w
+
+    problem = sharpkit.Problem(np.ones(50), gradient)
+    options = {"direction": "eigenvector", "points": 3, "time_budget": 0.2}
+    with pytest.raises(ValueError, match="time_budget was over before the directions"):
+        sharpkit.landscape.line(problem, **options)
+
+
 def test_an_interrupt_leaves_what_was_taken():
     def stop():
         raise KeyboardInterrupt
