@@ -30,7 +30,7 @@ class Direction(NamedTuple):
     axis: Axis
 
 
-def direction(
+def directions_of(
     point: Point,
     name: str,
     given: Any,
@@ -41,7 +41,7 @@ def direction(
     index: int = 0,
     progress: Progress,
 ) -> list[Direction]:
-    """Return the direction that was asked for; two for ``"eigenvectors"``.
+    """Return what was asked for as directions: one, or two ``"eigenvectors"``.
 
     Parameters
     ----------

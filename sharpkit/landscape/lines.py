@@ -11,7 +11,7 @@ from sharpkit._inputs.checks import at_least
 from sharpkit._inputs.progress import Progress
 from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import LossFn
-from sharpkit.landscape.directions import Direction, Normalize, direction as named
+from sharpkit.landscape.directions import Direction, Normalize, directions_of
 from sharpkit.landscape.frames import Frame, spanned, toward, weights_at
 from sharpkit.landscape.given import BatchNorm, Given, called, gridded
 from sharpkit.landscape.grid import coordinates
@@ -194,7 +194,7 @@ def _along(
         raise ValueError(msg)
     found: list[Direction] = []
     for index in range(repeats):
-        found += named(
+        found += directions_of(
             given.point,
             "direction",
             wanted,

@@ -9,7 +9,7 @@ from typing import Any
 from sharpkit._inputs.progress import Progress
 from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import LossFn
-from sharpkit.landscape.directions import Direction, Normalize, direction
+from sharpkit.landscape.directions import Direction, Normalize, directions_of
 from sharpkit.landscape.frames import (
     Frame,
     principal,
@@ -230,7 +230,7 @@ def _pair(
     both = (wanted, wanted) if alone and wanted == "random" else wanted
     found: list[Direction] = []
     for index, each in enumerate([both] if isinstance(both, str) else both):
-        found += direction(
+        found += directions_of(
             given.point,
             "directions",
             each,

@@ -7,7 +7,7 @@ import pytest
 
 import sharpkit
 from sharpkit import landscape
-from sharpkit.landscape.directions import direction, random_direction
+from sharpkit.landscape.directions import directions_of, random_direction
 from sharpkit.landscape.frames import spanned
 from sharpkit.measures._point import Point
 
@@ -183,7 +183,7 @@ def test_eigenvectors_are_of_norm_1_and_ascend_to_nothing():
     h = np.array([5.0, -1.0, 3.0, 0.5])
     problem = sharpkit.Problem(np.zeros(4), lambda v: (0.5 * float(h @ v**2), h * v))
     point = Point.of(problem)
-    found = direction(
+    found = directions_of(
         point, "directions", "eigenvectors",
         normalize=None, groups=None, seed=0, progress=False,
     )  # fmt: skip
