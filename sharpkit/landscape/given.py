@@ -71,8 +71,8 @@ class Given:
         began = time.perf_counter()
         require_progress(progress)
         problems = problems_of(problem, loss_fn)
-        points = {name: Point.of(each) for name, each in problems.items()}
-        require_one_place(points.values())
+        points = [Point.of(each, backend=backend) for each in problems.values()]
+        require_one_place(points)
         options = {
             "executor": checked_executor(executor),
             "checkpoint": checkpoint,
@@ -80,7 +80,7 @@ class Given:
         }
         return cls(
             problems,
-            Point.of(next(iter(problems.values())), backend=backend),
+            points[0],
             backend,
             samples,
             checked_seed(seed),

@@ -10,7 +10,6 @@ import multiprocessing
 import numbers
 import os
 import pickle
-import signal
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import (
@@ -33,6 +32,7 @@ from sharpkit._inputs.checks import at_least
 from sharpkit._inputs.progress import OutOfTime, Progress, reporter, until
 from sharpkit._inputs.types import Array
 from sharpkit._inputs.warn import warn
+from sharpkit._inputs.workers import begin_worker, environment
 from sharpkit.landscape.grid import Place, in_order
 from sharpkit.landscape.record import Record
 from sharpkit.landscape.surface import Floats
@@ -379,11 +379,6 @@ def _sendable(job: Job) -> bytes:
         raise TypeError(msg) from error
 
 
-def _begin() -> None:
-    # Ctrl-C reaches the whole group of processes; the first one decides what follows.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 @contextmanager
 def _opened(executor: Executor | int) -> Iterator[tuple[Executor, int]]:
     """Give an executor and the number of its workers; one of our own ends with it."""
@@ -391,15 +386,14 @@ def _opened(executor: Executor | int) -> Iterator[tuple[Executor, int]]:
         workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
         yield executor, workers
         return
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(executor, mp_context=context, initializer=_begin)
-    os.environ.update(ONE_THREAD)
-    try:
-        yield pool, executor
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for name, value in before.items():
-            os.environ.pop(name)
-            if value is not None:
-                os.environ[name] = value
+    pool = ProcessPoolExecutor(
+        executor,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=begin_worker,
+        initargs=(os.getpid(),),
+    )
+    with environment(ONE_THREAD):
+        try:
+            yield pool, executor
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

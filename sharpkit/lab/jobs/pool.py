@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import sharpkit
+from sharpkit._inputs.workers import begin_worker, environment
 from sharpkit.lab.jobs import (
     curvature,
     descent,
@@ -117,11 +115,11 @@ def carry_out(
     pool = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
+        initializer=begin_worker,
         initargs=(os.getpid(),),
     )
     try:
-        with _environment(_WORKER):
+        with environment(_WORKER):
             failures = _drain(pool, waiting, folder, advance)
         pool.shutdown()
     except BaseException as stopped:
@@ -210,31 +208,3 @@ def _described(task: Task) -> dict[str, Any]:
     origin = _described(task.needs[0])
     inherited = {name: origin[name] for name in ("network", "data") if name in origin}
     return inherited | task.config | {"of": [need.key for need in task.needs]}
-
-
-@contextmanager
-def _environment(changes: dict[str, str]) -> Iterator[None]:
-    """Change the environment that processes started inside inherit."""
-    before = {name: os.environ.get(name) for name in changes}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _begin_worker(parent: int) -> None:
-    # Ctrl-C reaches the whole process group; only the parent decides what follows.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    """End this process when its parent was killed: nobody would use its result."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
