@@ -89,7 +89,8 @@ class Surface(Recorded):
         The statistics that batch norms used: ``"running"``, ``"batch"`` (of the data
         at each point), ``"frozen"``; empty where that is the callback's own affair.
     samples : int or None
-        The samples that the values are means of, where it is known.
+        The samples that the values are means of, where it is known: those of the first
+        data set, where all are taken.
     run : Run
         How the result was obtained.
     """

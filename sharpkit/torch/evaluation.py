@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -22,15 +22,6 @@ from sharpkit.torch.state import ALONE, Randomness, as_found, differentiating
 from sharpkit.torch.weighing import Weighing
 
 Place = tuple[dict[str, Any], str]  # a module's table, and the key in it
-
-
-class Tally(NamedTuple):
-    """What batches add up to: loss times weight, weight, answers right and asked."""
-
-    loss: float
-    weight: float
-    answers: tuple[int, int] | None
-
 
 # These are in training mode, without dropout: cuDNN has no gradient of them otherwise.
 RECURRENT = (nn.RNN, nn.LSTM, nn.GRU)
@@ -68,6 +59,8 @@ class Evaluation:
         The batch norms of the model, by name.
     frozen : dict of str to (mean, variance)
         The constant statistics of batch norms, by name.
+    graphs : bool
+        Whether the model is known to differentiate itself in a forward pass.
     """
 
     def __init__(
@@ -98,7 +91,7 @@ class Evaluation:
             }
             self._written = _renormed(model, self._places) & values.constants.keys()
         self._versions: dict[str, int] = {}
-        self._accumulates = self._seen = self._warned = False
+        self.graphs = self._accumulates = self._seen = self._warned = False
         if batch_norm == "running":
             _require_averages(self.norms)
 
@@ -224,21 +217,6 @@ class Evaluation:
             self._accumulates = True
             return self.add(flat, batch, gradient)
         return float(loss.detach()) * weight, weight
-
-    def tally(self, flat: Any, batch: Any) -> Tally:
-        """Return what a batch adds to the mean loss and to the accuracy."""
-        outputs: list[Any] = []
-        found = self.loss(flat, batch, outputs.append)
-        loss = weight = 0.0
-        if found is not None:
-            loss, weight = float(found[1].detach()), found[2]
-        objective = self.objective
-        if not isinstance(objective, OutputLoss):
-            return Tally(loss * weight, weight, None)
-        if not outputs:  # nothing counts in the loss, and yet it may be right
-            self.put(flat)
-            outputs.append(objective.run(self.model, batch))
-        return Tally(loss * weight, weight, objective.right(outputs[-1], batch))
 
     def _notice_writing(self, leaves: Leaves) -> None:
         written = leaves.written(unseen=not self._seen)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,11 +14,12 @@ from sharpkit._inputs.warn import warn
 from sharpkit.torch.batches import rows
 from sharpkit.torch.checkpoint import values_in
 from sharpkit.torch.drawn import DrawnFisher
-from sharpkit.torch.evaluation import Evaluation, Tally
+from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.losses import OutputLoss
 from sharpkit.torch.products import Products, checked_total
 from sharpkit.torch.state import ALONE
 from sharpkit.torch.statistics import freeze
+from sharpkit.torch.sums import sums
 from sharpkit.torch.widening import widened
 
 
@@ -55,7 +55,6 @@ class Problem:
         self._products = Products(evaluation)
         self._warned = False
         self._samples: int | None = None
-        self._graphs = False  # whether a forward pass needs one for itself
         # What the model is expected to hold; None if the weights are not the model's.
         self._expected = evaluation.values.weights if follows else None
         if self.batch_norm == "frozen" and not evaluation.frozen:
@@ -280,7 +279,7 @@ class Problem:
         """
         if not isinstance(self._evaluation.objective, OutputLoss):
             return None
-        return self._sums(w)[2]
+        return sums(self._evaluation, self._layout.checked("w", w)).share
 
     def evaluate(self, w: torch.Tensor) -> tuple[float, float | None]:
         """Return the mean loss and the `accuracy` at ``w`` in one forward pass.
@@ -290,8 +289,8 @@ class Problem:
         w : (n,)
             A vector of the dtype and on the device of `weights`.
         """
-        loss, weight, share = self._sums(w)
-        return loss / checked_total(weight), share
+        found = sums(self._evaluation, self._layout.checked("w", w))
+        return found.loss / checked_total(found.weight), found.share
 
     def at(self, named: Mapping[str, Any]) -> Problem:
         """Return the same problem at the weights and buffers of a checkpoint.
@@ -417,43 +416,6 @@ class Problem:
                 "its Hessian, by differences of the gradient"
             )
             raise NotImplementedError(msg)
-
-    def _sums(self, w: torch.Tensor) -> tuple[float, float, float | None]:
-        """Return loss times weight and weight of all batches, and the accuracy."""
-        w = self._layout.checked("w", w)
-        with self._evaluation.running():
-            found = list(self._tallies(w))
-        loss, weight = (math.fsum(each) for each in list(zip(*found, strict=True))[:2])
-        answers = [each.answers for each in found if each.answers is not None]
-        right, asked = (sum(each) for each in zip((0, 0), *answers, strict=True))
-        known = asked > 0 and len(answers) == len(found)
-        return loss, weight, right / asked if known else None
-
-    def _tallies(self, w: torch.Tensor) -> Iterator[Tally]:
-        """Yield what each batch adds, without a graph where nobody needs it.
-
-        Losses whose weight torch does not tell are read off their graph.
-
-        Raises
-        ------
-        RuntimeError
-            If the model fails with a graph, too.
-        """
-        evaluation = self._evaluation
-        told = getattr(evaluation.objective, "known", False)
-        for batch in evaluation.batches:
-            graphs = self._graphs or not (told and evaluation.elsewhere.known)
-            with torch.set_grad_enabled(graphs):
-                try:
-                    tally = evaluation.tally(w, batch)
-                except RuntimeError:
-                    if torch.is_grad_enabled():
-                        raise
-                    tally = None
-            if tally is None:  # the model may differentiate on its own, as some do
-                tally = evaluation.tally(w, batch)
-                self._graphs = True
-            yield tally
 
     def _subset(self, indices: Any) -> Problem:
         chosen = checked_indices(indices, self.samples)
