@@ -3,6 +3,7 @@ import math
 import os
 import re
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -316,11 +317,11 @@ def read_vtp(path):
     data = read.GetPointData()
 
     def cells(found):
-        ids, start, each = numpy(found.GetData()), 0, []
-        while start < len(ids):
-            each.append(ids[start + 1 : start + 1 + ids[start]].tolist())
-            start += ids[start] + 1
-        return each
+        ids, starts = (
+            numpy(each).tolist()
+            for each in (found.GetConnectivityArray(), found.GetOffsetsArray())
+        )
+        return [ids[a:b] for a, b in pairwise(starts)]
 
     return (
         numpy(read.GetPoints().GetData()),
