@@ -13,6 +13,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from sharpkit._box.flips import gathered
+from sharpkit._inputs.journal import tracked
 from sharpkit._inputs.objective import LARGEST, Objective
 from sharpkit._inputs.types import Array
 from sharpkit._vectors.space import Space
@@ -205,7 +207,7 @@ class Box:
             pulled = where.pull(gradient)
         if not np.isfinite(self.space.dot(pulled, pulled)):
             self.non_finite, pulled = True, self.space.zeros()
-        self.centre = Point(zero, loss, pulled)
+        self.centre = Point(zero, loss, tracked(pulled))
 
     @property
     def left(self) -> int:
@@ -354,8 +356,11 @@ class Box:
         reported.
         """
         share = float(np.finfo(self._objective.dtype).eps) ** (1 / 3)
-        gradient, near, radius = self.space.empty(), z.copy(), self.radius()
-        for i, here in enumerate(z):
+        gradient, near = self.space.empty(), tracked(z.copy())
+        places, radius = (
+            gathered(self.space, each).astype(z.dtype) for each in (z, self.radius())
+        )
+        for i, here in enumerate(places):
             h, wall = share * radius[i], np.inf if self.outside else radius[i]
             right, left = min(here + h, wall), max(here - h, -wall)
             near[i] = right

@@ -17,6 +17,7 @@ import numpy as np
 from sharpkit._box.box import Box, Found
 from sharpkit._box.flips import Flips, gathered
 from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.journal import tracked
 from sharpkit._inputs.types import Array, Vector
 
 CHUNK = 1 << 20  # coordinates whose signs are packed at a time
@@ -220,7 +221,7 @@ class Climber:
 def packed(vector: Array) -> Signs:
     """Return the signs of a vector."""
     xp, n = array_module(vector), len(vector)
-    above, below = (xp.empty(-(-n // 8), np.uint8) for _ in range(2))
+    above, below = (tracked(xp.empty(-(-n // 8), np.uint8)) for _ in range(2))
     for begin in range(0, n, CHUNK):
         part = vector[begin : begin + CHUNK]
         to = slice(begin // 8, begin // 8 + -(-len(part) // 8))

@@ -9,6 +9,15 @@ from typing import Any
 import numpy as np
 
 from sharpkit._inputs.arrays import array_module, is_array, is_masked, to_host
+from sharpkit._inputs.journal import (
+    ALONE,
+    RAISED,
+    WITH_GRADIENT,
+    Journal,
+    Repeated,
+    journal,
+    tracked,
+)
 from sharpkit._inputs.seal import Seal
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit._inputs.warn import warn
@@ -122,6 +131,28 @@ class Objective:
         ValueError
             If the callback wrote into its argument.
         """
+        kept = journal()
+        return self._called(x) if kept is None else self._noted(x, kept)
+
+    def _noted(self, x: Array, kept: Journal) -> tuple[float, Array | None]:
+        """Call it, or return what it returned before, with x for a gradient."""
+        with kept.calling() as known:
+            if known:
+                self.calls += 1
+                loss, kind = kept.repeated()
+                if kind == RAISED:
+                    raise Repeated
+                self.has_gradient = kind == WITH_GRADIENT
+                return loss, x if self.has_gradient else None
+            try:
+                loss, gradient = self._called(x)
+            except Exception:
+                kept.answer(np.nan, RAISED)
+                raise
+            kind = ALONE if gradient is None else WITH_GRADIENT
+            return kept.answer(loss, kind)[0], gradient
+
+    def _called(self, x: Array) -> tuple[float, Array | None]:
         seal = Seal(x)
         began = time.perf_counter()
         try:
@@ -168,7 +199,7 @@ class Objective:
             raise ValueError(msg)
         if gradient is not None:
             _require_finite_gradient(gradient)
-            gradient = gradient.copy()  # the callback may reuse its buffer
+            gradient = tracked(gradient.copy())  # the callback may reuse its buffer
         again, _ = self(x)
         if not np.isfinite(again):
             msg = (

@@ -35,6 +35,11 @@ TEXTS = {
         The kernels that run: ``"cpu"``, ``"cuda"`` or ``"reference"``. None chooses by
         where the weights live; ``"cuda"`` needs weights, and callbacks, on a CUDA
         device.""",
+    "resumed": """
+        A file that is saved now and then, in at most some 2 % of the time, and by
+        SIGTERM, which then ends the work. The same call goes on from it, with the same
+        bits; when all is done, it returns the result that the file then has. Another
+        call is refused. None saves nothing.""",
     "progress": """
         Who is told of progress: a callable ``progress(done, budget, value so far)``;
         True for a line on stderr, False for none; None for a line if stderr is a

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.journal import tracked
 from sharpkit._inputs.types import Array, Report
 from sharpkit._spectrum import xdiag
 from sharpkit._spectrum.basis import finite_square
@@ -139,7 +140,7 @@ def diagonal(
     if space.size <= products < FIRST_LOOK:
         return xdiag.estimate(operator, products, seed=seed, report=report)
     probe, product = space.empty(2)
-    mean, squares = space.kernels.empty((2, space.n), np.float64)
+    mean, squares = tracked(space.kernels.empty((2, space.n), np.float64))
     mean.fill(0)
     squares.fill(0)
     total = 0.0

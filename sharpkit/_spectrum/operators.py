@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from sharpkit._inputs.journal import journal
 from sharpkit._inputs.objective import Objective, ReturnedVector, gradient_rounding
 from sharpkit._inputs.seal import Seal
 from sharpkit._inputs.types import Array, Hvp, LossFn
@@ -123,6 +124,17 @@ class Given:
         ValueError
             If ``hvp`` wrote into w or v.
         """
+        kept = journal()
+        if kept is None:
+            self._multiply(v, out)
+            return
+        with kept.calling() as known:
+            if known:
+                self.products += 1
+            else:
+                self._multiply(v, out)
+
+    def _multiply(self, v: Array, out: Array) -> None:
         seal = Seal(v)
         began = time.perf_counter()
         try:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.linalg import solve_triangular
 from scipy.special import stdtrit
 
+from sharpkit._inputs.journal import tracked
 from sharpkit._inputs.types import Array, Matrix, Vector
 from sharpkit._spectrum.operators import Operator, is_asymmetric
 from sharpkit._vectors.space import Space
@@ -120,7 +121,7 @@ class SignProbes:
             same = (abs(space.dot(out, each)) for each in self._small)
             known = any(agreed > space.size - 1 for agreed in same)
         if self._apart:
-            self._small.append(out.copy())
+            self._small.append(tracked(out.copy()))
 
     def see(self, product: Array) -> None:
         """Take in B times the last probe, which is overwritten; only a few are."""

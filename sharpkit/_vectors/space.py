@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sharpkit._inputs.journal import Journal, journal, tracked
 from sharpkit._inputs.types import Array, Matrix
 from sharpkit._vectors.comm import Comm, Serial
 
@@ -70,16 +71,30 @@ class Space:
     def __init__(
         self, kernels: ModuleType, n: int, dtype: Any, comm: Comm | None = None
     ) -> None:
-        self.kernels, self.n, self.dtype = kernels, n, np.dtype(dtype)
-        self.comm: Comm = comm or Serial()
+        self._kernels, self.n, self.dtype = kernels, n, np.dtype(dtype)
+        self._comm: Comm = comm or Serial()
         self.size = int(self.comm.sum(np.array([float(n)]))[0])
         self.counts: defaultdict[str, Count] = defaultdict(Count)
+
+    @property
+    def kernels(self) -> Any:
+        """The kernels; while a computation is gone through again, some that do nothing.
+
+        See `sharpkit._inputs.journal`.
+        """
+        kept = journal()
+        return self._kernels if kept is None or not kept.blank else Idle(self._kernels)
+
+    @property
+    def comm(self) -> Comm:
+        """The reductions over the ranks, of which a journal takes note."""
+        kept = journal()
+        return self._comm if kept is None else Noted(self._comm, kept)
 
     def empty(self, rows: int | None = None) -> Array:
         """Return an uninitialised vector (n,), or block (rows, n), on the device."""
         shape = (self.n,) if rows is None else (rows, self.n)
-        out: Array = self.kernels.empty(shape, self.dtype)
-        return out
+        return tracked(self.kernels.empty(shape, self.dtype))
 
     def zeros(self) -> Array:
         """Return a zero vector (n,)."""
@@ -244,6 +259,53 @@ class Space:
         count.calls += 1
         count.bytes += moved
         count.seconds += time.perf_counter() - began
+
+
+class Idle:
+    """Kernels that do nothing: all sums are 0.
+
+    Parameters
+    ----------
+    kernels
+        The kernels in whose place they stand.
+    """
+
+    def __init__(self, kernels: ModuleType) -> None:
+        self._kernels = kernels
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Return zeros where the kernels' arrays live."""
+        out: Array = self._kernels.empty(shape, dtype)
+        out.fill(0)
+        return out
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: 0.0
+
+
+class Noted(Serial):
+    """Reductions whose results a journal takes down, or knows already.
+
+    Parameters
+    ----------
+    comm
+        The reductions.
+    kept
+        The journal.
+    """
+
+    def __init__(self, comm: Comm, kept: Journal) -> None:
+        self._comm, self._kept, self.offset = comm, kept, comm.offset
+
+    def sum(self, values: Matrix) -> Matrix:
+        """Return the sum over ranks."""
+        found: Matrix = self._kept.number(self._comm.sum(values))
+        return found
+
+    def max(self, values: Matrix) -> Matrix:
+        """Return the maximum over ranks."""
+        found: Matrix = self._kept.number(self._comm.max(values))
+        return found
 
 
 def _moved(*arrays: Array | None) -> int:

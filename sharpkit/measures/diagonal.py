@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 from sharpkit._inputs.checks import at_least, checked_seed, one_of
+from sharpkit._inputs.journal import resumable_here
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.texts import documented
-from sharpkit._inputs.types import Hvp, LossFn
+from sharpkit._inputs.types import Hvp, LossFn, Path
 from sharpkit._spectrum import hutchinson, xdiag
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.sampling import quantile
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit.measures._point import Point, warn_asymmetric
+from sharpkit.measures._resumable import resumable
 from sharpkit.results.trace import DiagonalResult
 
 Method = Literal["xdiag", "hutchinson"]
@@ -23,6 +25,7 @@ METHODS = {
 }
 
 
+@resumable
 @documented
 def diagonal(
     problem: Any,
@@ -33,6 +36,7 @@ def diagonal(
     method: Method = "xdiag",
     seed: int = 0,
     backend: str | None = None,
+    checkpoint: Path | None = None,
     progress: Progress = None,
 ) -> DiagonalResult:
     r"""Estimate the diagonal of the Hessian at the weights, with honest error bars.
@@ -59,6 +63,8 @@ def diagonal(
         $seed
     backend
         $backend
+    checkpoint
+        $resumed
     progress
         $progress
 
@@ -107,7 +113,8 @@ def diagonal(
         operator = point.operator(seed, report)
         scaled = Scaled(operator)
         report = scaled.reported(report)
-        found = estimate(scaled, budget, seed=seed, report=report)
+        with resumable_here():
+            found = estimate(scaled, budget, seed=seed, report=report)
     found = scaled.diagonal(found)
     if found.status is SpectrumStatus.ASYMMETRIC:
         warn_asymmetric(operator)

@@ -17,20 +17,23 @@ from sharpkit._inputs.checks import (
     true_or_false,
 )
 from sharpkit._inputs.foreign import native
+from sharpkit._inputs.journal import resumable_here
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.texts import documented
-from sharpkit._inputs.types import Array, Hvp, LossFn, Matrix
+from sharpkit._inputs.types import Array, Hvp, LossFn, Matrix, Path
 from sharpkit._spectrum.basis import Basis
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.thick_restart import ROUNDINGS, Search, Which
 from sharpkit.measures._chart import checked_metric, in_metric
 from sharpkit.measures._point import Point, warn_asymmetric
+from sharpkit.measures._resumable import resumable
 from sharpkit.results.eigen import EigenResult
 
 MAX_PRODUCTS = 1000
 
 
+@resumable
 @documented
 def eigenvalues(
     problem: Any,
@@ -47,6 +50,7 @@ def eigenvalues(
     verify: bool = True,
     seed: int = 0,
     backend: str | None = None,
+    checkpoint: Path | None = None,
     progress: Progress = None,
 ) -> EigenResult:
     r"""Find the ``k`` most extreme eigenvalues of the Hessian, with proof for each.
@@ -98,6 +102,8 @@ def eigenvalues(
         $seed
     backend
         $backend
+    checkpoint
+        $resumed
     progress
         $progress
 
@@ -226,7 +232,8 @@ def searched(
             report=report,
             start=start,
         )
-        found = search.run()
+        with resumable_here():
+            found = search.run()
     if found.status is SpectrumStatus.ASYMMETRIC:
         warn_asymmetric(operator)
     found = found._replace(

@@ -16,11 +16,13 @@ from sharpkit._inputs.checks import (
     one_of,
     true_or_false,
 )
+from sharpkit._inputs.journal import journal, resumable_here
 from sharpkit._inputs.objective import Objective, require_moderate
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.texts import documented
-from sharpkit._inputs.types import Array, LossFn
+from sharpkit._inputs.types import Array, LossFn, Path
 from sharpkit.measures._point import Point
+from sharpkit.measures._resumable import resumable
 from sharpkit.measures._searches import CENTRE_EVALUATIONS, Found, search
 from sharpkit.results.sharpness import SharpnessResult, Status
 
@@ -31,6 +33,7 @@ MOST_REPEATS = 10_000  # more would never come to an end
 CONVERGED_GAP = 1e-2  # a first-order gain below this share of the rise is none
 
 
+@resumable
 @documented
 def sharpness(
     problem: Any,
@@ -45,6 +48,7 @@ def sharpness(
     memory: Memory = "usual",
     seed: int = 0,
     backend: str | None = None,
+    checkpoint: Path | None = None,
     progress: Progress = None,
 ) -> SharpnessResult:
     r"""Measure how far the loss rises in a small box around the weights, in per cent.
@@ -100,6 +104,8 @@ def sharpness(
         $seed
     backend
         $backend
+    checkpoint
+        $resumed
     progress
         $progress
 
@@ -149,6 +155,7 @@ def sharpness(
     began = point.begin()
     epsilon = checked_epsilon(epsilon, point.weights)
     chosen = _with_memory(solver_from(solver), memory)
+    _require_resumable(chosen)
     seeds = _seeds(seed, repeats, chosen)
     stay_inside = true_or_false("stay_inside", stay_inside)
     first, budget = _budgets(chosen, max_evaluations)
@@ -213,13 +220,16 @@ def _searched(
     progress: Progress,
 ) -> Found:
     """Search a box once with each seed, and tell of the progress."""
-    with reporter(
-        progress,
-        _in_all(budget, len(seeds)),
-        title="sharpness",
-        unit="evaluations",
-        value="{:.4g} % so far",
-    ) as report:
+    with (
+        reporter(
+            progress,
+            _in_all(budget, len(seeds)),
+            title="sharpness",
+            unit="evaluations",
+            value="{:.4g} % so far",
+        ) as report,
+        resumable_here(),
+    ):
         return search(
             box,
             solver,
@@ -246,6 +256,22 @@ def _with_memory(
         msg = f"memory={memory!r}, but {solver.name} has no choice; use solver='auto'"
         raise ValueError(msg)
     return solver
+
+
+def _require_resumable(solver: Auto | LBFGSB | ScipyLBFGSB) -> None:
+    """Raise if a search is to be resumed that keeps its numbers to itself.
+
+    Raises
+    ------
+    ValueError
+        If it is.
+    """
+    if journal() is not None and isinstance(solver, ScipyLBFGSB):
+        msg = (
+            "checkpoint= is given, but SciPy's solver cannot go on where it was; use "
+            "solver='lbfgsb', which does the same"
+        )
+        raise ValueError(msg)
 
 
 def _seeds(seed: Any, repeats: Any, solver: Auto | LBFGSB | ScipyLBFGSB) -> range:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from sharpkit._inputs.checks import at_least, checked_seed, true_or_false
+from sharpkit._inputs.journal import resumable_here
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.texts import documented
-from sharpkit._inputs.types import Hvp, LossFn
+from sharpkit._inputs.types import Hvp, LossFn, Path
 from sharpkit._spectrum.estimate import SpectrumStatus
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.stochastic_quadrature import quadrature
 from sharpkit.measures._point import Point, warn_asymmetric
+from sharpkit.measures._resumable import resumable
 from sharpkit.results.density import DensityResult
 
 
+@resumable
 @documented
 def spectral_density(
     problem: Any,
@@ -26,6 +29,7 @@ def spectral_density(
     reorthogonalize: bool = True,
     seed: int = 0,
     backend: str | None = None,
+    checkpoint: Path | None = None,
     progress: Progress = None,
 ) -> DensityResult:
     r"""Estimate the density of all eigenvalues of the Hessian.
@@ -57,6 +61,8 @@ def spectral_density(
         $seed
     backend
         $backend
+    checkpoint
+        $resumed
     progress
         $progress
 
@@ -113,14 +119,15 @@ def spectral_density(
     ) as report:
         operator = point.operator(seed, report)
         scaled = Scaled(operator)
-        found = quadrature(
-            scaled,
-            steps=steps,
-            probes=probes,
-            reorthogonalize=reorthogonalize,
-            seed=seed,
-            report=report,
-        )
+        with resumable_here():
+            found = quadrature(
+                scaled,
+                steps=steps,
+                probes=probes,
+                reorthogonalize=reorthogonalize,
+                seed=seed,
+                report=report,
+            )
     if found.asymmetric:
         warn_asymmetric(operator)
     return DensityResult(

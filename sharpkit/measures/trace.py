@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any, Literal, get_args
 
 from sharpkit._inputs.checks import at_least, checked_rtol, checked_seed, one_of
+from sharpkit._inputs.journal import resumable_here
 from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.texts import documented
-from sharpkit._inputs.types import Hvp, LossFn
+from sharpkit._inputs.types import Hvp, LossFn, Path
 from sharpkit._spectrum import deflated, hutchinson, hutchpp, xtrace
 from sharpkit._spectrum.estimate import SpectrumStatus, TraceEstimate
 from sharpkit._spectrum.sampling import quantile
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit.measures._point import Point, warn_asymmetric
+from sharpkit.measures._resumable import resumable
 from sharpkit.measures.eigenvalues import Known
 from sharpkit.results.trace import TraceResult
 
@@ -25,6 +27,7 @@ METHODS = {
 }
 
 
+@resumable
 @documented
 def trace(
     problem: Any,
@@ -36,6 +39,7 @@ def trace(
     rtol: float | None = None,
     seed: int = 0,
     backend: str | None = None,
+    checkpoint: Path | None = None,
     progress: Progress = None,
 ) -> TraceResult:
     r"""Estimate the trace of the Hessian at the weights, with an honest error bar.
@@ -68,6 +72,8 @@ def trace(
         $seed
     backend
         $backend
+    checkpoint
+        $resumed
     progress
         $progress
 
@@ -113,7 +119,8 @@ def trace(
         operator = point.operator(seed, report)
         scaled = Scaled(operator)
         report = scaled.reported(report)
-        found = estimate(scaled, budget, seed=seed, rtol=rtol, report=report)
+        with resumable_here():
+            found = estimate(scaled, budget, seed=seed, rtol=rtol, report=report)
     return _result(point, scaled, found, method, began, seed)
 
 

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from sharpkit._box.box import Box
+from sharpkit._box.flips import gathered
 from sharpkit._box.lbfgsb.compact import Compact
-from sharpkit._inputs.arrays import to_host
 from sharpkit._inputs.types import Array, Vector
 from sharpkit._vectors.comm import Serial
 
@@ -126,7 +126,7 @@ def cauchy_point(box: Box, model: Compact, z: Array, g: Array) -> CauchyPoint:
 
 def _walls(box: Box, z: Array, g: Array) -> Vector:
     """Return 0 and every t at which the path has just hit a wall, sorted."""
-    r8, z8, g8 = (to_host(v).astype(np.float64) for v in (box.radius(), z, g))
+    r8, z8, g8 = (gathered(box.space, v) for v in (box.radius(), z, g))
     moving = g8 != 0
     hits = (np.copysign(r8, g8) - z8)[moving] / g8[moving]
     # Later by the rounding of z + t g, so that it has been hit in that arithmetic too.

@@ -1,0 +1,205 @@
+"""Measures that can be killed, and go on in a later call with the same bits.
+
+What is saved is not the state of each algorithm but what it has been told, and the
+vectors that it holds: see `sharpkit._inputs.journal`. A later call does again what the
+measure does at the weights, a handful of evaluations, which also shows that the loss is
+the same; the search or the estimate then goes on where it was saved last.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+import io
+import numbers
+import os
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+
+import sharpkit
+from sharpkit._inputs import kept
+from sharpkit._inputs.arrays import is_array, to_host
+from sharpkit._inputs.foreign import native
+from sharpkit._inputs.journal import Journal, Past
+from sharpkit._vectors.comm import Serial
+from sharpkit.measures._point import Point
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FORMAT = 1
+INTAKE = ("hvp", "backend")  # what a point is made of, beside problem and loss_fn
+UNTOLD = ("progress", "checkpoint")  # options that change no result
+PIECE = 1 << 24  # entries that are hashed at a time
+
+
+def resumable(measure: Callable[P, R]) -> Callable[P, R]:
+    """Let a measure with an argument ``checkpoint`` save what it knows, and go on."""
+    signature = inspect.signature(measure)
+
+    @functools.wraps(measure)
+    def resumed(*args: P.args, **kwargs: P.kwargs) -> R:
+        if kwargs.get("checkpoint") is None:
+            return measure(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
+        given.apply_defaults()
+        options = dict(given.arguments)
+        path = _checked_path(options["checkpoint"])
+        intake = {name: options.pop(name) for name in INTAKE if name in options}
+        problem, loss_fn = options.pop("problem"), options.pop("loss_fn")
+        point = Point.of(problem, loss_fn, **intake)
+        _require_one_rank(point)
+        told = {name: options[name] for name in options if name not in UNTOLD}
+        told["hvp"] = "none" if intake.get("hvp") is None else "given"
+        record = _record(measure.__name__, point, told)
+        return _taken(path, record, lambda: measure(point, **options))  # type: ignore[arg-type]
+
+    return resumed
+
+
+def _taken(path: Path, record: dict[str, Any], take: Callable[[], R]) -> R:
+    """Return the result that a file has, or take the measure, from where it was."""
+    past = None
+    if path.exists():
+        found = kept.read(path)
+        _require_same(path, found.record, record)
+        if found.result:
+            result: R = _Loader(found.result).load()
+            return result
+        past = Past(
+            found.numbers,
+            found.record["calls"],
+            lambda arrays: kept.load(path, arrays),
+        )
+    for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
+        part.unlink(missing_ok=True)  # of a run that was killed while it saved
+
+    def save(journal: Journal) -> None:
+        state = kept.Kept(record | {"calls": journal.calls}, journal.numbers, b"")
+        kept.write(path, state, journal.arrays())
+
+    journal = Journal(past, save)
+    with journal.current():
+        result = take()
+    kept.write(path, kept.Kept(record, [], pickle.dumps(result)), {})
+    return result
+
+
+class _Loader(pickle.Unpickler):
+    """Makes results only: a file can name no other class, and no function."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(io.BytesIO(data))
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        rooms = ("results", "_box", "_spectrum")
+        own = module.startswith(tuple(f"sharpkit.{room}." for room in rooms))
+        if own and isinstance(found, type):
+            return found
+        if module.startswith(("numpy", "cupy")) and name in (
+            *("_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer", "array"),
+        ):
+            return found
+        msg = f"{module}.{name} is no part of a result"
+        raise pickle.UnpicklingError(msg)
+
+
+def _checked_path(path: Any) -> Path:
+    """Return the file that is meant.
+
+    Raises
+    ------
+    TypeError
+        If it is no path.
+    ValueError
+        If no file can be written there.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        msg = f"checkpoint={path!r} is of type {type(path).__name__}; give a path"
+        raise TypeError(msg)
+    file = Path(path)
+    if file.is_dir() or not file.parent.is_dir():
+        msg = f"checkpoint={str(path)!r}: give a file in a folder that exists"
+        raise ValueError(msg)
+    return file
+
+
+def _require_one_rank(point: Point) -> None:
+    """Raise unless this process holds all weights.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    if type(point.space.comm) is not Serial:
+        msg = (
+            "checkpoint= is given, and the weights are spread over ranks, whose files "
+            "would not be of one moment; give it for weights of one process"
+        )
+        raise ValueError(msg)
+
+
+def _record(measure: str, point: Point, options: dict[str, Any]) -> dict[str, Any]:
+    """Return all that decides a result, in words: equal records, equal bits."""
+    return {
+        "format": FORMAT,
+        "sharpkit": sharpkit.__version__,
+        "measure": measure,
+        "weights": _digest(point.weights),
+        "backend": point.backend,
+        **{name: _text(value) for name, value in options.items()},
+    }
+
+
+def _require_same(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
+    """Raise unless a file is of the same computation.
+
+    Raises
+    ------
+    ValueError
+        If it is not; the message says all that differs.
+    """
+    names = [name for name in now if saved.get(name) != now[name]]
+    if names:
+        parts = [f"{name} {saved.get(name)}, now {now[name]}" for name in names]
+        msg = (
+            f"checkpoint={str(path)!r} was saved with {'; '.join(parts)}: give the "
+            "same, or another path, or delete it to begin anew"
+        )
+        raise ValueError(msg)
+
+
+def _text(value: Any) -> str:
+    """Return a value of an option in words, with digests in the place of arrays."""
+    if isinstance(value, numbers.Integral):
+        return str(value)
+    if isinstance(value, numbers.Real):
+        return repr(float(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = dataclasses.fields(value)
+        parts = [f"{each.name}={_text(getattr(value, each.name))}" for each in fields]
+        return f"{type(value).__name__}({', '.join(parts)})"
+    if isinstance(value, Mapping):
+        return str({name: _text(each) for name, each in value.items()})
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_text, value))}]"
+    array, _ = native(value)
+    return _digest(array) if is_array(array) else repr(value)
+
+
+def _digest(array: Any) -> str:
+    """Return a short hash of an array's type, shape and bytes."""
+    found = hashlib.blake2b(f"{array.dtype} {array.shape}".encode(), digest_size=12)
+    flat = array.reshape(-1)
+    for begin in range(0, flat.size, PIECE):
+        piece = to_host(flat[begin : begin + PIECE])
+        found.update(np.ascontiguousarray(piece).data)
+    return f"{array.dtype} {tuple(array.shape)} {found.hexdigest()}"
