@@ -10,6 +10,7 @@ from scipy.linalg import solve_triangular
 
 from sharpkit._box.columns import MEMORY, Distribution, RandomColumns
 from sharpkit._inputs.checks import at_least, one_of
+from sharpkit._inputs.journal import tracked
 from sharpkit._inputs.types import Array, Matrix
 from sharpkit._vectors.kernels import reference
 from sharpkit._vectors.space import Space
@@ -257,7 +258,7 @@ class RandomSubspace(Moves):
 
     def displacement(self, z: Array) -> Array:
         """Return the change of the weights that ``z`` stands for; it may be z."""
-        return self.weights_at(z) - self._weights
+        return tracked(self.weights_at(z) - self._weights)
 
 
 def _require_independent(gram: Matrix, subspace: Subspace, seed: int) -> None:

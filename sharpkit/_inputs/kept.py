@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,38 +35,51 @@ class Kept(NamedTuple):
         What the computation is, and how far it has come.
     numbers : list of (...) float64
         What it has been told.
-    result : bytes
-        Its result, as a pickle; empty if it has not ended.
+    ended : bool
+        Whether there is its result.
     """
 
     record: dict[str, Any]
     numbers: list[Any]
-    result: bytes
+    ended: bool
 
 
-def write(path: Path, kept: Kept, arrays: dict[int, Array]) -> None:
+def write(
+    path: Path,
+    record: dict[str, Any],
+    numbers: Sequence[Any] = (),
+    arrays: Mapping[int, Array] | None = None,
+    *,
+    ended: Any = None,
+) -> None:
     """Write a file, which replaces the one that is there.
 
     Parameters
     ----------
     path
         The file.
-    kept
-        What it holds beside the arrays.
+    record
+        What the computation is, and how far it has come.
+    numbers
+        What it has been told.
     arrays
-        The arrays, by their numbers.
+        The arrays that it holds, by their numbers.
+    ended
+        Its result, if it has ended.
     """
-    record = kept.record | {"shapes": [np.shape(each) for each in kept.numbers]}
-    parts = [np.ravel(each) for each in kept.numbers]
-    numbers = np.concatenate([*parts, np.empty(0)]).astype("<f8")
+    record = record | {"shapes": [np.shape(each) for each in numbers]}
+    parts = [np.ravel(each) for each in numbers]
+    told = np.concatenate([*parts, np.empty(0)]).astype("<f8")
     with (
         replacing(path) as part,
         zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file,
     ):
         file.writestr(RECORD, json.dumps(record))
-        file.writestr(NUMBERS, numbers.tobytes())
-        file.writestr(RESULT, kept.result)
-        for number, array in arrays.items():
+        file.writestr(NUMBERS, told.tobytes())
+        if ended is not None:
+            with file.open(RESULT, "w", force_zip64=True) as entry:
+                pickle.dump(ended, entry, protocol=5)
+        for number, array in (arrays or {}).items():
             with file.open(str(number), "w", force_zip64=True) as entry:
                 for piece in _pieces(array):
                     entry.write(np.ascontiguousarray(to_host(piece)).tobytes())
@@ -77,18 +93,31 @@ def read(path: Path) -> Kept:
     ValueError
         If it is damaged, or no such file.
     """
+    with _readable(path) as file:
+        _require_intact(file)
+        record = json.loads(file.read(RECORD))
+        numbers = np.frombuffer(file.read(NUMBERS), "<f8")
+        shapes = [tuple(each) for each in record.pop("shapes")]
+        ends = np.cumsum([math.prod(shape) for shape in shapes])
+        parts = np.split(numbers, ends)[: len(shapes)]
+        pairs = zip(parts, shapes, strict=True)
+        told = [part.reshape(shape) for part, shape in pairs]
+        return Kept(record, told, RESULT in file.namelist())
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a file for reading.
+
+    Raises
+    ------
+    ValueError
+        If what is read of it makes no sense.
+    """
     try:
         with zipfile.ZipFile(path) as file:
-            _require_intact(file)
-            record = json.loads(file.read(RECORD))
-            numbers = np.frombuffer(file.read(NUMBERS), "<f8")
-            shapes = [tuple(each) for each in record.pop("shapes")]
-            ends = np.cumsum([math.prod(shape) for shape in shapes])
-            parts = np.split(numbers, ends)[: len(shapes)]
-            pairs = zip(parts, shapes, strict=True)
-            told = [part.reshape(shape) for part, shape in pairs]
-            return Kept(record, told, file.read(RESULT))
-    except Exception as error:
+            yield file
+    except Exception as error:  # a damaged zip, or JSON, raises all kinds
         msg = (
             f"checkpoint={str(path)!r} is damaged, or no checkpoint of sharpkit "
             f"({type(error).__name__}: {error}); delete it to begin anew, or give "
@@ -121,7 +150,7 @@ def load(path: Path, arrays: dict[int, Array]) -> None:
     arrays
         The arrays, by their numbers; those that the file lacks stay as they are.
     """
-    with zipfile.ZipFile(path) as file:
+    with _readable(path) as file:
         known = set(file.namelist())
         for number, array in arrays.items():
             if str(number) not in known:
@@ -133,7 +162,21 @@ def load(path: Path, arrays: dict[int, Array]) -> None:
                     piece[...] = array_module(piece).asarray(values)
 
 
-def _pieces(array: Array) -> Any:
+def result(path: Path, loader: type[pickle.Unpickler]) -> Any:
+    """Return the result that a file has.
+
+    Parameters
+    ----------
+    path
+        The file.
+    loader
+        What makes it, and nothing else.
+    """
+    with _readable(path) as file, file.open(RESULT) as entry:
+        return loader(entry).load()
+
+
+def _pieces(array: Array) -> Iterator[Array]:
     """Yield ranges of a contiguous array."""
     flat = array.reshape(-1)
     width = max(PIECE // array.itemsize, 1)

@@ -12,7 +12,6 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-import io
 import numbers
 import os
 import pickle
@@ -35,7 +34,11 @@ R = TypeVar("R")
 
 FORMAT = 1
 INTAKE = ("hvp", "backend")  # what a point is made of, beside problem and loss_fn
-UNTOLD = ("progress", "checkpoint")  # options that change no result
+# Options that change no result, or that are told of in other words.
+UNTOLD = (
+    *("problem", "loss_fn", "hvp", "backend"),
+    *("progress", "on_result", "checkpoint"),
+)
 PIECE = 1 << 24  # entries that are hashed at a time
 
 
@@ -49,16 +52,10 @@ def resumable(measure: Callable[P, R]) -> Callable[P, R]:
             return measure(*args, **kwargs)
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
-        options = dict(given.arguments)
+        options = given.arguments
         path = _checked_path(options["checkpoint"])
-        intake = {name: options.pop(name) for name in INTAKE if name in options}
-        problem, loss_fn = options.pop("problem"), options.pop("loss_fn")
-        point = Point.of(problem, loss_fn, **intake)
-        _require_one_rank(point)
-        told = {name: options[name] for name in options if name not in UNTOLD}
-        told["hvp"] = "none" if intake.get("hvp") is None else "given"
-        record = _record(measure.__name__, point, told)
-        return _taken(path, record, lambda: measure(point, **options))  # type: ignore[arg-type]
+        record = _record(measure.__name__, options)
+        return _taken(path, record, functools.partial(measure, *args, **kwargs))
 
     return resumed
 
@@ -69,33 +66,28 @@ def _taken(path: Path, record: dict[str, Any], take: Callable[[], R]) -> R:
     if path.exists():
         found = kept.read(path)
         _require_same(path, found.record, record)
-        if found.result:
-            result: R = _Loader(found.result).load()
+        if found.ended:
+            result: R = kept.result(path, _Loader)
             return result
-        past = Past(
-            found.numbers,
-            found.record["calls"],
-            lambda arrays: kept.load(path, arrays),
-        )
+        calls, load = found.record["calls"], functools.partial(kept.load, path)
+        past = Past(found.numbers, calls, load)
     for part in path.parent.glob(f".{path.stem}.*.part{path.suffix}"):
         part.unlink(missing_ok=True)  # of a run that was killed while it saved
 
     def save(journal: Journal) -> None:
-        state = kept.Kept(record | {"calls": journal.calls}, journal.numbers, b"")
-        kept.write(path, state, journal.arrays())
+        now = record | {"calls": journal.calls}
+        kept.write(path, now, journal.numbers, journal.arrays())
 
     journal = Journal(past, save)
     with journal.current():
         result = take()
-    kept.write(path, kept.Kept(record, [], pickle.dumps(result)), {})
+    if getattr(result, "complete", True):  # a report that was interrupted is not
+        kept.write(path, record, ended=result)
     return result
 
 
 class _Loader(pickle.Unpickler):
     """Makes results only: a file can name no other class, and no function."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(io.BytesIO(data))
 
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name)
@@ -147,15 +139,20 @@ def _require_one_rank(point: Point) -> None:
         raise ValueError(msg)
 
 
-def _record(measure: str, point: Point, options: dict[str, Any]) -> dict[str, Any]:
+def _record(measure: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that decides a result, in words: equal records, equal bits."""
+    intake = {name: options[name] for name in INTAKE if name in options}
+    point = Point.of(options["problem"], options.get("loss_fn"), **intake)
+    _require_one_rank(point)
+    known = {name: options[name] for name in options if name not in UNTOLD}
     return {
         "format": FORMAT,
         "sharpkit": sharpkit.__version__,
         "measure": measure,
         "weights": _digest(point.weights),
         "backend": point.backend,
-        **{name: _text(value) for name, value in options.items()},
+        "hvp": "none" if options.get("hvp") is None else "given",
+        **{name: _text(value) for name, value in known.items()},
     }
 
 

@@ -151,14 +151,15 @@ def trace_beside(
         progress, budget, title="trace", unit="products", value="{:.4g} so far"
     ) as report:
         scaled = Scaled(point.operator(seed, report), known.factor)
-        found = deflated.estimate(
-            scaled,
-            budget,
-            basis=known.basis,
-            restricted=known.restricted,
-            seed=seed,
-            report=scaled.reported(report),
-        )
+        with resumable_here():
+            found = deflated.estimate(
+                scaled,
+                budget,
+                basis=known.basis,
+                restricted=known.restricted,
+                seed=seed,
+                report=scaled.reported(report),
+            )
     return _result(point, scaled, found, "deflated", began, seed)
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 from sharpkit._inputs.progress import Progress, announce, require_progress
 from sharpkit._inputs.texts import documented
+from sharpkit._inputs.types import Path
 from sharpkit.measures._given import start_of
 from sharpkit.measures._point import Point
+from sharpkit.measures._resumable import resumable
 from sharpkit.problem import as_problem
 from sharpkit.reports.asked import (
     USUAL,
@@ -25,6 +27,7 @@ from sharpkit.reports.steps import last_of, steps
 from sharpkit.results.report import Report, Settings
 
 
+@resumable
 @documented
 def profile(
     problem: Any,
@@ -38,6 +41,7 @@ def profile(
     start: Any = None,
     seed: int = 0,
     backend: str | None = None,
+    checkpoint: Path | None = None,
     progress: Progress = None,
     on_result: Callable[[Report], None] | None = None,
 ) -> Report:
@@ -89,6 +93,10 @@ def profile(
         $seed
     backend
         $backend
+    checkpoint
+        $resumed
+        Only the box, the spectrum and the trace are long enough to be saved on the
+        way; other measures are taken again. It needs `time_budget` None.
     progress
         $progress
     on_result
@@ -119,6 +127,7 @@ def profile(
     >>> report.undefined["subspace_sharpness"]
     'undefined: 100 directions are no fewer than the 3 weights'
     """
+    _require_untimed(checkpoint, time_budget)
     return taken_at(
         problem,
         Settings(
@@ -130,6 +139,22 @@ def profile(
         on_result=on_result,
         start=start,
     )  # fmt: skip
+
+
+def _require_untimed(checkpoint: Path | None, time_budget: float | None) -> None:
+    """Raise if a report is to be resumed that depends on how fast the machine is.
+
+    Raises
+    ------
+    ValueError
+        If it is.
+    """
+    if checkpoint is not None and time_budget is not None:
+        msg = (
+            "checkpoint= and time_budget= are given, and what a time allows is another "
+            "thing in each run; give max_evaluations in place of time_budget"
+        )
+        raise ValueError(msg)
 
 
 def taken_at(
