@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from sharpkit.problem import Problem as Problem
     from sharpkit.reports.compare import compare as compare
     from sharpkit.reports.measure import measure as measure
+    from sharpkit.reports.plan import plan as plan
     from sharpkit.reports.profile import profile as profile
     from sharpkit.reports.ranking import ranking as ranking
     from sharpkit.results import (
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
         GroupResults as GroupResults,
         Missing as Missing,
         NormalizedFlatness as NormalizedFlatness,
+        Plan as Plan,
         RadiusResult as RadiusResult,
         RadiusStatus as RadiusStatus,
         RankingResult as RankingResult,
@@ -131,6 +133,7 @@ _PLACES = {
     "problem": ["Problem"],
     "reports.compare": ["compare"],
     "reports.measure": ["measure"],
+    "reports.plan": ["plan"],
     "reports.profile": ["profile"],
     "reports.ranking": ["ranking"],
     "results": [
@@ -153,6 +156,7 @@ _PLACES = {
         "GradientNoiseResult",
         "GroupResults",
         "Missing",
+        "Plan",
         "RadiusResult",
         "RadiusStatus",
         "RankingResult",

@@ -15,6 +15,7 @@ OTHERS = {
     "get_num_threads",
     "measure",
     "operator",
+    "plan",
     "profile",
     "ranking",
     "read_monitor",

@@ -46,6 +46,7 @@ CALLS = {
     "gradient_noise": (sharpkit.gradient_noise, (SAMPLED,), {"batches": 2}),
     "fisher_rao": (sharpkit.fisher_rao, (SAMPLED,), {}),
     "profile": (sharpkit.profile, (PROBLEM,), {"measures": ("trace", "distance")}),
+    "plan": (sharpkit.plan, (PROBLEM,), {}),
     "operator": (sharpkit.operator, (PROBLEM,), {}),
     "relative_flatness": (sharpkit.relative_flatness, (PROBLEM,), MATRICES),
     "normalized_flatness": (sharpkit.normalized_flatness, (PROBLEM,), MATRICES),

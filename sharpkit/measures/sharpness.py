@@ -133,8 +133,9 @@ def sharpness(
     Notes
     -----
     Memory beside the callback's own, in vectors of the weights' length and dtype: at
-    most eight for ``"auto"`` in the full space, six with ``memory="lean"``, 27 for
-    ``"lbfgsb"``; four in a random subspace, beside A. With `repeats` there are two more
+    most eight for ``"auto"`` in the full space, six with ``memory="lean"``, and up to
+    three, or one, more where maxima lie off the corners; 27 for ``"lbfgsb"``; four in a
+    random subspace, beside A. With `repeats` there are two more
     in the full space: the gradient at the weights and the best displacement.
 
     References

@@ -23,6 +23,7 @@ from sharpkit.results.eigen import EigenResult
 from sharpkit.results.groups import GroupResults
 from sharpkit.results.missing import Missing
 from sharpkit.results.normalized import NormalizedFlatness
+from sharpkit.results.plan import Plan
 from sharpkit.results.radius import RadiusResult, RadiusStatus
 from sharpkit.results.ranking import RankingResult
 from sharpkit.results.report import Report
@@ -50,6 +51,7 @@ __all__ = [
     "GroupResults",
     "Missing",
     "NormalizedFlatness",
+    "Plan",
     "RadiusResult",
     "RadiusStatus",
     "RankingResult",

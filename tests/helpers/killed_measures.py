@@ -47,9 +47,8 @@ def taken(measure, **options):
     given = OPTIONS[measure] | options
     found = getattr(sharpkit, measure)(problem, progress=False, **given)
     if measure == "profile":
-        rows = [row for each in found.taken for row in each.rows]
-        numbers = [(row.name, row.value, row.error) for row in rows]
-        return pickle.dumps((numbers, found.run.calls, found.run.products))
+        rows = [(each.reason, repr(each.quantities)) for each in found.taken]
+        return pickle.dumps((rows, found.run.calls, found.run.products))
     fields = {"values", "vectors", "nodes", "value", "stderr", "residuals", "history"}
     fields |= {"displacement", "repeats", "starts", "noise", "calls", "products"}
     known = {name: getattr(found, name, None) for name in sorted(fields)}

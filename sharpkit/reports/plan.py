@@ -1,0 +1,392 @@
+"""What measures will take, before they run: memory, evaluations, products, time.
+
+The vectors of each measure are written down here beside its options; a test holds them
+against the peaks of real runs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sharpkit._box.climbing import CHUNK
+from sharpkit._box.columns import SLAB_BYTES as COLUMN_BYTES
+from sharpkit._box.search import LEAN_POOL, POOL
+from sharpkit._box.solvers import Auto, solver_from
+from sharpkit._box.subspace import subspace_from
+from sharpkit._inputs.arrays import array_module
+from sharpkit._inputs.checks import as_float, at_least, one_of
+from sharpkit._inputs.texts import documented
+from sharpkit._inputs.types import Hvp, LossFn
+from sharpkit._spectrum.basis import SLAB_BYTES as BASIS_BYTES
+from sharpkit._spectrum.xdiag import SLAB_BYTES as DIAGONAL_BYTES
+from sharpkit.measures._point import Point
+from sharpkit.measures._searches import CENTRE_EVALUATIONS
+from sharpkit.measures.diagonal import diagonal
+from sharpkit.measures.eigenvalues import basis_rows, eigenvalues
+from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS, sharpness
+from sharpkit.measures.spectral_density import spectral_density
+from sharpkit.measures.trace import trace
+from sharpkit.reports.session import BY_DIFFERENCES, EXACT
+from sharpkit.results.plan import Plan, Planned, size
+
+MEASURES = (sharpness, eigenvalues, spectral_density, trace, diagonal)
+NAMES = tuple(measure.__name__ for measure in MEASURES)
+SIGNATURES = {measure.__name__: inspect.signature(measure) for measure in MEASURES}
+DTYPES = ("float32", "float64")
+# Vectors, the copy of the weights among them, while an exact product is tried, or the
+# step of differences is chosen; and the evaluations that take.
+TRIED, LADDER, TRIAL, CHOICE = 8, 7, 6, 90
+LOOKS = 2  # evaluations near the weights, for the noise of the loss
+KEPT_FREE = 0.9  # of the memory there is: what a plan may fill
+LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a control group
+
+
+class Need(NamedTuple):
+    """What a measure takes: vectors, bytes beside them, and work."""
+
+    vectors: float
+    buffers: int = 0
+    evaluations: int = 0
+    products: int = 0
+
+
+@documented
+def plan(
+    problem: Any,
+    loss_fn: LossFn | None = None,
+    *,
+    measures: Iterable[str] | Mapping[str, Mapping[str, Any]] = NAMES,
+    hvp: Hvp | None = None,
+    dtype: str = "float32",
+    ranks: int = 1,
+    memory: float | None = None,
+    backend: str | None = None,
+) -> Plan:
+    """Tell what measures will take in memory, evaluations and time, before they run.
+
+    Parameters
+    ----------
+    problem
+        A problem or weights, as every measure takes them, of which one evaluation is
+        timed, after a first one that may have to compile; or the number of weights
+        alone, of which nothing is evaluated.
+    loss_fn
+        $gradient_fn
+    measures
+        The names of the measures, of ``"sharpness"``, ``"eigenvalues"``,
+        ``"spectral_density"``, ``"trace"`` and ``"diagonal"``, or a mapping from names
+        to their options, such as ``{"eigenvalues": {"ncv": 20}}``.
+    hvp
+        $hvp
+    dtype : {"float32", "float64"}
+        The type of the weights' numbers, where only their number is given.
+    ranks
+        The number of processes that the weights are spread over.
+    memory
+        The bytes that each process may take; None asks the system: what is free on
+        this machine, or on the device of the weights, at most what a control group
+        allows.
+    backend
+        $backend
+
+    Returns
+    -------
+    Plan
+        A row for each measure, and what to change where one does not fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        $raises
+
+    Notes
+    -----
+    Memory is that of sharpkit alone: what the callback needs, such as the activations
+    of a model, comes on top. Counts are those of measures that need all they may take,
+    and of eigenvalues one basis, which is rarely too little. With a number alone
+    products are taken to be exact. A search for the sharpness holds up to three vectors
+    more, one with ``memory="lean"``, where maxima lie off the corners of the box.
+
+    Examples
+    --------
+    >>> import sharpkit
+    >>> found = sharpkit.plan(10**9, memory=64 * 2**30)
+    >>> found["sharpness"].fits, found["eigenvalues"].fits
+    (True, False)
+    """
+    wanted = _checked_measures(measures)
+    ranks, counted = at_least("ranks", ranks, 1), None
+    seconds: float | None = None
+    one_of("dtype", dtype, DTYPES)
+    if isinstance(problem, numbers.Integral) and loss_fn is None and hvp is None:
+        n, exact, kind = at_least("problem", problem, 1), True, np.dtype(dtype)
+    else:
+        counted = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+        n, exact, kind = counted.n, counted.hvp is not None, counted.weights.dtype
+        seconds = _timed(counted)
+    room = _checked_memory(memory) or _available(counted)
+    alone = counted is not None and counted.loss_fn is None
+    setting = _Setting(n, kind.itemsize, ranks, room, exact, alone, seconds)
+    return Plan(
+        n=n,
+        dtype=str(kind),
+        ranks=ranks,
+        available=room,
+        source="hvp" if exact else "differences",
+        evaluation_seconds=seconds,
+        planned=tuple(setting.planned(name, given) for name, given in wanted.items()),
+    )
+
+
+class _Setting(NamedTuple):
+    """What is planned for: weights, memory, and how products are had."""
+
+    n: int
+    itemsize: int
+    ranks: int
+    room: int | None
+    exact: bool
+    alone: bool  # there is a product, and no loss to hold it against
+    seconds: float | None
+
+    def planned(self, name: str, options: dict[str, Any]) -> Planned:
+        """Return the row of a measure."""
+        need = NEEDS[name](self, options)
+        each = EXACT if self.exact else BY_DIFFERENCES
+        own = 1 if self.exact else BY_DIFFERENCES
+        fits, advice = self._fits(need), ""
+        if not fits:
+            advice = self._advice(name, options, need)
+        units = need.evaluations + each * need.products
+        return Planned(
+            measure=name,
+            vectors=need.vectors,
+            bytes=self._bytes(need),
+            evaluations=need.evaluations,
+            products=need.products,
+            calls=need.evaluations + own * need.products,
+            seconds=None if self.seconds is None else units * self.seconds,
+            fits=fits,
+            advice=advice,
+        )
+
+    def _bytes(self, need: Need) -> int:
+        local = -(-self.n // self.ranks)
+        return math.ceil(need.vectors * local * self.itemsize) + need.buffers
+
+    def _fits(self, need: Need) -> bool:
+        return self.room is None or self._bytes(need) <= KEPT_FREE * self.room
+
+    def _advice(self, name: str, options: dict[str, Any], need: Need) -> str:
+        """Return what would make a measure fit."""
+        assert self.room is not None
+        for change in _changes(name, self, options):
+            changed = options | change
+            if self._fits(NEEDS[name](self, changed)):
+                words = ", ".join(f"{key}={value!r}" for key, value in change.items())
+                return f"{size(self._bytes(need))} do not fit; give {words}"
+        vectors = need.vectors * self.n * self.itemsize
+        left = KEPT_FREE * self.room - need.buffers
+        if left <= 0:
+            return f"{size(self._bytes(need))} do not fit; give more memory"
+        ranks = math.ceil(vectors / left)
+        return (
+            f"{size(self._bytes(need))} do not fit; spread the weights over {ranks} "
+            "such processes, or give each more memory"
+        )
+
+    def of_products(self, need: Need) -> Need:
+        """Return what it takes with what products take before the first one."""
+        if self.exact:
+            before, calls = (0, 0) if self.alone else (TRIED, TRIAL)
+            vectors = need.vectors
+        else:
+            before, calls, vectors = LADDER, CHOICE, need.vectors + 1
+        return need._replace(vectors=max(vectors, before), evaluations=calls)
+
+
+def _sharpness(setting: _Setting, options: dict[str, Any]) -> Need:
+    solver, repeats = solver_from(options["solver"]), options["repeats"]
+    drawn = subspace_from(options["subspace"], setting.n)
+    each = options["max_evaluations"] or (
+        DEFAULT_EVALUATIONS if isinstance(solver, Auto) else 2 * solver.max_iter
+    )
+    spent = LOOKS + CENTRE_EVALUATIONS + repeats * (each - CENTRE_EVALUATIONS)
+    if drawn is not None:
+        held = drawn.columns * setting.n * setting.itemsize <= drawn.memory
+        buffers = 0 if held else COLUMN_BYTES
+        return Need(3 + (drawn.columns if held else 0), buffers, spent)
+    if not isinstance(solver, Auto):
+        return Need(27, 0, spent)
+    # Beside the vectors two bits a weight for each point that waits, at a corner.
+    whole, waiting = (
+        (5, LEAN_POOL - 1) if options["memory"] == "lean" else (7, POOL - 1)
+    )
+    vectors = whole + waiting / (4 * setting.itemsize) + (repeats > 1)
+    return Need(vectors, 2 * min(setting.n, CHUNK), spent)
+
+
+def _eigenvalues(setting: _Setting, options: dict[str, Any]) -> Need:
+    k = options["k"]
+    rows = basis_rows(options["ncv"], k, setting.n)
+    # The error along a pair found takes three more, with the step halved.
+    more = 0 if setting.exact else 3
+    # It rarely takes more products than a basis holds.
+    products = min(options["max_products"], rows)
+    need = Need(rows + k + 2 + more, BASIS_BYTES, 0, products)
+    return setting.of_products(need)
+
+
+def _density(setting: _Setting, options: dict[str, Any]) -> Need:
+    probes = options["probes"]
+    steps = options["max_products"] // probes
+    kept = min(steps, setting.n) + 3 if options["reorthogonalize"] else 5
+    return setting.of_products(Need(kept, 0, 0, steps * probes))
+
+
+def _trace(setting: _Setting, options: dict[str, Any]) -> Need:
+    most = options["max_products"]
+    vectors = {
+        "xtrace": most // 2 + 3,
+        "hutch++": most // 3 + 5,
+        "hutchinson": 6,
+    }[options["method"]]
+    return setting.of_products(Need(vectors, 0, 0, most))
+
+
+def _diagonal(setting: _Setting, options: dict[str, Any]) -> Need:
+    most, wide = options["max_products"], 8 // setting.itemsize
+    if options["method"] == "hutchinson":
+        need = Need(3 + 2 * wide, 6 * DIAGONAL_BYTES, 0, most)
+    else:
+        need = Need(most + 3, 15 * DIAGONAL_BYTES, 0, most)
+    return setting.of_products(need)
+
+
+NEEDS: dict[str, Callable[[_Setting, dict[str, Any]], Need]] = {
+    "sharpness": _sharpness,
+    "eigenvalues": _eigenvalues,
+    "spectral_density": _density,
+    "trace": _trace,
+    "diagonal": _diagonal,
+}
+
+
+def _changes(
+    name: str, setting: _Setting, options: dict[str, Any]
+) -> Iterable[dict[str, Any]]:
+    """Return options that take less memory, the mildest change first."""
+    if name == "sharpness":
+        if options["subspace"] is not None:
+            return []
+        return [{"memory": "lean", "solver": "auto"}]
+    if name == "eigenvalues":
+        rows = basis_rows(options["ncv"], options["k"], setting.n)
+        return [{"ncv": ncv} for ncv in range(rows - 1, options["k"] + 2, -1)]
+    if name == "spectral_density":
+        return [{"reorthogonalize": False}]
+    return [{"method": "hutchinson"}]
+
+
+def _checked_measures(measures: Any) -> dict[str, dict[str, Any]]:
+    """Return the options of each measure, its defaults among them.
+
+    Raises
+    ------
+    TypeError
+        If they are no names, or a measure has no such option.
+    """
+    if isinstance(measures, str) or not isinstance(measures, Iterable):
+        msg = f"measures={measures!r}; give a tuple of names, such as {NAMES[:2]}"
+        raise TypeError(msg)
+    found = {}
+    for name in measures:
+        one_of("measures", name, NAMES)
+        given = measures[name] if isinstance(measures, Mapping) else {}
+        known = SIGNATURES[name].parameters
+        if not isinstance(given, Mapping) or set(given) - set(known):
+            msg = (
+                f"measures[{name!r}]={given!r}; give a mapping of options of "
+                f"sharpkit.{name}, such as {{'max_products': 100}}"
+            )
+            raise TypeError(msg)
+        defaults = {each: known[each].default for each in known}
+        found[name] = defaults | dict(given)
+        for count in {"max_products", "max_evaluations", "probes", "repeats", "k"}:
+            if found[name].get(count) is not None:
+                found[name][count] = at_least(count, found[name][count], 1)
+        if "method" in found[name]:
+            methods = ("xtrace", "hutch++", "xdiag", "hutchinson")
+            one_of("method", found[name]["method"], methods)
+    return found
+
+
+def _checked_memory(memory: Any) -> int | None:
+    """Return a number of bytes.
+
+    Raises
+    ------
+    TypeError
+        If it is no number.
+    ValueError
+        If it is not above 0.
+    """
+    if memory is None:
+        return None
+    if isinstance(memory, bool) or not isinstance(memory, numbers.Real):
+        msg = f"memory={memory!r} is not a number; give bytes, such as 64 * 2**30"
+        raise TypeError(msg)
+    if not 1 <= as_float(memory) < math.inf:
+        msg = f"memory={memory!r}; give bytes above 0, such as 64 * 2**30, or None"
+        raise ValueError(msg)
+    return int(as_float(memory))
+
+
+def _timed(point: Point) -> float:
+    """Return the seconds of one evaluation, or a third of those of a product."""
+    if point.loss_fn is None:
+        hvp, before = point.hvp, 0.0
+        assert hvp is not None
+        operator = point.operator(0, lambda products, value: None)
+        v, out = point.space.empty(), point.space.empty()
+        point.space.fill_signs(v, 0, 0)
+        for _ in range(2):
+            before = operator.seconds
+            operator.apply(v, out)
+        return (operator.seconds - before) / EXACT
+    objective, before = point.objective(), 0.0
+    for _ in range(2):
+        before = objective.seconds
+        objective(point.weights.copy())
+    return objective.seconds - before
+
+
+def _available(point: Point | None) -> int | None:
+    """Return the bytes that this process may take where the weights live."""
+    if point is not None and array_module(point.weights) is not np:
+        free: int = array_module(point.weights).cuda.runtime.memGetInfo()[0]
+        return free
+    found = []
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            found.append(1024 * int(line.split()[1]))
+    for name in LIMITS:
+        used = name.replace("limit", "usage").replace("max", "current")
+        limit, now = (_lines(f"/sys/fs/cgroup/{each}") for each in (name, used))
+        if limit and now and limit[0].isdigit() and now[0].isdigit():
+            found.append(max(int(limit[0]) - int(now[0]), 0))
+    return min(found, default=None)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []
