@@ -21,7 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-import sharpkit
+from sharpkit import __version__
 from sharpkit._inputs import kept
 from sharpkit._inputs.arrays import is_array, to_host
 from sharpkit._inputs.foreign import native
@@ -147,7 +147,7 @@ def _record(measure: str, options: Mapping[str, Any]) -> dict[str, Any]:
     known = {name: options[name] for name in options if name not in UNTOLD}
     return {
         "format": FORMAT,
-        "sharpkit": sharpkit.__version__,
+        "sharpkit": __version__,
         "measure": measure,
         "weights": _digest(point.weights),
         "backend": point.backend,

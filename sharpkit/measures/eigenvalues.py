@@ -202,7 +202,7 @@ def searched(
         As `eigenvalues` takes them.
     """
     began = point.begin()
-    k, tol = _checked_k(k, point.n), _checked_tol(tol, point.weights.dtype)
+    k, tol = checked_k(k, point.n), _checked_tol(tol, point.weights.dtype)
     one_of("which", which, get_args(Which))
     budget = at_least("max_products", max_products, 1)
     rows, seed = basis_rows(ncv, k, point.n), checked_seed(seed)
@@ -290,7 +290,14 @@ def _start(v0: Any, k: int, point: Point) -> Array | None:
     return start
 
 
-def _checked_k(k: Any, n: int) -> int:
+def checked_k(k: Any, n: int) -> int:
+    """Return how many eigenvalues of n are wanted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no whole number from 1 to n.
+    """
     number = at_least("k", k, 1)
     if number > n:
         msg = f"k={k}; there are {n} eigenvalues, one per weight: give at most {n}"

@@ -29,7 +29,7 @@ from sharpkit._spectrum.xdiag import SLAB_BYTES as DIAGONAL_BYTES
 from sharpkit.measures._point import Point
 from sharpkit.measures._searches import CENTRE_EVALUATIONS
 from sharpkit.measures.diagonal import diagonal
-from sharpkit.measures.eigenvalues import basis_rows, eigenvalues
+from sharpkit.measures.eigenvalues import basis_rows, checked_k, eigenvalues
 from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS, sharpness
 from sharpkit.measures.spectral_density import spectral_density
 from sharpkit.measures.trace import trace
@@ -226,15 +226,13 @@ def _sharpness(setting: _Setting, options: dict[str, Any]) -> Need:
     if not isinstance(solver, Auto):
         return Need(27, 0, spent)
     # Beside the vectors two bits a weight for each point that waits, at a corner.
-    whole, waiting = (
-        (5, LEAN_POOL - 1) if options["memory"] == "lean" else (7, POOL - 1)
-    )
-    vectors = whole + waiting / (4 * setting.itemsize) + (repeats > 1)
+    whole, pool = (5, LEAN_POOL) if options["memory"] == "lean" else (7, POOL)
+    vectors = whole + (pool - 1) / (4 * setting.itemsize) + (repeats > 1)
     return Need(vectors, 2 * min(setting.n, CHUNK), spent)
 
 
 def _eigenvalues(setting: _Setting, options: dict[str, Any]) -> Need:
-    k = options["k"]
+    k = checked_k(options["k"], setting.n)
     rows = basis_rows(options["ncv"], k, setting.n)
     # The error along a pair found takes three more, with the step halved.
     more = 0 if setting.exact else 3
@@ -319,7 +317,7 @@ def _checked_measures(measures: Any) -> dict[str, dict[str, Any]]:
             raise TypeError(msg)
         defaults = {each: known[each].default for each in known}
         found[name] = defaults | dict(given)
-        for count in {"max_products", "max_evaluations", "probes", "repeats", "k"}:
+        for count in {"max_products", "max_evaluations", "probes", "repeats"}:
             if found[name].get(count) is not None:
                 found[name][count] = at_least(count, found[name][count], 1)
         if "method" in found[name]:

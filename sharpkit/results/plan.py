@@ -21,7 +21,8 @@ class Planned(NamedTuple):
     bytes : int
         The memory of these, and of its buffers, on each rank.
     evaluations : int
-        The evaluations of loss and gradient, at most, without those in products.
+        The evaluations of loss and gradient, at most, without those in products; of
+        L-BFGS-B as usual, two an iteration.
     products : int
         The products with the Hessian, at most; of eigenvalues as usual.
     calls : int

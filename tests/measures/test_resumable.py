@@ -15,6 +15,7 @@ import pytest
 import sharpkit
 from sharpkit import LBFGSB, Subspace
 from sharpkit._inputs import journal, kept
+from sharpkit.measures import _resumable
 
 SCRIPT = Path(__file__).parents[1] / "helpers" / "killed_measures.py"
 N = 60
@@ -219,7 +220,7 @@ def test_another_measure_or_version_is_refused(tmp_path, monkeypatch):
     half(file)
     with pytest.raises(ValueError, match="measure trace, now diagonal"):
         sharpkit.diagonal(WEIGHTS, Loss(product=True), checkpoint=file)
-    monkeypatch.setattr(sharpkit, "__version__", "999")
+    monkeypatch.setattr(_resumable, "__version__", "999")
     with pytest.raises(ValueError, match="now 999"):
         trace(file)
 
@@ -371,5 +372,6 @@ def test_a_killed_process_loses_nothing(tmp_path):
 @pytest.mark.parametrize(
     "measure", "sharpness eigenvalues spectral_density trace diagonal profile".split()
 )
-def test_fifty_kills(measure, tmp_path):
-    subprocess.run([sys.executable, SCRIPT, measure, "50", tmp_path], check=True)
+def test_kills_at_random_moments(measure, tmp_path):
+    command = [sys.executable, SCRIPT, measure, "8", tmp_path]
+    subprocess.run(command, check=True, timeout=500)
