@@ -295,8 +295,8 @@ def checked_k(k: Any, n: int) -> int:
 
     Raises
     ------
-    TypeError, ValueError
-        If it is no whole number from 1 to n.
+    ValueError
+        If there are not so many.
     """
     number = at_least("k", k, 1)
     if number > n:
