@@ -87,7 +87,7 @@ def _carry_out(
         return carry_out(
             list(everything.values()),
             folder,
-            workers=workers or usual,
+            executor=workers or usual,
             advance=lambda task: bars.advance(row_of[task.key], task.cost),
         )
 

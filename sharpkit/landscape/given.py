@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from sharpkit._inputs.checks import as_float, checked_seed, one_of
+from sharpkit._inputs.executors import checked_executor
 from sharpkit._inputs.progress import (
     OutOfTime,
     Progress,
@@ -22,7 +23,7 @@ from sharpkit._inputs.progress import (
 from sharpkit.landscape.frames import Frame
 from sharpkit.landscape.grid import Place
 from sharpkit.landscape.surface import Floats, Values
-from sharpkit.landscape.walk import Job, Walk, checked_executor, walk
+from sharpkit.landscape.walk import Job, Walk, walk
 from sharpkit.measures._point import Point
 from sharpkit.problem import Problem, as_problem
 from sharpkit.results.common import Run

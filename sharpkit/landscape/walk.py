@@ -6,21 +6,11 @@ import hashlib
 import itertools
 import json
 import math
-import multiprocessing
-import numbers
 import os
 import pickle
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-    wait,
-)
-from contextlib import contextmanager
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from sharpkit._inputs.arrays import to_host
-from sharpkit._inputs.checks import at_least
+from sharpkit._inputs.executors import Raised, Sent, opened
 from sharpkit._inputs.progress import OutOfTime, Progress, reporter, until
 from sharpkit._inputs.types import Array
 from sharpkit._inputs.warn import warn
-from sharpkit._inputs.workers import begin_worker, environment
 from sharpkit.landscape.grid import Place, in_order
 from sharpkit.landscape.record import Record
 from sharpkit.landscape.surface import Floats
@@ -269,25 +258,26 @@ def _taken(
         return
     here = isinstance(executor, ThreadPoolExecutor)
     sent = job if here else _sendable(job)
-    with _opened(executor) as (pool, workers):
-        size = max(1, -(-len(left) // (SHARES * workers)))
+    with opened(executor, ONE_THREAD) as (pool, workers):
+        size = max(1, -(-len(left) // (SHARES * max(1, workers))))
         shares = iter([left[i : i + size] for i in range(0, len(left), size)])
-        running: set[Future[Any]] = set()
+        running: Sent[None] = Sent(pool)
         try:
             while True:
-                for share in itertools.islice(shares, 2 * workers - len(running)):
-                    running.add(pool.submit(work, sent, share))
+                most = 2 * workers or SHARES
+                for share in itertools.islice(shares, max(0, most - len(running))):
+                    running.send(None, work, sent, share)
                 if not running:
                     return
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                for future in done:
-                    found, calls, seconds = future.result()
+                for _, came in running.arrived():
+                    if isinstance(came, Raised):
+                        came.again()
+                    found, calls, seconds = came
                     walked.calls += calls
                     walked.seconds += seconds
                     yield from found
         finally:
-            for future in running:
-                future.cancel()
+            running.cancel()
 
 
 class _Held(threading.local):
@@ -337,26 +327,6 @@ def work(
     return found, calls - before[0], seconds - before[1]
 
 
-def checked_executor(executor: Any) -> Executor | int | None:
-    """Return an executor, a number of processes, or None.
-
-    Raises
-    ------
-    TypeError
-        If it is none of these.
-    """
-    if executor is None or callable(getattr(executor, "submit", None)):
-        found: Executor | None = executor
-        return found
-    if isinstance(executor, bool) or not isinstance(executor, numbers.Integral):
-        msg = (
-            f"executor is of type {type(executor).__name__}; give an executor as of "
-            "concurrent.futures, the number of processes, or None"
-        )
-        raise TypeError(msg)
-    return at_least("executor", executor, 1)
-
-
 def _sendable(job: Job) -> bytes:
     """Return the job as other processes are sent it.
 
@@ -377,23 +347,3 @@ def _sendable(job: Job) -> bytes:
             "leave executor out"
         )
         raise TypeError(msg) from error
-
-
-@contextmanager
-def _opened(executor: Executor | int) -> Iterator[tuple[Executor, int]]:
-    """Give an executor and the number of its workers; one of our own ends with it."""
-    if not isinstance(executor, int):
-        workers = getattr(executor, "_max_workers", None) or os.cpu_count() or 1
-        yield executor, workers
-        return
-    pool = ProcessPoolExecutor(
-        executor,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=begin_worker,
-        initargs=(os.getpid(),),
-    )
-    with environment(ONE_THREAD):
-        try:
-            yield pool, executor
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)

@@ -172,8 +172,8 @@ def carried_out(monkeypatch):
     """What would be carried out: tasks, folder and options."""
     seen = []
 
-    def carry_out(tasks, folder, *, workers, advance):
-        seen.append((tasks, folder, workers))
+    def carry_out(tasks, folder, *, executor, advance):
+        seen.append((tasks, folder, executor))
         return []
 
     monkeypatch.setattr(running, "carry_out", carry_out)

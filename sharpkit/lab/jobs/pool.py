@@ -1,13 +1,11 @@
-"""Carry tasks out in worker processes, each result stored the moment it is there."""
+"""Carry tasks out on an executor, each result stored here the moment it is there."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 import sharpkit
-from sharpkit._inputs.workers import begin_worker, environment
+from sharpkit._inputs.executors import Raised, Sent, checked_executor, opened
 from sharpkit.lab.jobs import (
     curvature,
     descent,
@@ -42,7 +40,9 @@ KINDS = {
     "descent": descent.run,
     "watch": watch.run,
 }
-_POLL_SECONDS = 0.5
+# A task changes what all of its process has: threads, filters of warnings, PyTorch's
+# random numbers. So those that an executor gives to threads of one take turns.
+_TURN = threading.Lock()
 # Read when a process starts. PyTorch's convolutions ask for the same large blocks at
 # every call; kept rather than given back, they cost up to 40 % less time.
 _WORKER = {
@@ -72,14 +72,14 @@ def carry_out(
     tasks: list[Task],
     folder: Path,
     *,
-    workers: int,
+    executor: Any,
     advance: Callable[[Task], None] = lambda task: None,
 ) -> list[Failure]:
     """Carry out the tasks and all they need that the store lacks.
 
-    Each worker process uses one thread, so that the bits do not depend on how many
-    there are. What is finished is in the store whatever happens next; to go on, call
-    this again.
+    Each worker uses one thread, so that the bits do not depend on how many there are.
+    What is finished is in the store whatever happens next; to go on, call this again.
+    Only this process reads and writes the store: workers are sent what they need.
 
     Parameters
     ----------
@@ -87,8 +87,9 @@ def carry_out(
         The tasks.
     folder
         The folder of the store.
-    workers
-        The number of processes.
+    executor
+        Where they are carried out: an executor as of `concurrent.futures`, or the
+        number of processes. A task that a worker lost with its life is sent again.
     advance
         A function that is called with each task as soon as its result is in the store,
         also if it was there before.
@@ -96,13 +97,21 @@ def carry_out(
     Returns
     -------
     list of Failure
-        The tasks that raised; those that need them were left out.
+        The tasks that raised, or were lost every time; those that need them were left
+        out.
 
     Raises
     ------
     StoreError
-        If the store cannot be written, or a worker was killed.
+        If the store cannot be used, or the executor broke with one of its workers, as
+        those of processes do.
+
+    Warns
+    -----
+    SharpkitWarning
+        If a worker was lost and its task is sent again.
     """
+    executor = checked_executor(executor)
     waiting: dict[str, Task] = {}
     with Store(folder) as store:
         for task in with_needs(tasks):
@@ -110,60 +119,60 @@ def carry_out(
                 advance(task)
             else:
                 waiting[task.key] = task
-    if not waiting:
-        return []
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=begin_worker,
-        initargs=(os.getpid(),),
-    )
-    try:
-        with environment(_WORKER):
-            failures = _drain(pool, waiting, folder, advance)
-        pool.shutdown()
-    except BaseException as stopped:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in multiprocessing.active_children():
-            worker.terminate()
-        if isinstance(stopped, BrokenProcessPool):
+        if not waiting:
+            return []
+        try:
+            with opened(executor, _WORKER) as (pool, workers):
+                return _drain(pool, workers, waiting, store, advance)
+        except BrokenExecutor as broken:
             msg = (
                 "a worker process was killed, perhaps for memory; what was finished is "
                 f"in {folder}: give the same command again, perhaps with fewer workers"
             )
-            raise StoreError(msg) from stopped
-        raise
-    return failures
+            raise StoreError(msg) from broken
 
 
 def _drain(
-    pool: ProcessPoolExecutor,
+    pool: Any,
+    workers: int,
     waiting: dict[str, Task],
-    folder: Path,
+    store: Store,
     advance: Callable[[Task], None],
 ) -> list[Failure]:
-    """Submit each task once all it needs is there, until none can be submitted."""
-    running: dict[Future[None], Task] = {}
+    """Send each task once all it needs is there, until none can be sent."""
+    running: Sent[Task] = Sent(pool)
     failures: list[Failure] = []
-    while waiting or running:
-        unmade = set(waiting) | {task.key for task in running.values()}
-        for task in list(waiting.values()):
-            if not any(need.key in unmade for need in task.needs):
-                running[pool.submit(work, task, folder)] = waiting.pop(task.key)
-        if not running:
-            break  # what is left needs a task that failed
-        done, _ = wait(running, timeout=_POLL_SECONDS, return_when=FIRST_COMPLETED)
-        for future in done:
-            task = running.pop(future)
-            error = future.exception()
-            if isinstance(error, StoreError | BrokenProcessPool):
-                raise error
-            if error is None:
+    try:
+        while waiting or running:
+            unmade = set(waiting) | {task.key for task in running.names()}
+            for task in list(waiting.values()):
+                if workers and len(running) >= 2 * workers:
+                    break  # what is sent is held in memory
+                if any(need.key in unmade for need in task.needs):
+                    continue
+                del waiting[task.key]
+                if task.key in store:  # another process was faster
+                    unmade.remove(task.key)
+                    advance(task)
+                else:
+                    running.send(task, work, task, needed(store, task))
+            if not running:
+                break  # what is left needs a task that failed
+            for task, came in running.arrived():
+                if isinstance(came, Raised):
+                    failures.append(Failure(task, _reason(came)))
+                    _drop(task, waiting)
+                    continue
+                store.put(came.run, came.arrays)
                 advance(task)
-                continue
-            failures.append(Failure(task, f"{type(error).__name__}: {error}"))
-            _drop(task, waiting)
+    finally:
+        running.cancel()
     return failures
+
+
+def _reason(raised: Raised) -> str:
+    error = raised.error
+    return f"{type(error).__name__}: {error}"
 
 
 def _drop(failed: Task, waiting: dict[str, Task]) -> None:
@@ -174,31 +183,31 @@ def _drop(failed: Task, waiting: dict[str, Task]) -> None:
             _drop(task, waiting)
 
 
-def work(task: Task, folder: Path) -> None:
-    """Carry out one task on one thread and store its result."""
-    before = sharpkit.get_num_threads()
-    sharpkit.set_num_threads(1)
-    try:
-        with threadpool_limits(1), Store(folder) as store:
-            if task.key in store:  # another process was faster
-                return
+def needed(store: Store, task: Task) -> list[Done]:
+    """Return from a store what a task needs."""
+    return [Done(store.get(need.key), store.arrays(need.key)) for need in task.needs]
+
+
+def work(task: Task, needs: list[Done]) -> Done:
+    """Carry out one task on one thread, in whatever process this is."""
+    with _TURN, threadpool_limits(1):
+        before = sharpkit.get_num_threads()
+        sharpkit.set_num_threads(1)
+        try:
             began = time.perf_counter()
-            needed = [
-                Done(store.get(need.key), store.arrays(need.key)) for need in task.needs
-            ]
-            metrics, arrays = KINDS[task.kind](task, needed)
-            run = Run(
-                key=task.key,
-                kind=task.kind,
-                config=_described(task),
-                seed=task.seed,
-                metrics=metrics,
-                versions=versions(),
-                seconds=time.perf_counter() - began,
-            )
-            store.put(run, arrays)
-    finally:
-        sharpkit.set_num_threads(before)
+            metrics, arrays = KINDS[task.kind](task, needs)
+        finally:
+            sharpkit.set_num_threads(before)
+    run = Run(
+        key=task.key,
+        kind=task.kind,
+        config=_described(task),
+        seed=task.seed,
+        metrics=metrics,
+        versions=versions(),
+        seconds=time.perf_counter() - began,
+    )
+    return Done(run, arrays)
 
 
 def _described(task: Task) -> dict[str, Any]:

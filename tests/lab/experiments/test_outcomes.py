@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from tasks_here import work
 from tiny_study import TINY
 
 from sharpkit.lab import experiments
@@ -18,7 +19,6 @@ from sharpkit.lab.experiments import (
 )
 from sharpkit.lab.experiments.study import Study, study
 from sharpkit.lab.intervals import spread
-from sharpkit.lab.jobs.pool import work
 from sharpkit.lab.jobs.task import with_needs
 from sharpkit.lab.outcome import Plane
 from sharpkit.lab.store import Store

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tasks_here import work
 from tiny_study import TINY
 
 from sharpkit import ranking
 from sharpkit.lab.experiments import experiment, outcome, tasks
 from sharpkit.lab.jobs.measures import MEASURES, NAMES
-from sharpkit.lab.jobs.pool import work
 from sharpkit.lab.outcome import FAILS, HOLDS, OPEN
 from sharpkit.lab.store import Run, Store
 from sharpkit.lab.store.listing import export

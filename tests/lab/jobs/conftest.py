@@ -1,9 +1,9 @@
 from dataclasses import replace
 
 import pytest
+from tasks_here import work
 from tiny_study import TINY
 
-from sharpkit.lab.jobs.pool import work
 from sharpkit.lab.jobs.task import with_needs
 from sharpkit.lab.store import Store
 

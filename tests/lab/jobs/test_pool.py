@@ -1,5 +1,6 @@
 """Worker processes: order, failures, and what survives their death."""
 
+import multiprocessing
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+from tasks_here import work
 
 from sharpkit.lab.experiments.common import large, sharpness, small
 from sharpkit.lab.jobs import pool
@@ -31,7 +33,7 @@ def boxes(study, seeds=(1000,)):
 def test_needs_are_carried_out_first_and_once(tiny, tmp_path):
     advanced = []
     tasks = boxes(tiny)
-    failures = carry_out(tasks, tmp_path, workers=2, advance=advanced.append)
+    failures = carry_out(tasks, tmp_path, executor=2, advance=advanced.append)
     assert failures == []
     everything = with_needs(tasks)
     assert {task.key for task in advanced} == {task.key for task in everything}
@@ -44,18 +46,18 @@ def test_needs_are_carried_out_first_and_once(tiny, tmp_path):
 
 def test_what_is_stored_is_not_done_again(tiny, tmp_path, monkeypatch):
     task = small(tiny, 1000)
-    pool.work(task, tmp_path)
-    monkeypatch.setattr(pool, "ProcessPoolExecutor", None)  # would be called
+    work(task, tmp_path)
+    monkeypatch.setattr(pool, "opened", None)  # would be called
     advanced = []
-    assert carry_out([task], tmp_path, workers=1, advance=advanced.append) == []
+    assert carry_out([task], tmp_path, executor=1, advance=advanced.append) == []
     assert [each.key for each in advanced] == [task.key]
 
 
 def test_the_bits_do_not_depend_on_the_workers(tiny, tmp_path):
     task = sharpness(tiny, small(tiny, 1000))
-    carry_out([task], tmp_path / "there", workers=2)
+    carry_out([task], tmp_path / "there", executor=2)
     for each in with_needs([task]):
-        pool.work(each, tmp_path / "here")
+        work(each, tmp_path / "here")
     with Store(tmp_path / "there") as there, Store(tmp_path / "here") as here:
         ours, theirs = (
             store.get(task.key).metrics["sharpness"][0]["value"]
@@ -66,7 +68,7 @@ def test_the_bits_do_not_depend_on_the_workers(tiny, tmp_path):
 
 def test_a_task_that_fails_leaves_the_others(tiny, other, tmp_path):
     bad, good = boxes(other), boxes(tiny)
-    failures = carry_out([*bad, *good], tmp_path, workers=1)
+    failures = carry_out([*bad, *good], tmp_path, executor=1)
     # What needs a failed run is left out, not reported as well.
     assert [failure.task.kind for failure in failures] == ["train", "train"]
     assert all("FloatingPointError" in failure.reason for failure in failures)
@@ -79,11 +81,11 @@ def test_a_killed_worker_is_told_and_what_is_finished_kept(tiny, tmp_path):
     tasks = boxes(tiny, range(1000, 1040))
 
     def kill(task):
-        for worker in pool.multiprocessing.active_children():
+        for worker in multiprocessing.active_children():
             os.kill(worker.pid, signal.SIGKILL)
 
     with pytest.raises(StoreError, match="a worker process was killed"):
-        carry_out(tasks, tmp_path, workers=1, advance=kill)
+        carry_out(tasks, tmp_path, executor=1, advance=kill)
     with Store(tmp_path) as store:
         assert 1 <= len(store.runs()) < len(with_needs(tasks))
         for run in store.runs():
@@ -102,7 +104,7 @@ from sharpkit.lab.jobs.pool import carry_out
 if __name__ == "__main__":
     tiny = {tiny!r}
     tasks = [sharpness(tiny, small(tiny, seed)) for seed in range(int(sys.argv[1]))]
-    failures = carry_out(tasks, Path({folder!r}), workers=2)
+    failures = carry_out(tasks, Path({folder!r}), executor=2)
     assert not failures, failures
 """
 

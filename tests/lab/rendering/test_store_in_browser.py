@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from tasks_here import work
 from tiny_study import TINY
 from typer.testing import CliRunner
 
 from sharpkit.cli.app import app
 from sharpkit.lab.experiments import ask, experiment, tasks
-from sharpkit.lab.jobs.pool import work
 from sharpkit.lab.jobs.task import with_needs
 from sharpkit.lab.store import Store
 
