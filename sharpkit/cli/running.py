@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -16,23 +17,21 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from sharpkit._vectors.parallel import available_cores
 from sharpkit.cli.console import console
-from sharpkit.lab.experiments import ask, outcome, tasks
+from sharpkit.lab import reproduction
+from sharpkit.lab.experiments import outcome, tasks
 from sharpkit.lab.experiments.study import Study
-from sharpkit.lab.jobs.pool import Failure, carry_out
+from sharpkit.lab.jobs.pool import Failure
 from sharpkit.lab.jobs.task import with_needs
 from sharpkit.lab.rendering.pictures import draw
 from sharpkit.lab.rendering.terminal import shown
+from sharpkit.lab.reproduction import Asked, begin
 from sharpkit.lab.store import Store
-from sharpkit.lab.training.devices import array_library
-
-Asked = list[tuple[str, Study]]
 
 FAILED = 1  # the exit code if a run failed
 
 
-def run(asked: Asked, folder: Path, workers: int | None) -> None:
+def run(asked: Asked, folder: Path, executor: Any) -> None:
     """Carry out what a store lacks of some experiments, and show all of them.
 
     Raises
@@ -44,7 +43,7 @@ def run(asked: Asked, folder: Path, workers: int | None) -> None:
     """
     show = console()
     try:
-        failures = _carry_out(show, asked, folder, workers)
+        failures = _carry_out(show, asked, folder, executor)
         _show(show, asked, folder)
     except KeyboardInterrupt as interrupt:
         interrupt.args = ("What was finished is kept: the same command goes on.",)
@@ -57,17 +56,10 @@ def run(asked: Asked, folder: Path, workers: int | None) -> None:
 
 
 def _carry_out(
-    show: Console, asked: Asked, folder: Path, workers: int | None
+    show: Console, asked: Asked, folder: Path, executor: Any
 ) -> list[Failure]:
-    devices = {study.device for _, study in asked}
-    for device in devices:
-        array_library(device)
     with show.status("Preparing the data ..."):
-        for source in {study.source for _, study in asked}:
-            source.load()
-    with Store(folder) as opened:
-        for name, study in asked:
-            ask(opened, name, study)
+        begin(asked, folder)
     everything = {
         (_row(study), task.key): task
         for name, study in asked
@@ -82,13 +74,12 @@ def _carry_out(
             for row in dict.fromkeys(row for row, _ in everything)
         }
         row_of = {key: rows[row] for row, key in everything}
-        # Processes would take turns on a device, and each hold memory of its own.
-        usual = available_cores() if devices == {"cpu"} else 1
-        return carry_out(
+        return reproduction.run(
+            asked,
             list(everything.values()),
             folder,
-            executor=workers or usual,
-            advance=lambda task: bars.advance(row_of[task.key], task.cost),
+            executor,
+            lambda task: bars.advance(row_of[task.key], task.cost),
         )
 
 

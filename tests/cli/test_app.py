@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 import sharpkit
 from sharpkit import cli
 from sharpkit._vectors.parallel import available_cores
-from sharpkit.cli import reproduce, running
+from sharpkit.cli import reproduce
 from sharpkit.cli.app import INTERRUPTED, app, reported
+from sharpkit.lab import reproduction
 from sharpkit.lab.experiments import study as studies
 from sharpkit.lab.store import StoreError
 
@@ -176,7 +177,7 @@ def carried_out(monkeypatch):
         seen.append((tasks, folder, executor))
         return []
 
-    monkeypatch.setattr(running, "carry_out", carry_out)
+    monkeypatch.setattr(reproduction, "carry_out", carry_out)
     return seen
 
 
