@@ -32,7 +32,7 @@ Name = TypeVar("Name")
 
 @dataclass(frozen=True)
 class Raised:
-    """What a call raised, or how the executor lost it.
+    """What a call raised, or that the executor lost it.
 
     Attributes
     ----------
@@ -44,6 +44,14 @@ class Raised:
 
     error: Exception
     trace: str = ""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        error = self.error
+        try:  # some can be pickled, but not read again
+            pickle.loads(pickle.dumps(error))
+        except Exception:
+            error = RuntimeError(f"{type(error).__name__}: {error}")
+        return Raised, (error, self.trace)
 
     def again(self) -> None:
         """Raise it here.
@@ -120,7 +128,8 @@ class Sent(Generic[Name]):
                     warn(f"a worker was lost ({said}); what it did is done again")
                     self._send(name, trial + 1, call)
                     continue
-                result = Raised(error, f"lost {TRIES} times: {said}")
+                msg = f"it lost its worker {TRIES} times, at last by {said}"
+                result = Raised(RuntimeError(msg))
             found.append((name, result))
         return found
 
@@ -146,12 +155,7 @@ def _tried(trial: int, function: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except Exception as error:
-        trace = traceback.format_exc()
-        try:  # some errors can be pickled, but not read again
-            pickle.loads(pickle.dumps(error))
-        except Exception:
-            return Raised(RuntimeError(f"{type(error).__name__}: {error}"), trace)
-        return Raised(error, trace)
+        return Raised(error, traceback.format_exc())
 
 
 def checked_executor(executor: Any) -> Any:
