@@ -38,7 +38,7 @@ KILLED = ("lab/store/test_killed.py", "lab/store/test_processes.py")
 MARKS = {
     "lab": (
         *("lab", "cli/test_app.py", "cli/test_report.py", "cli/test_reproduce.py"),
-        *("cli/test_runs.py", "test_docs_results.py"),
+        *("cli/test_runs.py", "test_docs_results.py", "test_docs_runs.py"),
     ),
     "conformance": ("_vectors/kernels",),
     "process": (*CUDA_SOURCE, *KILLED, "lab/jobs/test_pool.py", "examples"),

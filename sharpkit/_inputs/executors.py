@@ -17,7 +17,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     wait,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -144,7 +144,8 @@ class Sent(Generic[Name]):
     def cancel(self) -> None:
         """Cancel what has not begun."""
         for future in self._calls:
-            future.cancel()
+            with suppress(Exception):  # SLURM refuses for a job that ended meanwhile
+                future.cancel()
 
 
 def _tried(trial: int, function: Callable[..., Any], *arguments: Any) -> Any:

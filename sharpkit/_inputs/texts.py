@@ -71,9 +71,11 @@ TEXTS = {
         is ``"data"`` between checkpoints, to none of which averages belong there, and
         ``"problem"`` for all else.""",
     "executor": """
-        Where the points are taken: an executor as of `concurrent.futures`, or a number
-        of processes, of one thread each. None takes them here. Values are equal, but
-        for sums that a callback adds up in another order with other threads.""",
+        Where the points are taken: an executor as of `concurrent.futures`, of Dask,
+        mpi4py or submitit, too, or a number of processes, of one thread each. None
+        takes them here. What a worker lost with its life is taken again. Values are
+        equal, but for sums that a callback adds up in another order with other
+        threads.""",
     "checkpoint": """
         A file that every point is appended to as soon as it is taken; the same call
         goes on where it was killed, and ends with the same bits.""",
