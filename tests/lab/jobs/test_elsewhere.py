@@ -115,13 +115,13 @@ def test_what_another_process_stored_meanwhile_is_not_done(tiny, tmp_path):
 
 
 def test_experiments_are_reproduced_on_an_executor(tmp_path, monkeypatch):
-    sizes = (60, 50, 10, 0.02, 10, 30, 1.0, 60, 2)
+    sizes = (60, 50, 10, 0.02, 10, 30, 1.0, 60, 1)
     monkeypatch.setitem(studies._SIZES, ("F1", "demo"), sizes)
     with ThreadPoolExecutor(1) as pool:
         [outcome] = reproduce(
             "distance", networks=["F1"], preset="demo", store=tmp_path, executor=pool
         )
-    assert (outcome.experiment, outcome.trials, outcome.wanted) == ("distance", 2, 2)
+    assert (outcome.experiment, outcome.trials, outcome.wanted) == ("distance", 1, 1)
     assert outcome.tables
 
 
