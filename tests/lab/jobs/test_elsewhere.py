@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import threading
+import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import nullcontext
 
@@ -52,6 +53,17 @@ def found(folder):
 def test_threads_take_turns_and_give_the_same(tiny, tmp_path, monkeypatch):
     tasks, before = boxes(tiny, 3), sharpkit.get_num_threads()
     expected = found(here(tasks, tmp_path / "here"))
+    train, alone = jobs.KINDS["train"], threading.Lock()
+
+    def watched(task, needs):
+        assert alone.acquire(blocking=False)
+        try:
+            time.sleep(0.05)
+            return train(task, needs)
+        finally:
+            alone.release()
+
+    monkeypatch.setitem(jobs.KINDS, "train", watched)
     with ThreadPoolExecutor(3) as pool:
         assert carry_out(tasks, tmp_path / "there", executor=pool) == []
     assert found(tmp_path / "there") == expected
