@@ -17,6 +17,7 @@ from sharpkit._box.flips import gathered
 from sharpkit._inputs.journal import tracked
 from sharpkit._inputs.objective import LARGEST, Objective
 from sharpkit._inputs.types import Array
+from sharpkit._vectors.comm import Serial
 from sharpkit._vectors.space import Space
 
 # Float-only callbacks are differentiated numerically in search spaces up to this size:
@@ -199,6 +200,13 @@ class Box:
         self.non_finite, self.outside = False, outside
         self.history = [loss] * spent
         zero = self.space.zeros()
+        if gradient is None and not isinstance(self.space.comm, Serial):
+            msg = (
+                "loss_fn returns no gradient, and the weights that are searched are "
+                "spread over ranks; return (loss, gradient), or search a random "
+                "subspace with subspace=100"
+            )
+            raise ValueError(msg)
         # Differences are taken at a place that must then be at hand.
         self._place = self.space.empty() if gradient is None else None
         if gradient is None:

@@ -17,11 +17,18 @@ from sharpkit._inputs.warn import warn
 LARGEST = 2**64 - 1  # whole number
 
 
-def checked_weights(weights: Any) -> Array:
+def checked_weights(weights: Any, *, empty: bool = False) -> Array:
     """Return a copy of ``weights``, contiguous, finite and float32 or float64.
 
     It is a copy, because a callback may load its argument into the very arrays that
     ``weights`` is a view of.
+
+    Parameters
+    ----------
+    weights
+        The weights.
+    empty
+        Whether there may be none, as on one of several ranks.
 
     Raises
     ------
@@ -48,7 +55,7 @@ def checked_weights(weights: Any) -> Array:
             "concatenate all parameters, for instance weights.ravel()"
         )
         raise ValueError(msg)
-    if not weights.size:
+    if not (weights.size or empty):
         msg = "weights is empty; give at least one weight"
         raise ValueError(msg)
     if weights.dtype.kind != "f" or weights.dtype.itemsize > 8:

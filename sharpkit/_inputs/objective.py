@@ -171,14 +171,14 @@ class Objective:
             )
             raise TypeError(msg)
         if not with_gradient:
-            return _as_loss(returned), None
+            return as_loss(returned), None
         if len(returned) != 2:
             msg = (
                 f"loss_fn returned a tuple of {len(returned)}; return the loss, or "
                 "(loss, gradient)"
             )
             raise TypeError(msg)
-        return _as_loss(returned[0]), self._gradient.checked(returned[1])
+        return as_loss(returned[0]), self._gradient.checked(returned[1])
 
     def centre(self, weights: Array) -> tuple[float, Array | None, float]:
         """Evaluate twice at ``weights``: return loss, gradient and noise of the loss.
@@ -257,7 +257,14 @@ def require_moderate(loss: float) -> None:
         raise ValueError(msg)
 
 
-def _as_loss(value: Any) -> float:
+def as_loss(value: Any) -> float:
+    """Return what a callback returned as the loss as a float.
+
+    Raises
+    ------
+    TypeError
+        If it is no real number.
+    """
     if isinstance(value, list):
         msg = (
             f"loss_fn returned a list of {len(value)}; return the loss, or a tuple "

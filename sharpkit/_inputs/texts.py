@@ -40,6 +40,16 @@ TEXTS = {
         SIGTERM, which then ends the work. The same call goes on from it, with the same
         bits; when all is done, it returns the result that the file then has. Another
         call is refused. None saves nothing.""",
+    "process_group": """
+        The processes that the weights are spread over, a ``ProcessGroup`` of
+        torch.distributed, or True for the default one. Each rank calls this function,
+        with its own piece of the weights, in the order of the ranks; the callback
+        returns the loss over all data, the same on every rank, and the rank's own piece
+        of the gradient. Whatever is as long as the weights in the result is a piece,
+        too. An error on one rank is raised on all. None says that all weights are here,
+        or, for a problem that knows its ranks, that those are meant.""",
+    "comm": """
+        The same as a communicator of mpi4py, such as ``MPI.COMM_WORLD``.""",
     "progress": """
         Who is told of progress: a callable ``progress(done, budget, value so far)``;
         True for a line on stderr, False for none; None for a line if stderr is a

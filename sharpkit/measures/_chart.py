@@ -66,6 +66,7 @@ class Chart:
             product,
             backend=point.backend,
             compared=False,
+            comm=point.comm,
         )
 
     def _at(self, y: Array) -> Array:

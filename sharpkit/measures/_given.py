@@ -10,7 +10,7 @@ import numpy as np
 
 from sharpkit._inputs.arrays import array_module, is_array, is_masked
 from sharpkit._inputs.checks import as_float
-from sharpkit._inputs.foreign import native, native_loss
+from sharpkit._inputs.foreign import native
 from sharpkit._inputs.objective import ROUNDINGS, Objective, kind_of
 from sharpkit._inputs.types import Array
 from sharpkit.measures._point import Counted, Point
@@ -96,8 +96,7 @@ def direction_of(point: Point, given: Any, objective: Objective) -> Array:
     if given is None:
         found = _gradient(point, objective, "loss_fn")
     elif is_problem(given):
-        native_given = native_loss(given, point.kind)
-        found = _gradient(point, Objective(native_given, point.weights), "direction")
+        found = _gradient(point, point.checked(given), "direction")
     else:
         found = vector(point, "direction", given)
     if not point.space.norm(found) > 0:
@@ -145,7 +144,7 @@ def forward(point: Point) -> Objective:
     alone = getattr(point.problem, "forward", None)
     if alone is None:
         return point.objective()
-    return Objective(native_loss(alone, point.kind), point.weights)
+    return point.checked(alone)
 
 
 def error(point: Point) -> Objective:
@@ -169,7 +168,7 @@ def error(point: Point) -> Objective:
             raise ValueError(msg)
         return 1 - as_float(share)
 
-    return Objective(native_loss(wrong, point.kind), point.weights)
+    return point.checked(wrong)
 
 
 def positive(name: str, value: Any) -> float:

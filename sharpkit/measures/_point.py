@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
+import numpy as np
+
 from sharpkit._inputs.arrays import is_array, to_host
 from sharpkit._inputs.checks import checked_weights, require_callable
 from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
@@ -16,9 +18,12 @@ from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.operators import Differences, Given, Operator
 from sharpkit._vectors.backends import kernels_for
+from sharpkit._vectors.comm import Comm
+from sharpkit._vectors.ranks import Ranks
 from sharpkit._vectors.space import Space
 from sharpkit.measures._looks import Looks
 from sharpkit.measures._rest import Rest
+from sharpkit.measures._sharded import agreed, not_sharded, require_one_rank
 from sharpkit.measures._trusted import Trusted, tried
 from sharpkit.problem import ProblemLike, as_problem, is_problem, required_subset
 from sharpkit.results.common import Run
@@ -64,6 +69,8 @@ class Point:
         The library that the weights came from; None for NumPy and CuPy.
     problem : ProblemLike or None
         The problem that was handed in, if it was one.
+    comm : Comm or None
+        The ranks that the weights are spread over; None where they are all here.
     looks : Looks
         What looks near the weights have told of the loss.
     """
@@ -78,11 +85,13 @@ class Point:
         kind: Kind | None = None,
         problem: ProblemLike | None = None,
         compared: bool = True,
+        comm: Comm | None = None,
     ) -> None:
         self._made: float | None = time.perf_counter()
         self.weights, self.loss_fn, self._product = weights, loss_fn, product
         self.backend, kernels = kernels_for(backend, weights)
-        self.space = Space(kernels, weights.size, weights.dtype)
+        self.space = Space(kernels, weights.size, weights.dtype, comm)
+        self.comm = comm
         self.kind, self.problem = kind, problem
         self._operators: dict[int, Operator] = {}
         self.looks = Looks(self.space, weights)
@@ -102,6 +111,7 @@ class Point:
         *,
         hvp: Hvp | None = None,
         backend: str | None = None,
+        comm: Comm | None = None,
     ) -> Point:
         """Return the point that the arguments of a measure mean.
 
@@ -115,6 +125,8 @@ class Point:
             The product that takes the place of the loss's own.
         backend
             The name of the kernels; None chooses by where the weights live.
+        comm
+            The ranks that the weights are spread over; None says that all are here.
 
         Raises
         ------
@@ -125,6 +137,8 @@ class Point:
             assert (loss_fn, hvp) == (None, None)  # it has its own
             return problem
         began = time.perf_counter()
+        if comm is None:
+            require_one_rank(problem, "this")
         whole = None
         if is_problem(problem) and loss_fn is None:
             whole = as_problem("problem", problem)
@@ -146,9 +160,14 @@ class Point:
         if is_problem(loss_fn) and (stale := getattr(loss_fn, "warn_if_stale", None)):
             stale(problem)
         weights, kind = native(problem)
+        weights = checked_weights(weights, empty=comm is not None)
+        if comm is not None:
+            _require_alike(comm, weights, loss_fn is None, hvp is None)
+        if isinstance(comm, Ranks):
+            comm.place(weights.size)
         point = cls(
-            checked_weights(weights),
-            None if loss_fn is None else native_loss(loss_fn, kind),
+            weights,
+            None if loss_fn is None else _native_loss(loss_fn, kind, comm),
             lambda: _native_product(loss_fn, hvp, kind),
             backend=backend,
             kind=kind,
@@ -158,6 +177,7 @@ class Point:
                 getattr(hvp, "hessian", True)
                 and all(hvp != getattr(whole, name, None) for name in OTHERS)
             ),
+            comm=comm,
         )
         point._made = began
         if hvp is None:
@@ -196,7 +216,12 @@ class Point:
         """Return the loss from another random state, where one can be set."""
         if self._redrawn is None:
             return None
-        return Objective(native_loss(self._redrawn(), self.kind), self.weights)
+        return self.checked(self._redrawn())
+
+    def checked(self, loss_fn: LossFn) -> Objective:
+        """Return another loss at these weights behind checks and a count."""
+        own = _native_loss(loss_fn, self.kind, self.comm)
+        return Objective(own, self.weights)
 
     def objective(self) -> Objective:
         """Return the loss behind checks and a count of its own."""
@@ -298,7 +323,7 @@ class Point:
 
         Models need not work in float64, nor on so few samples: exceptions come through.
         """
-        wide = Point.of(self._widened())
+        wide = Point.of(self._widened(), comm=self.comm)
         wide._widened = None  # nothing is seen more closely than there
         return None if wide.hvp is None else wide.trusted()
 
@@ -358,6 +383,8 @@ class Point:
         places
             The ranges of the weights that make up the group.
         """
+        if self.comm is not None:
+            raise NotImplementedError(not_sharded("a measure of a group of weights"))
         rest = Rest(self.weights, places)
         return Point(
             rest.taken(self.weights).copy(),
@@ -406,11 +433,12 @@ class Point:
             loss_fn: Any = chosen(indices)
             part = Point(
                 self.weights,
-                native_loss(loss_fn, self.kind),
+                _native_loss(loss_fn, self.kind, self.comm),
                 lambda: _native_product(loss_fn, None, self.kind),
                 backend=self.backend,
                 kind=self.kind,
                 problem=loss_fn if is_problem(loss_fn) else None,
+                comm=self.comm,
             )
             part._source = loss_fn
             return part
@@ -421,6 +449,30 @@ class Point:
         """Have the problem free what it keeps for products at these weights."""
         if self.problem is not None:
             self.problem.release()
+
+
+def _require_alike(comm: Comm, weights: Array, *missing: bool) -> None:
+    """Raise unless all ranks have the same kind of input.
+
+    Raises
+    ------
+    ValueError
+        If they have not, or there is no weight.
+    """
+    here = np.array([not weights.size, weights.dtype.itemsize, *missing], np.float64)
+    both = comm.max(np.concatenate([here, -here]))
+    high, low = both[: here.size], -both[here.size :]
+    if low[0]:
+        msg = "weights is empty on every rank; give at least one weight"
+        raise ValueError(msg)
+    names = "weights", "loss_fn", "hvp"
+    for name, differ in zip(names, (high != low)[1:], strict=True):
+        if differ:
+            msg = (
+                f"{name} is of another kind on some ranks, or missing there; give "
+                "weights of one dtype, and the same arguments, on every rank"
+            )
+            raise ValueError(msg)
 
 
 def _refuse(problem: Any) -> NoReturn:
@@ -446,6 +498,11 @@ def warn_asymmetric(operator: Operator) -> None:
         f"{operator.source}: the products are not those of a symmetric operator; u.Hv "
         "must equal v.Hu: check hvp, and that the loss is deterministic"
     )
+
+
+def _native_loss(loss_fn: LossFn, kind: Kind | None, comm: Comm | None) -> LossFn:
+    native_one = native_loss(loss_fn, kind)
+    return native_one if comm is None else agreed(native_one, comm)
 
 
 def _native_product(

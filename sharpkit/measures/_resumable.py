@@ -26,7 +26,7 @@ from sharpkit._inputs import kept
 from sharpkit._inputs.arrays import is_array, to_host
 from sharpkit._inputs.foreign import native
 from sharpkit._inputs.journal import Journal, Past
-from sharpkit._vectors.comm import Serial
+from sharpkit._vectors.comm import Comm
 from sharpkit.measures._point import Point
 
 P = ParamSpec("P")
@@ -53,6 +53,7 @@ def resumable(measure: Callable[P, R]) -> Callable[P, R]:
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         options = given.arguments
+        _require_one_rank(options.get("comm"))
         path = _checked_path(options["checkpoint"])
         record = _record(measure.__name__, options)
         return _taken(path, record, functools.partial(measure, *args, **kwargs))
@@ -123,7 +124,7 @@ def _checked_path(path: Any) -> Path:
     return file
 
 
-def _require_one_rank(point: Point) -> None:
+def _require_one_rank(comm: Comm | None) -> None:
     """Raise unless this process holds all weights.
 
     Raises
@@ -131,7 +132,7 @@ def _require_one_rank(point: Point) -> None:
     ValueError
         If it does not.
     """
-    if type(point.space.comm) is not Serial:
+    if comm is not None:
         msg = (
             "checkpoint= is given, and the weights are spread over ranks, whose files "
             "would not be of one moment; give it for weights of one process"
@@ -143,7 +144,6 @@ def _record(measure: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that decides a result, in words: equal records, equal bits."""
     intake = {name: options[name] for name in INTAKE if name in options}
     point = Point.of(options["problem"], options.get("loss_fn"), **intake)
-    _require_one_rank(point)
     known = {name: options[name] for name in options if name not in UNTOLD}
     return {
         "format": FORMAT,

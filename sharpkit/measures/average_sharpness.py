@@ -25,6 +25,7 @@ from sharpkit.measures._rises import (
     looked_at,
     taken,
 )
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.average import AverageResult, AverageStatus
 from sharpkit.results.common import Run
 
@@ -33,6 +34,7 @@ DIGITS = 24  # binary ones of a uniform number, as many as float32 has
 LEAST = 4  # samples, two pairs: one tells nothing of its spread
 
 
+@sharded
 @documented
 def average_sharpness(
     problem: Any,
@@ -46,6 +48,8 @@ def average_sharpness(
     samples: int = 100,
     seed: int = 0,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> AverageResult:
     r"""Measure how far the loss rises on average under noise, with an error bar.
@@ -86,6 +90,10 @@ def average_sharpness(
         $seed
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -135,7 +143,7 @@ def average_sharpness(
     >>> bool(low < 5 < high)
     True
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    point = Point.of(problem, loss_fn, backend=backend, comm=comm)
     began = point.begin()
     one_of("distribution", distribution, get_args(Distribution))
     adaptive = true_or_false("adaptive", adaptive)

@@ -29,6 +29,7 @@ from sharpkit.measures._rises import (
     taken,
 )
 from sharpkit.measures._searches import search
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.ball import BallResult, BallStatus
 from sharpkit.results.common import Run
 
@@ -46,6 +47,7 @@ WORST = (
 )
 
 
+@sharded
 @documented
 def ball_sharpness(
     problem: Any,
@@ -60,6 +62,8 @@ def ball_sharpness(
     max_evaluations: int | None = None,
     seed: int = 0,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> BallResult:
     r"""Measure how far the loss rises in a ball around the weights: SAM's sharpness.
@@ -108,6 +112,10 @@ def ball_sharpness(
         $seed
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -158,7 +166,7 @@ def ball_sharpness(
     >>> round(float(sharpkit.ball_sharpness(np.zeros(2), loss, radius=0.1)), 6)
     0.5
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    point = Point.of(problem, loss_fn, backend=backend, comm=comm)
     began = point.begin()
     one_of("norm", norm, get_args(Norm))
     one_of("method", method, get_args(Method))

@@ -22,6 +22,7 @@ from sharpkit.measures._given import (
     positive,
 )
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import sharded
 from sharpkit.problem import is_problem
 from sharpkit.results.along import CriticalResult, CriticalStatus
 
@@ -32,6 +33,7 @@ MOST = 40  # forward passes
 SURE = 4.0  # so many standard deviations of the noise are a rise, or a fall
 
 
+@sharded
 @documented
 def critical_sharpness(
     problem: Any,
@@ -41,6 +43,8 @@ def critical_sharpness(
     guess: float | None = None,
     max_evaluations: int = MOST,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> CriticalResult:
     r"""Measure the curvature along an update by how long the update may be.
@@ -67,6 +71,10 @@ def critical_sharpness(
         The forward passes that may be done, at least 8.
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -111,7 +119,7 @@ def critical_sharpness(
     >>> bool(low <= 4.0 <= high)
     True
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    point = Point.of(problem, loss_fn, backend=backend, comm=comm)
     began = point.begin()
     budget = at_least("max_evaluations", max_evaluations, 8)
     if guess is not None:

@@ -15,6 +15,7 @@ from sharpkit._spectrum.sampling import quantile
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._resumable import resumable
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.trace import DiagonalResult
 
 Method = Literal["xdiag", "hutchinson"]
@@ -25,6 +26,7 @@ METHODS = {
 }
 
 
+@sharded
 @resumable
 @documented
 def diagonal(
@@ -37,6 +39,8 @@ def diagonal(
     seed: int = 0,
     backend: str | None = None,
     checkpoint: Path | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> DiagonalResult:
     r"""Estimate the diagonal of the Hessian at the weights, with honest error bars.
@@ -65,6 +69,10 @@ def diagonal(
         $backend
     checkpoint
         $resumed
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -101,7 +109,7 @@ def diagonal(
     >>> result.status.name
     'EXACT'
     """
-    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend, comm=comm)
     began = point.begin()
     one_of("method", method, get_args(Method))
     estimate, least = METHODS[method]

@@ -14,9 +14,11 @@ from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.operators import Operator
 from sharpkit.measures._given import direction_of, required
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.along import DirectionalResult
 
 
+@sharded
 @documented
 def directional_sharpness(
     problem: Any,
@@ -25,6 +27,8 @@ def directional_sharpness(
     loss_fn: LossFn | None = None,
     hvp: Hvp | None = None,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
 ) -> DirectionalResult:
     r"""Measure ``d.Hd / d.g`` along an update d, which is taken off the weights.
 
@@ -46,6 +50,10 @@ def directional_sharpness(
         $hvp
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
 
     Returns
     -------
@@ -81,7 +89,7 @@ def directional_sharpness(
     >>> round(float(sharpkit.directional_sharpness(problem)), 6)  # (1 + 64) / (1 + 16)
     3.823529
     """
-    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend, comm=comm)
     began = point.begin()
     objective, space = point.objective(), point.space
     loss, gradient, _ = point.centre(objective)

@@ -11,16 +11,20 @@ from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, LossFn
 from sharpkit.measures._given import required, start_of
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import sharded
 from sharpkit.problem import is_problem
 from sharpkit.results.along import DistanceResult, GradientNormResult
 
 
+@sharded
 @documented
 def distance(
     problem: Any,
     *,
     start: Any,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
 ) -> DistanceResult:
     r"""Measure how far the weights are from where the training began, ``|w - w0|``.
 
@@ -32,6 +36,10 @@ def distance(
         The weights that the training began with: a flat vector, or a problem at them.
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
 
     Returns
     -------
@@ -51,7 +59,7 @@ def distance(
     5.0
     """
     known = isinstance(problem, Point) or is_problem(problem)
-    point = Point.of(problem, None if known else _unasked, backend=backend)
+    point = Point.of(problem, None if known else _unasked, backend=backend, comm=comm)
     began = point.begin()
     away = start_of(point, start)
     point.space.combine([[1.0]], point.weights[None], away[None], beta=-1.0)
@@ -65,12 +73,15 @@ def distance(
     )
 
 
+@sharded
 @documented
 def gradient_norm(
     problem: Any,
     loss_fn: LossFn | None = None,
     *,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
 ) -> GradientNormResult:
     r"""Measure the length of the gradient at the weights.
 
@@ -83,6 +94,10 @@ def gradient_norm(
         It must return the gradient, too.
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
 
     Returns
     -------
@@ -106,7 +121,7 @@ def gradient_norm(
     >>> float(sharpkit.gradient_norm(np.array([3.0, 4.0]), lambda w: (w @ w / 2, w)))
     5.0
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    point = Point.of(problem, loss_fn, backend=backend, comm=comm)
     began = point.begin()
     objective = point.objective()
     _, gradient, _ = point.centre(objective)
@@ -129,10 +144,12 @@ def _lengths(point: Point, vector: Array) -> tuple[float, float, dict[str, float
     """Return the length of a vector, its share of the weights', and those by layer."""
     length, whole = point.space.norm(vector), point.space.norm(point.weights)
     layers = (point.problem and point.problem.layers) or {}
-    parts = {
-        name: float(np.linalg.norm(vector[place].astype(np.float64)))
-        for name, place in layers.items()
-    }
+    norms = np.array(
+        [np.linalg.norm(vector[place].astype(np.float64)) for place in layers.values()]
+    )
+    if point.comm is not None:
+        norms = np.sqrt(point.comm.sum(norms**2))
+    parts = dict(zip(layers, norms.tolist(), strict=True))
     return length, length / whole if whole else math.nan, parts
 
 

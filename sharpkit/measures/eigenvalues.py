@@ -28,11 +28,13 @@ from sharpkit._spectrum.thick_restart import ROUNDINGS, Search, Which
 from sharpkit.measures._chart import checked_metric, in_metric
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._resumable import resumable
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.eigen import EigenResult
 
 MAX_PRODUCTS = 1000
 
 
+@sharded
 @resumable
 @documented
 def eigenvalues(
@@ -51,6 +53,8 @@ def eigenvalues(
     seed: int = 0,
     backend: str | None = None,
     checkpoint: Path | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> EigenResult:
     r"""Find the ``k`` most extreme eigenvalues of the Hessian, with proof for each.
@@ -104,6 +108,10 @@ def eigenvalues(
         $backend
     checkpoint
         $resumed
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -144,7 +152,7 @@ def eigenvalues(
     >>> found.values.round(6).tolist()
     [99.0, 98.0]
     """
-    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend, comm=comm)
     return searched(
         point,
         preconditioner=preconditioner,
@@ -272,8 +280,8 @@ def _start(v0: Any, k: int, point: Point) -> Array | None:
             "or its vectors, an array of real numbers"
         )
         raise TypeError(msg)
-    n = point.n
-    if given.ndim not in (1, 2) or given.shape[-1] != n or not given.size:
+    n = point.space.n
+    if given.ndim not in (1, 2) or given.shape[-1] != n or not len(given):
         msg = f"v0 has shape {given.shape}; give vectors of {n} entries, ({n},) or rows"
         raise ValueError(msg)
     start: Array = point.space.zeros()

@@ -24,6 +24,7 @@ from sharpkit._inputs.types import Array, LossFn, Path
 from sharpkit.measures._point import Point
 from sharpkit.measures._resumable import resumable
 from sharpkit.measures._searches import CENTRE_EVALUATIONS, Found, search
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.sharpness import SharpnessResult, Status
 
 Memory = Literal["usual", "lean"]
@@ -33,6 +34,7 @@ MOST_REPEATS = 10_000  # more would never come to an end
 CONVERGED_GAP = 1e-2  # a first-order gain below this share of the rise is none
 
 
+@sharded
 @resumable
 @documented
 def sharpness(
@@ -49,6 +51,8 @@ def sharpness(
     seed: int = 0,
     backend: str | None = None,
     checkpoint: Path | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> SharpnessResult:
     r"""Measure how far the loss rises in a small box around the weights, in per cent.
@@ -106,6 +110,10 @@ def sharpness(
         $backend
     checkpoint
         $resumed
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -152,7 +160,7 @@ def sharpness(
     >>> round(float(sharpkit.sharpness(np.zeros(2), loss, epsilon=0.1)), 6)
     50.5
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    point = Point.of(problem, loss_fn, backend=backend, comm=comm)
     began = point.begin()
     epsilon = checked_epsilon(epsilon, point.weights)
     chosen = _with_memory(solver_from(solver), memory)

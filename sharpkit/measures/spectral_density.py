@@ -14,9 +14,11 @@ from sharpkit._spectrum.scaled import Scaled
 from sharpkit._spectrum.stochastic_quadrature import quadrature
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._resumable import resumable
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.density import DensityResult
 
 
+@sharded
 @resumable
 @documented
 def spectral_density(
@@ -30,6 +32,8 @@ def spectral_density(
     seed: int = 0,
     backend: str | None = None,
     checkpoint: Path | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> DensityResult:
     r"""Estimate the density of all eigenvalues of the Hessian.
@@ -63,6 +67,10 @@ def spectral_density(
         $backend
     checkpoint
         $resumed
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -105,7 +113,7 @@ def spectral_density(
     >>> bool(share.low[0] < 0.25 < share.high[0])
     True
     """
-    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend, comm=comm)
     began = point.begin()
     probes, seed = at_least("probes", probes, 1), checked_seed(seed)
     reorthogonalize = true_or_false("reorthogonalize", reorthogonalize)

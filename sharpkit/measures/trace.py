@@ -15,6 +15,7 @@ from sharpkit._spectrum.sampling import quantile
 from sharpkit._spectrum.scaled import Scaled
 from sharpkit.measures._point import Point, warn_asymmetric
 from sharpkit.measures._resumable import resumable
+from sharpkit.measures._sharded import sharded
 from sharpkit.measures.eigenvalues import Known
 from sharpkit.results.trace import TraceResult
 
@@ -27,6 +28,7 @@ METHODS = {
 }
 
 
+@sharded
 @resumable
 @documented
 def trace(
@@ -40,6 +42,8 @@ def trace(
     seed: int = 0,
     backend: str | None = None,
     checkpoint: Path | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> TraceResult:
     r"""Estimate the trace of the Hessian at the weights, with an honest error bar.
@@ -74,6 +78,10 @@ def trace(
         $backend
     checkpoint
         $resumed
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -107,7 +115,7 @@ def trace(
     >>> bool(low < curvature.sum() < high)
     True
     """
-    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
+    point = Point.of(problem, loss_fn, hvp=hvp, backend=backend, comm=comm)
     began = point.begin()
     one_of("method", method, get_args(Method))
     estimate, least = METHODS[method]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sharpkit._vectors.ranks import RankError, Ranks
+
 PATIENCE = 60  # seconds until a rank that waits for a missing one gives up
 
 
@@ -23,6 +25,7 @@ class ThreadComm:
 
     def __init__(self, world: _World, rank: int, offset: int) -> None:
         self._world, self.rank, self.offset = world, rank, offset
+        self.count = len(world.slots)
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         total = np.zeros_like(values)
@@ -41,6 +44,22 @@ class ThreadComm:
         world.barrier.wait()  # nobody writes the next slot before all have read
         assert len({piece.shape for piece in pieces}) == 1, "ranks disagree on a shape"
         return pieces
+
+
+class ThreadRanks(Ranks):
+    """Ranks as threads that fail together, as processes do."""
+
+    def __init__(self, comm: ThreadComm) -> None:
+        super().__init__(comm.rank, comm.count)
+        self._comm = comm
+
+    def gather(
+        self, row: NDArray[np.float64], patience: float | None = None
+    ) -> NDArray[np.float64]:
+        try:
+            return np.array(self._comm._exchange(row))
+        except threading.BrokenBarrierError as error:
+            raise RankError("a thread has ended") from error
 
 
 def run_ranks(

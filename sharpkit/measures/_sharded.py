@@ -1,0 +1,118 @@
+"""Measures over several ranks: one boundary for faults, and one loss for all."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from sharpkit._inputs.objective import ROUNDINGS, as_loss
+from sharpkit._inputs.types import Array, LossFn
+from sharpkit._vectors.comm import Comm
+from sharpkit._vectors.groups import ranks_of
+from sharpkit._vectors.ranks import Copies, Ranks, arguments_of
+from sharpkit.problem import is_problem
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def sharded(measure: F) -> F:
+    """Have a measure with `process_group` and `comm` work over the ranks they mean.
+
+    It is called with `Ranks` as `comm`; without ranks it is called as it is. An error
+    on one rank ends it on all.
+    """
+
+    @functools.wraps(measure)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = {name: kwargs.pop(name, None) for name in ("process_group", "comm")}
+        problem = args[0] if args else kwargs.get("problem")
+        ranks = _ranks(problem, **given)
+        if ranks is None:
+            return measure(*args, **kwargs)
+        known = arguments_of(measure, args, kwargs)
+        if ranks.rank and known.get("progress", False) is None:
+            kwargs["progress"] = False  # one line is enough
+        known.pop("progress", None)
+        with ranks.together(measure.__name__, known):
+            return measure(*args, **kwargs, comm=ranks)
+
+    return cast("F", call)
+
+
+def _ranks(problem: Any, process_group: Any, comm: Any) -> Ranks | None:
+    """Return the ranks that are given, or those that a problem knows."""
+    own = getattr(problem, "process_group", None) if is_problem(problem) else None
+    if process_group is None and comm is None:
+        process_group = own
+    ranks = ranks_of(process_group, comm)
+    copies = own is not None and getattr(problem, "copies", False)
+    return Copies(ranks) if ranks is not None and copies else ranks
+
+
+def agreed(loss_fn: LossFn, comm: Comm) -> LossFn:
+    """Return a loss whose value is the same number on every rank.
+
+    Parameters
+    ----------
+    loss_fn
+        The loss, ``w -> loss`` or ``w -> (loss, local piece of the gradient)``.
+    comm
+        The ranks.
+    """
+
+    def call(w: Array) -> Any:
+        returned = loss_fn(w)
+        pair = isinstance(returned, tuple)
+        if pair and len(returned) != 2:
+            return returned  # which is refused
+        loss = as_loss(returned[0] if pair else returned)
+        high, low, most, least = comm.max(np.array([loss, -loss, pair, not pair]))
+        rounding = ROUNDINGS * float(np.finfo(w.dtype).eps)
+        if high + low > rounding * (1 + abs(high)):
+            msg = (
+                f"loss_fn returned losses from {-low:.6g} to {high:.6g} on the ranks "
+                f"(here {loss:.6g}); return the loss over the data of all ranks: "
+                "reduce it over them"
+            )
+            raise ValueError(msg)
+        if most and least:
+            msg = (
+                "loss_fn returned (loss, gradient) on some ranks, and a loss alone on "
+                "others; return the same kind on every rank"
+            )
+            raise TypeError(msg)
+        return (float(high), returned[1]) if pair else float(high)
+
+    return call
+
+
+def require_one_rank(problem: Any, what: str) -> None:
+    """Raise for a problem whose weights are spread over ranks.
+
+    Parameters
+    ----------
+    problem
+        What was handed in.
+    what
+        What cannot be done over ranks.
+
+    Raises
+    ------
+    NotImplementedError
+        If they are.
+    """
+    if is_problem(problem) and getattr(problem, "process_group", None) is not None:
+        raise NotImplementedError(not_sharded(what))
+
+
+def not_sharded(what: str) -> str:
+    """Return the message that something cannot be done over ranks."""
+    return (
+        f"{what} cannot be done where the weights are spread over ranks; these can: "
+        "sharpness, ball_sharpness, average_sharpness, eigenvalues, trace, diagonal, "
+        "spectral_density, critical_sharpness, directional_sharpness, gradient_norm "
+        "and distance"
+    )
