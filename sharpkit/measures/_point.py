@@ -23,7 +23,7 @@ from sharpkit._vectors.ranks import Ranks
 from sharpkit._vectors.space import Space
 from sharpkit.measures._looks import Looks
 from sharpkit.measures._rest import Rest
-from sharpkit.measures._sharded import agreed, not_sharded, require_one_rank
+from sharpkit.measures._sharded import agreed, fenced, not_sharded, require_one_rank
 from sharpkit.measures._trusted import Trusted, tried
 from sharpkit.problem import ProblemLike, as_problem, is_problem, required_subset
 from sharpkit.results.common import Run
@@ -168,7 +168,7 @@ class Point:
         point = cls(
             weights,
             None if loss_fn is None else _native_loss(loss_fn, kind, comm),
-            lambda: _native_product(loss_fn, hvp, kind),
+            lambda: _native_product(loss_fn, hvp, kind, comm),
             backend=backend,
             kind=kind,
             problem=whole,
@@ -434,7 +434,7 @@ class Point:
             part = Point(
                 self.weights,
                 _native_loss(loss_fn, self.kind, self.comm),
-                lambda: _native_product(loss_fn, None, self.kind),
+                lambda: _native_product(loss_fn, None, self.kind, self.comm),
                 backend=self.backend,
                 kind=self.kind,
                 problem=loss_fn if is_problem(loss_fn) else None,
@@ -506,7 +506,10 @@ def _native_loss(loss_fn: LossFn, kind: Kind | None, comm: Comm | None) -> LossF
 
 
 def _native_product(
-    loss_fn: LossFn | None, hvp: Hvp | None, kind: Kind | None
+    loss_fn: LossFn | None, hvp: Hvp | None, kind: Kind | None, comm: Comm | None
 ) -> Hvp | None:
     own = getattr(loss_fn, "hvp", None) if hvp is None else hvp
-    return None if own is None else native_hvp(own, kind)
+    if own is None:
+        return None
+    native_one = native_hvp(own, kind)
+    return native_one if comm is None else fenced(native_one, comm)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from sharpkit._inputs.objective import ROUNDINGS, as_loss
-from sharpkit._inputs.types import Array, LossFn
+from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._vectors.comm import Comm
 from sharpkit._vectors.groups import ranks_of
 from sharpkit._vectors.ranks import Copies, Ranks, arguments_of
@@ -64,6 +64,7 @@ def agreed(loss_fn: LossFn, comm: Comm) -> LossFn:
     """
 
     def call(w: Array) -> Any:
+        comm.max(np.zeros(1))  # a rank that has failed by now never calls
         returned = loss_fn(w)
         pair = isinstance(returned, tuple)
         if pair and len(returned) != 2:
@@ -87,6 +88,24 @@ def agreed(loss_fn: LossFn, comm: Comm) -> LossFn:
         return (float(high), returned[1]) if pair else float(high)
 
     return call
+
+
+def fenced(hvp: Hvp, comm: Comm) -> Hvp:
+    """Return a product that is called when no rank has failed.
+
+    Parameters
+    ----------
+    hvp
+        The product, ``(w, v) -> local piece of H v``.
+    comm
+        The ranks.
+    """
+
+    def product(w: Array, v: Array) -> Any:
+        comm.max(np.zeros(1))
+        return hvp(w, v)
+
+    return product
 
 
 def require_one_rank(problem: Any, what: str) -> None:
