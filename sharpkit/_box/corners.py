@@ -187,8 +187,8 @@ class Corners:
 
     def _write(self, whole: Vector, out: Array) -> None:
         """Write this rank's part of a vector on the host to ``out``."""
-        begin = self._box.space.comm.offset
-        out[...] = array_module(out).asarray(whole[begin : begin + len(out)])
+        for here, there in self._box.space.places():
+            out[here] = array_module(out).asarray(whole[there])
 
     def _proposed(self) -> Vector | None:
         """Return the highest place of the model not yet seen, if it is above here."""

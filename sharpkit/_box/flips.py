@@ -57,6 +57,7 @@ def settled(gains: Vector, rise: float) -> bool:
 
 def gathered(space: Space, vector: Array) -> Vector:
     """Return a vector as a whole on the host, the same on every rank."""
-    whole, comm = np.zeros(space.size), space.comm
-    whole[comm.offset : comm.offset + len(vector)] = to_host(vector)
-    return np.asarray(comm.sum(whole), np.float64)
+    whole, own = np.zeros(space.size), to_host(vector)
+    for here, there in space.places():
+        whole[there] = own[here]
+    return np.asarray(space.comm.sum(whole), np.float64)

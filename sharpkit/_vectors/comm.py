@@ -14,9 +14,13 @@ class Comm(Protocol):
     ----------
     offset : int
         The global index of the first coordinate that this rank holds.
+    pieces : list of (int, int) or None
+        The length, and the first global index, of each range of coordinates that this
+        rank holds; None where they are one range.
     """
 
     offset: int
+    pieces: list[tuple[int, int]] | None
 
     def sum(self, values: Matrix) -> Matrix:
         """Return the elementwise sum over ranks, in the order of the ranks."""
@@ -31,6 +35,7 @@ class Serial:
     """The one rank there is, which holds everything."""
 
     offset = 0
+    pieces: list[tuple[int, int]] | None = None
 
     def sum(self, values: Matrix) -> Matrix:
         """Return the values as they are."""

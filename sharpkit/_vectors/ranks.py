@@ -44,10 +44,13 @@ class Ranks(ABC):
         The number of this rank, from 0, and how many there are.
     offset : int
         The global index of the first coordinate that this rank holds: see `place`.
+    pieces : list of (int, int) or None
+        The length, and the first global index, of each range that it holds.
     """
 
     def __init__(self, rank: int, count: int) -> None:
         self.rank, self.count, self.offset = rank, count, 0
+        self.pieces: list[tuple[int, int]] | None = None
         self._turn = 0
 
     @abstractmethod
@@ -75,8 +78,17 @@ class Ranks(ABC):
         """Return the elementwise maximum over ranks."""
         return self._exchanged("max", values)
 
-    def place(self, n: int) -> None:
-        """Set the offset of this rank, which holds n coordinates."""
+    def place(self, n: int, pieces: list[tuple[int, int]] | None = None) -> None:
+        """Set the place of this rank, which holds n coordinates.
+
+        Parameters
+        ----------
+        n
+            The number of coordinates.
+        pieces
+            Where they lie; None puts the ranks one after the other.
+        """
+        self.pieces = pieces
         before = np.zeros(self.count)
         before[self.rank + 1 :] = n
         self.offset = int(self.sum(before)[self.rank])
@@ -208,7 +220,7 @@ class Copies(Ranks):
         """Return the rows of all ranks, each of the same length, in their order."""
         return self._ranks.gather(row, patience)
 
-    def place(self, n: int) -> None:
+    def place(self, n: int, pieces: list[tuple[int, int]] | None = None) -> None:
         """Keep the offset 0: each rank holds all coordinates."""
 
     def reduced(self, kind: str, rows: Matrix) -> Vector:

@@ -241,7 +241,8 @@ class Space:
         ``out`` holds the local coordinates from ``begin`` on.
         """
         with self._counted("fill_signs", out.nbytes):
-            self.kernels.fill_signs(out, seed, stream, self.comm.offset + begin)
+            for part, first in self._ranges(out, begin):
+                self.kernels.fill_signs(part, seed, stream, first)
 
     def fill_normal(self, out: Array, seed: int, stream: int, begin: int = 0) -> None:
         """Fill with standard normals, a hash of (seed, stream, global index).
@@ -249,7 +250,23 @@ class Space:
         ``out`` holds the local coordinates from ``begin`` on.
         """
         with self._counted("fill_normal", out.nbytes):
-            self.kernels.fill_normal(out, seed, stream, self.comm.offset + begin)
+            for part, first in self._ranges(out, begin):
+                self.kernels.fill_normal(part, seed, stream, first)
+
+    def places(self) -> Iterator[tuple[slice, slice]]:
+        """Yield where each range of the local coordinates lies: here, and in all."""
+        here = 0
+        for length, first in self.comm.pieces or [(self.n, self.comm.offset)]:
+            yield slice(here, here + length), slice(first, first + length)
+            here += length
+
+    def _ranges(self, out: Array, begin: int) -> Iterator[tuple[Array, int]]:
+        """Yield the ranges of a part of a vector, and the global index of each."""
+        end = begin + out.size
+        for here, there in self.places():
+            low, high = max(here.start, begin), min(here.stop, end)
+            if low < high:
+                yield out[low - begin : high - begin], there.start + low - here.start
 
     @contextmanager
     def _counted(self, name: str, moved: int) -> Iterator[None]:

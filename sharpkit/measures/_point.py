@@ -164,7 +164,7 @@ class Point:
         if comm is not None:
             _require_alike(comm, weights, loss_fn is None, hvp is None)
         if isinstance(comm, Ranks):
-            comm.place(weights.size)
+            comm.place(weights.size, getattr(whole, "pieces", None))
         point = cls(
             weights,
             None if loss_fn is None else _native_loss(loss_fn, kind, comm),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
+import torch.distributed as dist
 from torch import nn
 
 from sharpkit._inputs.checks import one_of, true_or_false
@@ -16,6 +17,7 @@ from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.layout import Layout
 from sharpkit.torch.losses import ModelLoss, OutputLoss
 from sharpkit.torch.problems import Problem
+from sharpkit.torch.sharded import Replicated, Sharded, Shards, is_sharded
 from sharpkit.torch.state import Randomness
 from sharpkit.torch.weighing import Weighing
 
@@ -31,6 +33,7 @@ def problem(
     parameters: Choice | None = None,
     micro_batch: int | None = None,
     dtype: torch.dtype | None = None,
+    process_group: Any = None,
 ) -> Problem:
     r"""Make a problem of a PyTorch model, its loss and its data.
 
@@ -89,6 +92,15 @@ def problem(
         The dtype of the weights, to which constants, buffers and floating data are
         converted. None is the widest dtype of the measured parameters; for half
         precision it is float32, with a warning.
+    process_group
+        The processes that each hold data of their own, a ``ProcessGroup`` of
+        torch.distributed, or True for the default one: the loss is the mean over all of
+        it, and a measure is called on all ranks. A model in DistributedDataParallel is
+        measured over its ranks with this only. One under ``fully_shard`` (FSDP2) always
+        is: each rank holds its shards of the weights and of all vectors, products are
+        differences of the gradient, and only numbers travel beside what FSDP sends;
+        each rank must have as many batches, and all parameters are measured that
+        require a gradient. None is the data of this process.
 
     Returns
     -------
@@ -182,6 +194,19 @@ def problem(
     one_of("batch_norm", batch_norm, ("running", "batch", "frozen"))
     normalized = true_or_false("normalize_logits", normalize_logits)
     model = _unwrapped(model)
+    if is_sharded(model):
+        over_ranks: Any = _sharded(
+            model,
+            loss,
+            data,
+            loss_takes=loss_takes,
+            batch_norm=batch_norm,
+            normalized=normalized,
+            micro_batch=micro_batch,
+            unused={"parameters": parameters, "dtype": dtype},
+            process_group=process_group,
+        )
+        return cast("Problem", over_ranks)  # to measures it is one
     _require_whole(model)
     layout = Layout(model, parameters, dtype)
     pairs = loss_takes == "output"
@@ -205,7 +230,83 @@ def problem(
         values=layout.values(model),
         batch_norm=batch_norm,
     )
-    return Problem(evaluation)
+    whole = Problem(evaluation)
+    if process_group is None:
+        return whole
+    replicated: Any = Replicated(whole, _started(process_group))
+    return cast("Problem", replicated)
+
+
+def _sharded(
+    model: nn.Module,
+    loss: Callable[..., Any],
+    data: Any,
+    *,
+    loss_takes: str,
+    batch_norm: str,
+    normalized: bool,
+    micro_batch: int | None,
+    unused: Mapping[str, Any],
+    process_group: Any,
+) -> Sharded:
+    """Return the problem of a model under ``fully_shard``.
+
+    Raises
+    ------
+    NotImplementedError
+        If it is asked for what cannot be done with shards.
+    ValueError
+        If the model is sharded over other processes than those given.
+    """
+    for name, value in {**unused, "normalize_logits": normalized or None}.items():
+        if value is not None:
+            msg = f"{name}={value!r}, which is not there for a model under fully_shard"
+            raise NotImplementedError(msg)
+    if batch_norm == "frozen":
+        msg = (
+            "batch_norm='frozen', which is not there for a model under fully_shard; "
+            "give 'running' or 'batch'"
+        )
+        raise NotImplementedError(msg)
+    shards, pairs = Shards(model), loss_takes == "output"
+    if process_group is not None and _ranks_in(_started(process_group)) != _ranks_in(
+        shards.group
+    ):
+        msg = (
+            "process_group holds other ranks than those that the model is sharded over"
+        )
+        raise ValueError(msg)
+    if pairs:
+        _require_pairs(data)
+    batches = Batches(data, micro_batch, shards.device, shards.dtype, pairs=pairs)
+    objective = OutputLoss(loss, lambda x: x) if pairs else ModelLoss(loss)
+    return Sharded(model, objective, shards, batches, data, batch_norm)
+
+
+def _started(process_group: Any) -> Any:
+    """Return the process group that is meant.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    ValueError
+        If torch.distributed has not been started.
+    """
+    if not dist.is_initialized():
+        msg = (
+            f"process_group={process_group!r}, and torch.distributed has not been "
+            "started; call torch.distributed.init_process_group() first"
+        )
+        raise ValueError(msg)
+    group = dist.group.WORLD if process_group is True else process_group
+    if not isinstance(group, dist.ProcessGroup):
+        msg = (
+            f"process_group={process_group!r} of type {type(process_group).__name__}; "
+            "give a ProcessGroup of torch.distributed, or True for the default one"
+        )
+        raise TypeError(msg)
+    return group
 
 
 def _unwrapped(model: Any) -> Any:

@@ -112,7 +112,7 @@ class Layout:
             for shape, pairs in zip(self.shapes, self.complex, strict=True)
         ]
         self.n = sum(self.sizes)
-        self.layers = _layers(self.names, self.sizes)
+        self.layers = layers_of(self.names, self.sizes)
         self.entries = sum(tensor.numel() for tensor in (parameters | buffers).values())
 
     def views(self, flat: Any) -> dict[str, Any]:
@@ -342,7 +342,8 @@ def _real(tensor: Any) -> Any:
     return torch.view_as_real(tensor.resolve_conj())
 
 
-def _layers(names: list[str], sizes: list[int]) -> dict[str, slice]:
+def layers_of(names: list[str], sizes: list[int]) -> dict[str, slice]:
+    """Return where the parameters of each module lie in a flat vector of all."""
     layers: dict[str, slice] = {}
     end = 0
     for name, size in zip(names, sizes, strict=True):

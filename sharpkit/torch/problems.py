@@ -131,6 +131,11 @@ class Problem:
         gradient : (n,)
             Its gradient.
         """
+        loss, weights, gradient = self.added(w)
+        return loss / checked_total(weights), gradient.div_(weights)
+
+    def added(self, w: torch.Tensor) -> tuple[float, float, torch.Tensor]:
+        """Return the sums of weight times loss, of weights, and of the gradients."""
         w = self._layout.checked("w", w)
         loss = weights = 0.0
         with self._evaluation.running():
@@ -139,7 +144,7 @@ class Problem:
             for batch in self._evaluation.batches:
                 part, weight = self._evaluation.add(w, batch, gradient)
                 loss, weights = loss + part, weights + weight
-            return loss / checked_total(weights), gradient.div_(weights)
+        return loss, weights, gradient
 
     def forward(self, w: torch.Tensor) -> float:
         """Return the mean loss at ``w`` by forward passes alone.
@@ -149,6 +154,11 @@ class Problem:
         w : (n,)
             A vector of the dtype and on the device of `weights`.
         """
+        loss, weights = self.forwarded(w)
+        return loss / checked_total(weights)
+
+    def forwarded(self, w: torch.Tensor) -> tuple[float, float]:
+        """Return the sums of weight times loss, and of weights, by forward passes."""
         w = self._layout.checked("w", w)
         loss = weights = 0.0
         with self._evaluation.running():
@@ -158,7 +168,7 @@ class Problem:
                     _, part, weight = found
                     loss += float(part.detach()) * weight
                     weights += weight
-        return loss / checked_total(weights)
+        return loss, weights
 
     @property
     def hvp(self) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None:

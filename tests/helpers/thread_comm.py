@@ -25,7 +25,7 @@ class ThreadComm:
 
     def __init__(self, world: _World, rank: int, offset: int) -> None:
         self._world, self.rank, self.offset = world, rank, offset
-        self.count = len(world.slots)
+        self.count, self.pieces = len(world.slots), None
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         total = np.zeros_like(values)

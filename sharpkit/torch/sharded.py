@@ -1,0 +1,363 @@
+"""Models over several processes: a part of the weights on each (FSDP2), or all (DDP).
+
+Each rank evaluates batches of its own. The loss is the mean over those of all ranks,
+and the gradient that of training: the pieces that FSDP leaves on each rank, or the sum
+over the ranks where each has all weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import torch
+import torch.distributed as dist
+
+from sharpkit._inputs.weighing import MAPPING
+from sharpkit.torch.batches import Batches
+from sharpkit.torch.evaluation import batch_norms
+from sharpkit.torch.layout import layers_of
+from sharpkit.torch.losses import ModelLoss, OutputLoss
+from sharpkit.torch.problems import Problem
+from sharpkit.torch.products import checked_total
+from sharpkit.torch.state import ALONE, Randomness, differentiating
+
+HVP = None  # double backward fails on FSDP2 and DDP: differences take its place
+
+
+class Replicated:
+    """A problem of which each rank has all weights, and data of its own.
+
+    Parameters
+    ----------
+    own
+        The problem over the data of this rank.
+    group
+        The process group.
+
+    Attributes
+    ----------
+    weights : (n,)
+        The weights.
+    process_group
+        The ranks.
+    copies : bool
+        Whether each rank has all weights: True.
+    """
+
+    copies, hvp, gauss_newton, samples, subset = True, HVP, None, None, None
+    accuracy = None
+
+    def __init__(self, own: Problem, group: Any) -> None:
+        self._own, self.process_group = own, group
+        self.weights, self.layers = own.weights, own.layers
+
+    def __call__(self, w: Any) -> tuple[float, Any]:
+        """Return the mean loss over the data of all ranks, and its gradient."""
+        loss, weight, gradient = self._own.added(w)
+        loss, weight = totals(self.process_group, gradient.device, loss, weight)
+        dist.all_reduce(gradient, group=self.process_group)
+        return loss / checked_total(weight), gradient.div_(weight)
+
+    def forward(self, w: Any) -> float:
+        """Return the mean loss by forward passes alone."""
+        loss, weight = self._own.forwarded(w)
+        loss, weight = totals(self.process_group, w.device, loss, weight)
+        return float(loss / checked_total(weight))
+
+
+class Sharded:
+    """A problem of a model under ``fully_shard``: each rank has a part of the weights.
+
+    Parameters
+    ----------
+    model
+        The model.
+    objective
+        The mean loss of a batch, and its weight.
+    shards
+        Where the weights of this rank lie.
+    batches
+        The data of this rank.
+    data
+        The data as given.
+    batch_norm : {"running", "batch"}
+        The statistics of batch norms.
+
+    Attributes
+    ----------
+    weights : (n,)
+        The weights that this rank holds.
+    pieces : list of (int, int)
+        The length, and the first global index, of each range of them.
+    layers : dict of str to slice
+        Where those of each module lie.
+    process_group
+        The ranks.
+    copies : bool
+        Whether each rank has all weights: False.
+    """
+
+    copies, hvp, gauss_newton, samples, subset = False, HVP, None, None, None
+    accuracy = None
+
+    def __init__(
+        self,
+        model: Any,
+        objective: OutputLoss | ModelLoss,
+        shards: Shards,
+        batches: Batches,
+        data: Any,
+        batch_norm: str,
+    ) -> None:
+        self._model, self._objective, self._shards = model, objective, shards
+        self._batches, self._batch_norm = batches, batch_norm
+        self.process_group, self.pieces = shards.group, shards.pieces
+        self._randomness = Randomness(shards.device, data)
+        self.layers = layers_of(shards.names, [n for n, _ in shards.pieces])
+        self.weights = shards.taken()
+
+    def __call__(self, w: Any) -> tuple[float, Any]:
+        """Return the mean loss over the data of all ranks, and this rank's gradient."""
+        ranks = dist.get_world_size(self.process_group)
+        loss = weight = 0.0
+        with self._running(w):
+            for batch in self._in_step():
+                mean, counts = self._found(batch)
+                (mean * (counts * ranks)).backward()  # FSDP takes the mean over ranks
+                loss += float(mean.detach()) * counts
+                weight += counts
+            gradient = self._shards.gradient()
+        loss, weight = totals(self.process_group, w.device, loss, weight)
+        return loss / checked_total(weight), gradient.div_(weight)
+
+    def forward(self, w: Any) -> float:
+        """Return the mean loss by forward passes alone."""
+        loss = weight = 0.0
+        with self._running(w), torch.no_grad():
+            for batch in self._in_step():
+                mean, counts = self._found(batch)
+                loss, weight = loss + float(mean) * counts, weight + counts
+        loss, weight = totals(self.process_group, w.device, loss, weight)
+        return float(loss / checked_total(weight))
+
+    @contextmanager
+    def _running(self, w: Any) -> Iterator[None]:
+        """Have the model hold ``w`` inside; it is left as found."""
+        modules = list(self._model.modules())
+        modes = [module.training for module in modules]
+        buffers = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
+        with (
+            ALONE,
+            self._shards.holding(w),
+            self._randomness.rewound(),
+            differentiating(self._shards.device),
+        ):
+            for module in modules:
+                module.training = False
+            for norm in batch_norms(self._model).values():
+                norm.training = self._batch_norm == "batch"
+            try:
+                yield
+            finally:
+                for module, mode in zip(modules, modes, strict=True):
+                    module.training = mode
+                with torch.no_grad():
+                    for buffer, before in buffers:
+                        buffer.copy_(before)
+
+    def _in_step(self) -> Iterator[Any]:
+        """Yield the batches of this rank, as many as the others have.
+
+        Raises
+        ------
+        ValueError
+            If some have more, or nothing counts in a batch.
+        """
+        batches, ranks = iter(self._batches), dist.get_world_size(self.process_group)
+        while True:
+            batch = next(batches, None)
+            left = batch is not None
+            empty = left and (
+                isinstance(self._objective, OutputLoss)
+                and self._objective.counts_nothing(batch)
+            )
+            having, nothing = totals(
+                self.process_group, self._shards.device, float(left), float(empty)
+            )
+            if having == 0:
+                return
+            if having < ranks:
+                msg = (
+                    "some ranks have more batches than others, and a model under "
+                    "fully_shard runs on all ranks at once; give each as many, as a "
+                    "DistributedSampler does"
+                )
+                raise ValueError(msg)
+            if nothing:
+                msg = (
+                    "in a batch of one of the ranks nothing counts; leave such "
+                    "batches out, or put samples together that have targets"
+                )
+                raise ValueError(msg)
+            yield batch
+
+    def _found(self, batch: Any) -> tuple[Any, float]:
+        """Return the mean loss of a batch, and its weight.
+
+        Raises
+        ------
+        ValueError
+            If the weight is not known.
+        """
+        found = self._objective(self._model, batch)
+        if found is None or found[1] is None:
+            msg = (
+                "what a batch counts is not known, and over ranks it is not tried out; "
+                f"{MAPPING}, or use a loss of torch, such as torch.nn.CrossEntropyLoss"
+            )
+            raise ValueError(msg)
+        return found[0], found[1]
+
+
+class Shards:
+    """The parts of a model's parameters on this rank, as one flat vector.
+
+    Parameters
+    ----------
+    model
+        The model, to which ``fully_shard`` was applied.
+
+    Attributes
+    ----------
+    names : list of str
+        The parameters.
+    pieces : list of (int, int)
+        The entries of each on this rank, and the global index of the first.
+    group
+        The process group.
+    dtype, device
+        The dtype and the device of the vector.
+
+    Raises
+    ------
+    NotImplementedError
+        If the parameters are sharded in another way than by ``fully_shard`` over one
+        group, or hold half precision.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._reshard()
+        named = {
+            name: each for name, each in model.named_parameters() if each.requires_grad
+        }
+        if not named:
+            msg = "no parameter of the model requires a gradient; nothing is measured"
+            raise ValueError(msg)
+        self.names, self._parameters = [*named], [*named.values()]
+        mesh = None
+        for name, parameter in named.items():
+            mesh = _mesh(name, parameter, mesh)
+        assert mesh is not None  # there is a parameter
+        self.group = mesh.get_group()
+        dtypes = {parameter.dtype for parameter in self._parameters}
+        self.dtype, self.device = dtypes.pop(), self._parameters[0].to_local().device
+        if dtypes or self.dtype not in (torch.float32, torch.float64):
+            _refuse(
+                f"parameters of {', '.join(map(str, {self.dtype, *dtypes}))}: keep the "
+                "shards in one of float32 and float64; "
+                "MixedPrecisionPolicy(param_dtype=torch.bfloat16) computes in less"
+            )
+        self.pieces = self._pieces(mesh.get_local_rank(), mesh.size())
+
+    def _pieces(self, rank: int, ranks: int) -> list[tuple[int, int]]:
+        found, begin = [], 0
+        for parameter in self._parameters:
+            rows, local = parameter.shape[0], parameter.to_local()
+            before = min(rank * -(-rows // ranks), rows)  # as torch.chunk cuts
+            size = parameter.numel() // max(rows, 1)
+            found.append((local.numel(), begin + before * size))
+            begin += parameter.numel()
+        return found
+
+    def taken(self) -> Any:
+        """Return a copy of the shards, (n,)."""
+        parts = [each.to_local().detach().reshape(-1) for each in self._parameters]
+        return torch.cat(parts).clone()
+
+    def gradient(self) -> Any:
+        """Return a copy of their gradients, (n,)."""
+        parts = [
+            torch.zeros(size, dtype=self.dtype, device=self.device)
+            if parameter.grad is None
+            else parameter.grad.to_local().reshape(-1).to(self.dtype)
+            for parameter, (size, _) in zip(self._parameters, self.pieces, strict=True)
+        ]
+        return torch.cat(parts).clone()
+
+    @contextmanager
+    def holding(self, w: Any) -> Iterator[None]:
+        """Have the shards hold ``w`` inside, with no gradients."""
+        self._reshard()
+        before = self.taken()
+        every = list(self._model.parameters())
+        gradients = [parameter.grad for parameter in every]
+        for parameter in every:
+            parameter.grad = None
+        try:
+            self._put(w)
+            yield
+        finally:
+            self._reshard()
+            self._put(before)
+            for parameter, gradient in zip(every, gradients, strict=True):
+                parameter.grad = gradient
+
+    def _put(self, w: Any) -> None:
+        sizes = [size for size, _ in self.pieces]
+        with torch.no_grad():
+            each = zip(self._parameters, w.split(sizes), strict=True)
+            for parameter, part in each:
+                local = parameter.to_local()
+                local.copy_(part.view(local.shape))
+
+    def _reshard(self) -> None:
+        """Let go of whole parameters, which a forward pass alone leaves behind."""
+        for module in self._model.modules():
+            if hasattr(module, "reshard"):
+                module.reshard()
+
+
+def is_sharded(model: Any) -> bool:
+    """Return whether ``fully_shard`` was applied to a model."""
+    return any(hasattr(each, "full_tensor") for each in model.parameters())
+
+
+def totals(group: Any, device: Any, *values: float) -> list[float]:
+    """Return the sums of numbers over ranks."""
+    both = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(both, group=group)
+    found: list[float] = both.tolist()
+    return found
+
+
+def _mesh(name: str, parameter: Any, known: Any) -> Any:
+    """Return the mesh of a parameter, which must be that of the others."""
+    if not hasattr(parameter, "to_local"):
+        _refuse(f"parameter {name} is not sharded, while others are: shard it, too")
+    mesh, placements = parameter.device_mesh, parameter.placements
+    if mesh.ndim != 1 or not placements[0].is_shard(0):
+        _refuse(
+            f"parameter {name} is placed as {placements} over a mesh of {mesh.ndim} "
+            "dimensions: apply fully_shard alone, over a mesh of one dimension"
+        )
+    if known is not None and mesh != known:
+        _refuse(f"parameter {name} is sharded over other ranks than the others")
+    return mesh
+
+
+def _refuse(what: str) -> NoReturn:
+    msg = f"only what fully_shard makes is measured over ranks; {what}"
+    raise NotImplementedError(msg)
