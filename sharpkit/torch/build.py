@@ -269,13 +269,11 @@ def _sharded(
         )
         raise NotImplementedError(msg)
     shards, pairs = Shards(model), loss_takes == "output"
-    if process_group is not None and _ranks_in(_started(process_group)) != _ranks_in(
-        shards.group
-    ):
-        msg = (
-            "process_group holds other ranks than those that the model is sharded over"
-        )
-        raise ValueError(msg)
+    if process_group is not None:
+        given = dist.get_process_group_ranks(_started(process_group))
+        if given != dist.get_process_group_ranks(shards.group):
+            msg = "process_group holds other ranks than the model is sharded over"
+            raise ValueError(msg)
     if pairs:
         _require_pairs(data)
     batches = Batches(data, micro_batch, shards.device, shards.dtype, pairs=pairs)
