@@ -9,7 +9,6 @@ rank, wherever it is raised, leaves the others waiting.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import zlib
 from abc import ABC, abstractmethod
@@ -26,7 +25,7 @@ HEAD, ROW = 4, 64  # of a row that is gathered: the first numbers, and all of th
 MOST = 1 << 17  # numbers that a rank sends at once
 FINE, FAILED = 1.0, 2.0  # the first number of a head; another one is no head
 TEXT = 4096  # bytes of an error's message that travel
-PATIENCE = 20.0  # seconds in which a rank that failed waits for the others to hear
+PATIENCE = 10.0  # seconds in which a rank that failed waits for the others to hear
 ALIKE = "alike"  # the kind of a maximum that looks for what is not the same
 PLAIN = int, float, str, bool, type(None), np.number, tuple
 
@@ -119,7 +118,11 @@ class Ranks(ABC):
             raise
         except BaseException as error:
             error.add_note(f"raised on rank {self.rank} of {self.count}")
-            self._announce(error)
+            if not self._announced(error):
+                error.add_note(
+                    "the other ranks did not hear of it: one has ended, perhaps with "
+                    "an error of its own, or they wait inside the callback"
+                )
             raise
         self._exchanged("end", np.zeros(1))  # none goes on before all have ended
 
@@ -171,16 +174,18 @@ class Ranks(ABC):
             )
             raise RankError(msg)
 
-    def _announce(self, error: BaseException) -> None:
-        """Tell the others of an error, as long as they are there."""
+    def _announced(self, error: BaseException) -> bool:
+        """Tell the others of an error; return whether they have heard."""
         row, text = np.zeros(ROW), np.zeros(TEXT // 8)
         row[:2] = FAILED, self._turn
         told = f"{type(error).__name__}: {error}".encode()[:TEXT]
         text.view(np.uint8)[: len(told)] = np.frombuffer(told, np.uint8)
-        with contextlib.suppress(RankError):
+        try:
             self.gather(row, PATIENCE)
-            self._turn += 1
             self.gather(text, PATIENCE)
+        except RankError:
+            return False
+        return True
 
     def _require_alike(self, arguments: Mapping[str, Any]) -> None:
         """Raise unless plain arguments are the same on all ranks.
@@ -190,17 +195,18 @@ class Ranks(ABC):
         ValueError
             If one is not.
         """
-        names = [*arguments]
-        marks = np.array([_mark(arguments[name]) for name in names])
-        both = self._exchanged(ALIKE, np.concatenate([marks, -marks]))
-        different = both[: len(names)] != -both[len(names) :]
-        if different.any():
-            name = names[int(different.argmax())]
-            msg = (
-                f"{name} is not the same on all ranks: here it is {arguments[name]!r}; "
-                "give the same on every rank"
-            )
-            raise ValueError(msg)
+        names, marks = [*arguments], np.zeros((self.count, len(arguments)))
+        marks[self.rank] = [_mark(value) for value in arguments.values()]
+        marks = self._exchanged(ALIKE, marks)
+        for name, column in zip(names, marks.T, strict=True):
+            others = np.flatnonzero(column != column[0]).tolist()
+            if others:
+                msg = (
+                    f"{name} is not the same on all ranks: rank {others[0]} and rank 0 "
+                    f"differ, and here, on rank {self.rank}, it is "
+                    f"{arguments[name]!r}; give the same on every rank"
+                )
+                raise ValueError(msg)
 
 
 class Copies(Ranks):
