@@ -1,0 +1,114 @@
+"""Models under fully_shard and in DistributedDataParallel, on real processes."""
+
+import numpy as np
+import pytest
+from ranks import on_gloo
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.process
+
+MODELS = """
+import copy, sharpkit, sharpkit.torch
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+torch.manual_seed(0)
+model = nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.BatchNorm1d(7), nn.Linear(7, 3))
+model = model.double()
+x, y = torch.randn(12, 5).double(), torch.arange(12) % 3
+cross = nn.CrossEntropyLoss()
+alone = sharpkit.torch.problem(copy.deepcopy(model), cross, (x, y))
+mine = slice(0, 3) if rank == 0 else slice(3 + 9 * (rank - 1) // (ranks - 1), None)
+if rank:
+    mine = slice(3 + 9 * (rank - 1) // (ranks - 1), 3 + 9 * rank // (ranks - 1))
+sharded = copy.deepcopy(model)
+fully_shard(sharded[0])
+fully_shard(sharded)
+"""
+VALUES = (
+    MODELS
+    + """
+class Plain:  # the same without exact products
+    weights, forward = alone.weights, alone.forward
+
+    def __call__(self, w):
+        return alone(w)
+
+spread = sharpkit.torch.problem(sharded, cross, (x[mine], y[mine]))
+parallel = nn.parallel.DistributedDataParallel(copy.deepcopy(model))
+copies = sharpkit.torch.problem(parallel, cross, (x[mine], y[mine]), process_group=True)
+before = spread.weights.clone()
+found = []
+for problem in (Plain(), spread, copies):
+    found.append({
+        "sharpness": sharpkit.sharpness(problem, max_evaluations=8).value,
+        "critical": sharpkit.critical_sharpness(problem).value,
+        "norm": sharpkit.gradient_norm(problem).value,
+        "trace": sharpkit.trace(problem, max_products=6).value,
+    })
+layers = sharpkit.gradient_norm(spread).layers
+held = torch.cat([each.to_local().reshape(-1) for each in sharded.parameters()])
+tell(
+    found=found,
+    layers=layers,
+    expected_layers=sharpkit.gradient_norm(alone).layers,
+    shape=list(spread.weights.shape),
+    left=bool((held == before).all())
+    and all(each.grad is None for each in sharded.parameters())
+    and sharded.training,
+)
+"""
+)
+REFUSED = (
+    MODELS
+    + """
+def refused(call):
+    try:
+        call()
+    except Exception as error:
+        return str(error)
+
+def problem(**known):
+    return sharpkit.torch.problem(sharded, cross, (x[mine], y[mine]), **known)
+
+step = 3 if rank else 1
+pieces = torch.utils.data.DataLoader(
+    torch.utils.data.TensorDataset(x[mine], y[mine]), batch_size=step
+)
+uneven = sharpkit.torch.problem(sharded, cross, pieces)
+unknown = sharpkit.torch.problem(
+    sharded, lambda out, y: nn.functional.cross_entropy(out, y), (x[mine], y[mine])
+)
+tell(
+    uneven=refused(lambda: sharpkit.sharpness(uneven)),
+    unknown=refused(lambda: sharpkit.sharpness(unknown)),
+    frozen=refused(lambda: problem(batch_norm="frozen")),
+    parameters=refused(lambda: problem(parameters="0.*")),
+    radius=refused(lambda: sharpkit.flatness_radius(problem())),
+)
+"""
+)
+
+
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_values_are_those_of_the_whole_model(ranks):
+    told = on_gloo(ranks, VALUES).fine()
+    for rank in told:
+        assert rank["left"]
+        assert rank["found"] == told[0]["found"]
+        whole, spread, copies = rank["found"]
+        for name, rel in {"sharpness": 1e-9, "critical": 1e-12, "norm": 1e-12}.items():
+            assert spread[name] == pytest.approx(whole[name], rel=rel)
+            assert copies[name] == pytest.approx(whole[name], rel=rel)
+        assert spread["trace"] == pytest.approx(whole["trace"], rel=1e-6)
+        assert copies["trace"] == pytest.approx(whole["trace"], rel=1e-6)
+        assert rank["layers"] == pytest.approx(rank["expected_layers"], rel=1e-12)
+    assert np.sum([rank["shape"] for rank in told]) == 80
+
+
+def test_what_cannot_be_measured_is_refused_on_all_ranks():
+    for found in on_gloo(2, REFUSED).fine():
+        assert "some ranks have more batches than others" in found["uneven"]
+        assert "what a batch counts is not known" in found["unknown"]
+        assert "batch_norm='frozen', which is not there" in found["frozen"]
+        assert "parameters='0.*', which is not there" in found["parameters"]
+        assert "spread over ranks; these can: sharpness" in found["radius"]
