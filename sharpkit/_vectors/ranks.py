@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import is_dataclass
 from typing import Any
@@ -93,15 +93,16 @@ class Ranks(ABC):
         self.offset = int(self.sum(before)[self.rank])
 
     @contextmanager
-    def together(self, name: str, arguments: Mapping[str, Any]) -> Iterator[None]:
+    def together(
+        self, function: Callable[..., Any], args: Any, kwargs: Any
+    ) -> Iterator[None]:
         """Have an exception inside, on any rank, end what all ranks do.
 
         Parameters
         ----------
-        name
-            What is done.
-        arguments
-            What the ranks were called with; plain values must be alike on all.
+        function, args, kwargs
+            What is called; plain arguments must be alike on all ranks, but for the
+            progress that is shown.
 
         Raises
         ------
@@ -111,8 +112,11 @@ class Ranks(ABC):
             If an argument is not the same on all ranks.
         """
         try:
-            self._exchanged(name, np.zeros(1))
-            self._require_alike(arguments)
+            bound = inspect.signature(function).bind(*args, **kwargs)
+            bound.apply_defaults()
+            bound.arguments.pop("progress", None)
+            self._exchanged(function.__name__, np.zeros(1))
+            self._require_alike(bound.arguments)
             yield
         except RankError:
             raise
@@ -232,13 +236,6 @@ class Copies(Ranks):
     def reduced(self, kind: str, rows: Matrix) -> Vector:
         """Return the row of rank 0, which the other rows are copies of."""
         return super().reduced(kind, rows if kind == ALIKE else rows[:1])
-
-
-def arguments_of(function: Any, args: Any, kwargs: Any) -> dict[str, Any]:
-    """Return the arguments of a call by name, with defaults."""
-    bound = inspect.signature(function).bind(*args, **kwargs)
-    bound.apply_defaults()
-    return bound.arguments
 
 
 def _mark(value: Any) -> float:

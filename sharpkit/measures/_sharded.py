@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
@@ -12,7 +13,7 @@ from sharpkit._inputs.objective import ROUNDINGS, as_loss
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._vectors.comm import Comm
 from sharpkit._vectors.groups import ranks_of
-from sharpkit._vectors.ranks import Copies, Ranks, arguments_of
+from sharpkit._vectors.ranks import Copies, Ranks
 from sharpkit.problem import is_problem
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -24,6 +25,7 @@ def sharded(measure: F) -> F:
     It is called with `Ranks` as `comm`; without ranks it is called as it is. An error
     on one rank ends it on all.
     """
+    shows = "progress" in inspect.signature(measure).parameters
 
     @functools.wraps(measure)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -32,11 +34,9 @@ def sharded(measure: F) -> F:
         ranks = _ranks(problem, **given)
         if ranks is None:
             return measure(*args, **kwargs)
-        known = arguments_of(measure, args, kwargs)
-        if ranks.rank and known.get("progress", False) is None:
+        if ranks.rank and shows and kwargs.get("progress") is None:
             kwargs["progress"] = False  # one line is enough
-        known.pop("progress", None)
-        with ranks.together(measure.__name__, known):
+        with ranks.together(measure, args, kwargs):
             return measure(*args, **kwargs, comm=ranks)
 
     return cast("F", call)

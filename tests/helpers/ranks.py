@@ -8,18 +8,20 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
-PATIENCE = 300.0  # seconds until a program that hangs is ended
-PROLOGUE = """
-import json, os, sys, warnings
+PATIENCE = 240  # seconds until a rank that hangs shows where, and ends
+PROLOGUE = f"""
+import faulthandler, json, os, sys, warnings
+faulthandler.dump_traceback_later({PATIENCE}, exit=True)
 import numpy as np
 warnings.simplefilter("error")
 
 def tell(**found):
-    print("TOLD " + json.dumps(found), flush=True)
+    with open(os.path.join(os.environ["TOLD"], f"{{rank}}.json"), "w") as file:
+        json.dump(found, file)
 """
 GLOO = (
     PROLOGUE
@@ -58,22 +60,19 @@ class Ended:
     Attributes
     ----------
     told : list of dict
-        What each rank has told with ``tell(...)``; the last where there are several.
-    errors : list of str
-        What each printed on stderr.
+        What each rank has told with ``tell(...)``, in their order.
+    errors : str
+        What they printed on stderr.
     codes : list of int
-        How each ended.
-    seconds : float
-        How long it took.
+        How each ended; one for all of MPI.
     """
 
-    def __init__(self, outputs, errors, codes, seconds):
-        self.told = [_told(output) for output in outputs]
-        self.errors, self.codes, self.seconds = errors, codes, seconds
+    def __init__(self, told, errors, codes):
+        self.told, self.errors, self.codes = told, errors, codes
 
     def fine(self):
         """Return what was told, if all ended well."""
-        assert not any(self.codes), "\n".join(self.errors)
+        assert not any(self.codes), self.errors
         return self.told
 
 
@@ -89,7 +88,7 @@ def on_gloo(ranks, program):
 
 
 def on_mpi(ranks, program):
-    """Run a program on ranks of MPI; what all print comes as that of one."""
+    """Run a program on ranks of MPI."""
     command = [mpiexec(), "-n", str(ranks), sys.executable, "-c", MPI + program]
     return _ended([(command, {})])
 
@@ -101,32 +100,20 @@ def mpiexec():
 
 
 def _ended(starts):
-    began = time.monotonic()
-    root = str(Path(__file__).parents[2])
-    processes = [
-        subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"} | known,
-        )
-        for command, known in starts
-    ]
-    try:
-        ends = [
-            process.communicate(timeout=max(PATIENCE - time.monotonic() + began, 1))
-            for process in processes
+    common = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    common |= {"OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as told:
+        processes = [
+            subprocess.Popen(
+                command, stderr=subprocess.PIPE, text=True, env=common | known
+            )
+            for command, known in [(c, k | {"TOLD": told}) for c, k in starts]
         ]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    outputs, errors = zip(*ends, strict=True)
-    codes = [process.returncode for process in processes]
-    return Ended(outputs, errors, codes, time.monotonic() - began)
-
-
-def _told(output):
-    lines = [line[5:] for line in output.splitlines() if line.startswith("TOLD ")]
-    return json.loads(lines[-1]) if lines else None
+        try:
+            errors = [each.communicate(timeout=PATIENCE + 10)[1] for each in processes]
+        finally:
+            for process in processes:
+                process.kill()
+                process.wait()
+        found = [json.loads(path.read_text()) for path in sorted(Path(told).iterdir())]
+    return Ended(found, "\n".join(errors), [each.returncode for each in processes])

@@ -36,7 +36,7 @@ def hvp(w, v):
 VALUES = (
     PROBLEM
     + """
-tell(
+values = dict(
     sharpness=sharpkit.sharpness(w, loss, max_evaluations=10, **KNOWN).value,
     average=sharpkit.average_sharpness(w, loss, samples=4, **KNOWN).value,
     trace=sharpkit.trace(w, loss, hvp=hvp, max_products=10, **KNOWN).value,
@@ -45,10 +45,8 @@ tell(
 )
 """
 )
-FAULTS = (
-    PROBLEM
-    + """
-def ended(loss, **known):
+FAULTS = """
+def ended(loss, w=w, **known):
     try:
         sharpkit.sharpness(w, loss, **KNOWN, **known)
     except BaseException as error:
@@ -60,77 +58,100 @@ def late(w):
         raise KeyError("a sample is missing")
     return found
 
-last = ranks - 1
-tell(
+last = rank == ranks - 1
+faults = dict(
     callback=ended(late),
-    argument=ended(loss, epsilon=-1.0 if rank == last else 1e-3),
-    solver=ended(loss, solver=lambda x: x if rank == last else "auto"),
+    argument=ended(loss, epsilon=-1.0 if last else 1e-3),
+    unknown=ended(loss, **({"epsilons": 1} if last else {})),
+    weights=ended(loss, w * (np.nan if last else 1)),
     fine=ended(loss, max_evaluations=4),
 )
+tell(values=values, faults=faults)
 """
-)
-DYING = (
+KILLED = """
+if rank == 1:
+    os.kill(os.getpid(), 9)
+try:
+    sharpkit.trace(w, loss, hvp=hvp, **KNOWN)
+except RuntimeError as error:
+    tell(values=values, faults=faults, killed=str(error))
+"""
+LEFT = (
     PROBLEM
     + """
-calls = 0
-
 def dying(w):
-    global calls
-    calls += 1
-    if rank == 1 and calls == 4:
+    if rank == 1:
         %s
     return loss(w)
 
-sharpkit.sharpness(w, dying, **KNOWN)
+sharpkit.trace(w, dying, **KNOWN)
 """
 )
+RAISES = 'raise KeyError("a sample is missing")'
 
 
+@pytest.fixture(scope="module")
 def alone():
-    """Return what `VALUES` tells, without ranks."""
-    told = {}
+    """What one process finds that has all weights."""
     known = {"rank": 0, "ranks": 1, "KNOWN": {}, "np": np, "sharpkit": sharpkit}
-    known |= {"summed": np.array, "tell": lambda **found: told.update(found)}
+    known["summed"] = np.array
     exec(VALUES, known)
-    return told
+    return known["values"]
 
 
 @torch
-@pytest.mark.parametrize("ranks", [1, 3])
-def test_values_on_gloo(ranks):
-    first, *others = on_gloo(ranks, VALUES).fine()
-    assert first == pytest.approx(alone(), rel=1e-12)
-    assert all(other == first for other in others)
+@pytest.mark.parametrize(
+    "ranks", [2, *(pytest.param(ranks, marks=pytest.mark.slow) for ranks in (3, 5))]
+)
+def test_gloo_finds_what_one_process_does_and_errors_end_all(ranks, alone):
+    found = on_gloo(ranks, VALUES + FAULTS + KILLED)
+    assert found.codes == [-9 if rank == 1 else 0 for rank in range(ranks)]
+    require_right(found.told, ranks, alone)
+    for rank in {*range(ranks)} - {1}:
+        start = f"one of the {ranks} ranks has ended, or is not to be reached ("
+        assert found.told[rank]["killed"].startswith(start)
 
 
 @mpi
-def test_values_on_mpi():
-    (found,) = on_mpi(2, VALUES).fine()
-    assert found == pytest.approx(alone(), rel=1e-12)
+@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
+def test_mpi_finds_what_one_process_does_and_errors_end_all(ranks, alone):
+    require_right(on_mpi(ranks, VALUES + FAULTS).fine(), ranks, alone)
 
 
+def require_right(told, ranks, alone):
+    """Hold what each rank has told against what one process finds."""
+    assert len(told) == ranks
+    for rank, each in enumerate(told):
+        assert each["values"] == told[0]["values"]
+        assert each["values"] == pytest.approx(alone, rel=1e-12)
+        require_ended(each["faults"], rank, ranks)
+
+
+def require_ended(faults, rank, ranks):
+    """Hold what a rank has raised against what was wrong, on one of all."""
+    last = ranks - 1
+    if rank == 1:
+        raised = ["KeyError", "'a sample is missing'", f"raised on rank 1 of {ranks}"]
+    else:
+        text = f"rank 1 of {ranks} raised KeyError: 'a sample is missing'"
+        raised = ["RankError", text]
+    assert faults["callback"] == raised
+    kind, text, *_ = faults["argument"]
+    assert kind == "ValueError"
+    assert f"epsilon is not the same on all ranks: rank {last} and rank 0" in text
+    kind, text, *_ = faults["unknown"]
+    assert kind == ("TypeError" if rank == last else "RankError")
+    assert "unexpected keyword argument 'epsilons'" in text
+    kind, text, *_ = faults["weights"]
+    assert kind == ("ValueError" if rank == last else "RankError")
+    assert "non-finite entries" in text
+    assert faults["fine"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), 9)", RAISES])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_errors_on_one_rank_end_all(engine):
-    told = engine(2, FAULTS).fine()
-    if engine is on_gloo:
-        first, second = told
-        assert first["callback"] == [
-            "RankError",
-            "rank 1 of 2 raised KeyError: 'a sample is missing'",
-        ]
-        own = ["KeyError", "'a sample is missing'", "raised on rank 1 of 2"]
-        assert second["callback"] == own
-    for each in told:
-        kind, text, *_ = each["argument"]
-        assert kind == "ValueError"
-        assert "epsilon is not the same on all ranks: rank 1 and rank 0" in text
-        assert "solver" in each["solver"][1]
-        assert each["fine"] is None
-
-
-@pytest.mark.parametrize("end", ["os._exit(3)", 'raise KeyError("a sample")'])
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_rank_that_leaves_others_in_the_callback_ends_them(engine, end):
-    found = engine(2, DYING % end)
+def test_a_rank_that_leaves_the_others_in_the_callback_ends_them(engine, end):
+    found = engine(2, LEFT % end)
     assert all(found.codes)
-    assert ("a sample" in "".join(found.errors)) == ("raise" in end)
+    assert ("KeyError: 'a sample is missing'" in found.errors) == (end == RAISES)
