@@ -34,7 +34,7 @@ class Kind(Protocol):
         ...
 
     def given(self, array: XpArray) -> XpArray:
-        """Return an array of this library with the same values, where array lives."""
+        """Return an array of this library with the same values, where weights live."""
         ...
 
 
@@ -157,8 +157,8 @@ class _Jax:
     name = "JAX array"
 
     def __init__(self, jax: Any, weights: XpArray) -> None:
-        self._jax = jax
-        (self._device,) = weights.devices()
+        self._jax, self._sharding = jax, weights.sharding
+        self._device = min(weights.devices(), key=lambda device: device.id)
 
     def holds(self, value: object) -> bool:
         return isinstance(value, self._jax.Array)
@@ -171,12 +171,14 @@ class _Jax:
         if place == "cpu":
             return importlib.import_module("numpy").asarray(value)
         if place in ("gpu", "cuda"):
-            return _cupy("a JAX array").from_dlpack(value)
+            whole = self._jax.device_put(value, self._device)
+            return _cupy("a JAX array").from_dlpack(whole)
         msg = f"a JAX array on the device {self._device}; move it to the CPU or a GPU"
         raise TypeError(msg)
 
     def given(self, array: XpArray) -> XpArray:
         # A copy: JAX takes its arrays for immutable, and ours are overwritten.
-        if self._device.platform == "cpu":
-            return self._jax.device_put(array.copy(), self._device)
-        return self._jax.dlpack.from_dlpack(array.copy())
+        ours = array.copy()
+        if self._device.platform != "cpu":
+            ours = self._jax.dlpack.from_dlpack(ours)
+        return self._jax.device_put(ours, self._sharding)

@@ -47,7 +47,9 @@ def problem(
         Its float arrays become the weights, in the order of the tree and in one dtype,
         which is float64 if one of them has it and float32 otherwise. All else stays
         constant: integers, functions, and the batch statistics of Flax (``batch_stats``
-        and the variables of ``nnx`` that are no ``nnx.Param``).
+        and the variables of ``nnx`` that are no ``nnx.Param``). The loss is given
+        arrays with the ``NamedSharding`` that they have here; the flat weights are
+        whole on each of its devices.
     data
         The data, either as arrays or as batches. Arrays have one row for each sample:
         one array, or a tuple, dict or other pytree of them. Batches are a list of such

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.tree_util import (
     GetAttrKey,
     keystr,
@@ -78,6 +79,9 @@ class Layout:
         self._constant = sorted(arrays - set(self._chosen))
         self.dtype = _dtype({self._names[i]: leaves[i] for i in self._chosen})
         self._shapes = [tuple(leaves[i].shape) for i in self._chosen]
+        self._shardings = [_sharding(leaves[i]) for i in self._chosen]
+        meshes = [each.mesh for each in self._shardings if each is not None]
+        self._sharding = NamedSharding(meshes[0], PartitionSpec()) if meshes else None
         ends = [*itertools.accumulate(math.prod(shape) for shape in self._shapes)]
         parts = [*itertools.starmap(slice, itertools.pairwise([0, *ends]))]
         self.n = ends[-1]
@@ -107,16 +111,20 @@ class Layout:
         They are copied because an array of NumPy may be written to later, and one of
         JAX may be given away.
         """
-        parts = [jnp.array(leaves[i], self.dtype).ravel() for i in self._chosen]
+        arrays = [jnp.array(leaves[i], self.dtype) for i in self._chosen]
+        parts = [_placed(array, self._sharding).ravel() for array in arrays]
         constants = [widened(jnp.array(leaves[i]), self.dtype) for i in self._constant]
         return jnp.concatenate(parts), constants
 
     def tree(self, w: XpArray, constants: Sequence[XpArray]) -> Any:
-        """Return the pytree at flat weights, (n,), whose dtype its arrays then have."""
+        """Return the pytree at flat weights, (n,), whose dtype its arrays then have.
+
+        They are spread over devices as those that the layout was made of.
+        """
         leaves = list(self._static)
         places = zip(self._chosen, self.slices.values(), self._shapes, strict=True)
-        for i, part, shape in places:
-            leaves[i] = w[part].reshape(shape)
+        for (i, part, shape), sharding in zip(places, self._shardings, strict=True):
+            leaves[i] = _placed(w[part].reshape(shape), sharding)
         for i, constant in zip(self._constant, constants, strict=True):
             leaves[i] = constant
         return tree_unflatten(self._treedef, leaves)
@@ -196,7 +204,7 @@ class Layout:
                 f"call {ENABLE_X64}"
             )
             raise RuntimeError(msg)
-        return jnp.asarray(vector)
+        return _placed(jnp.asarray(vector), self._sharding)
 
     def _choose(
         self, params: Any, leaves: list[Any], choice: Choice | None
@@ -315,6 +323,23 @@ def is_half(array: XpArray) -> bool:
     """Return whether ``array`` has floats of less than 32 bits."""
     floating = jnp.issubdtype(array.dtype, jnp.floating)
     return bool(floating and array.dtype.itemsize < 4)
+
+
+def _sharding(leaf: Any) -> NamedSharding | None:
+    """Return how an array is spread over several devices; None where it is not."""
+    found = getattr(leaf, "sharding", None)
+    spread = isinstance(found, NamedSharding) and found.num_devices > 1
+    return found if spread else None
+
+
+def _placed(array: XpArray, sharding: NamedSharding | None) -> XpArray:
+    """Return an array spread over devices, also where this is compiled."""
+    if sharding is None:
+        return array
+    traced = isinstance(array, jax.core.Tracer)
+    if traced and AxisType.Explicit not in sharding.mesh.axis_types:
+        return jax.lax.with_sharding_constraint(array, sharding)
+    return jax.device_put(array, sharding)
 
 
 def _dtype(chosen: Mapping[str, XpArray]) -> Any:

@@ -125,7 +125,21 @@ def test_values_are_those_of_one_rank(name, lengths, given):
 
 
 @pytest.mark.parametrize("draw", ["fill_signs", "fill_normal"])
-def test_random_numbers_are_those_of_one_rank_to_the_bit(draw):
+@pytest.mark.parametrize("lengths", [(60,), (23, 37), (7, 0, 53), (5, 10, 1, 40, 4)])
+def test_random_numbers_are_those_of_one_rank_to_the_bit(draw, lengths):
+    alone = np.empty(N)
+    getattr(Space(cpu, N, np.float64), draw)(alone, 3, 5)
+
+    def of_rank(ranks, w, loss, place):
+        ranks.place(w.size)
+        getattr(Space(cpu, w.size, np.float64, ranks), draw)(w, 3, 5)
+        return w
+
+    assert (np.concatenate(over(lengths, of_rank)) == alone).all()
+
+
+@pytest.mark.parametrize("draw", ["fill_signs", "fill_normal"])
+def test_random_numbers_of_pieces_are_those_of_one_rank_to_the_bit(draw):
     alone = np.empty(N)
     getattr(Space(cpu, N, np.float64), draw)(alone, 3, 5)
     order = np.r_[40:60, 0:10, 10:40]  # as the weights of layers lie, on two ranks
