@@ -82,7 +82,9 @@ def on_gloo(ranks, program):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     known = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    known |= {"WORLD_SIZE": str(ranks), "GLOO_SOCKET_IFNAME": "lo"}
+    known["WORLD_SIZE"] = str(ranks)
+    if sys.platform == "linux":
+        known["GLOO_SOCKET_IFNAME"] = "lo"  # whatever the host's name means
     command = [sys.executable, "-c", GLOO + program]
     return _ended([(command, known | {"RANK": str(r)}) for r in range(ranks)])
 
