@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sharpkit._inputs.extras import needs
+from sharpkit._inputs.process_groups import started
 from sharpkit._inputs.types import Matrix, Vector
 from sharpkit._vectors.ranks import RankError, Ranks
 
@@ -33,37 +33,14 @@ def ranks_of(process_group: Any, comm: Any) -> Ranks | None:
     TypeError
         If it is none of these.
     ValueError
-        If there are both, or torch.distributed has not been started.
+        If there are both, or the group cannot be used.
     """
     if process_group is None or process_group is False:
         return None if comm is None else _mpi(comm)
     if comm is not None:
         msg = "process_group and comm are both given; give the one that holds the ranks"
         raise ValueError(msg)
-    return _torch(process_group)
-
-
-def _torch(given: Any) -> Ranks:
-    with needs("process_group", "torch", extra="torch"):
-        import torch.distributed as dist
-    if not dist.is_available() or not dist.is_initialized():
-        msg = (
-            f"process_group={given!r}, and torch.distributed has not been started; "
-            "call torch.distributed.init_process_group() first, in a program that "
-            "torchrun starts"
-        )
-        raise ValueError(msg)
-    group = dist.group.WORLD if given is True else given
-    if not isinstance(group, dist.ProcessGroup):
-        msg = (
-            f"process_group={given!r} of type {type(given).__name__}; give a "
-            "ProcessGroup of torch.distributed, or True for the default one"
-        )
-        raise TypeError(msg)
-    if dist.get_rank(group) < 0:
-        msg = "process_group does not hold this process; give one that does"
-        raise ValueError(msg)
-    return _TorchRanks(group)
+    return _TorchRanks(started(process_group))
 
 
 def _mpi(given: Any) -> Ranks:

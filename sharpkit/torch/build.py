@@ -11,6 +11,7 @@ from torch import nn
 
 from sharpkit._inputs.checks import one_of, true_or_false
 from sharpkit._inputs.names import Choice
+from sharpkit._inputs.process_groups import started
 from sharpkit.torch.batches import Batches
 from sharpkit.torch.elsewhere import Elsewhere
 from sharpkit.torch.evaluation import Evaluation
@@ -233,7 +234,7 @@ def problem(
     whole = Problem(evaluation)
     if process_group is None:
         return whole
-    replicated: Any = Replicated(whole, _started(process_group))
+    replicated: Any = Replicated(whole, started(process_group))
     return cast("Problem", replicated)
 
 
@@ -270,7 +271,7 @@ def _sharded(
         raise NotImplementedError(msg)
     shards, pairs = Shards(model), loss_takes == "output"
     if process_group is not None:
-        given = dist.get_process_group_ranks(_started(process_group))
+        given = dist.get_process_group_ranks(started(process_group))
         if given != dist.get_process_group_ranks(shards.group):
             msg = "process_group holds other ranks than the model is sharded over"
             raise ValueError(msg)
@@ -279,32 +280,6 @@ def _sharded(
     batches = Batches(data, micro_batch, shards.device, shards.dtype, pairs=pairs)
     objective = OutputLoss(loss, lambda x: x) if pairs else ModelLoss(loss)
     return Sharded(model, objective, shards, batches, data, batch_norm)
-
-
-def _started(process_group: Any) -> Any:
-    """Return the process group that is meant.
-
-    Raises
-    ------
-    TypeError
-        If it is none.
-    ValueError
-        If torch.distributed has not been started.
-    """
-    if not dist.is_initialized():
-        msg = (
-            f"process_group={process_group!r}, and torch.distributed has not been "
-            "started; call torch.distributed.init_process_group() first"
-        )
-        raise ValueError(msg)
-    group = dist.group.WORLD if process_group is True else process_group
-    if not isinstance(group, dist.ProcessGroup):
-        msg = (
-            f"process_group={process_group!r} of type {type(process_group).__name__}; "
-            "give a ProcessGroup of torch.distributed, or True for the default one"
-        )
-        raise TypeError(msg)
-    return group
 
 
 def _unwrapped(model: Any) -> Any:
