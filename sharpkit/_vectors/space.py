@@ -312,7 +312,8 @@ class Noted(Serial):
     """
 
     def __init__(self, comm: Comm, kept: Journal) -> None:
-        self._comm, self._kept, self.offset = comm, kept, comm.offset
+        self._comm, self._kept = comm, kept
+        self.offset, self.pieces = comm.offset, comm.pieces
 
     def sum(self, values: Matrix) -> Matrix:
         """Return the sum over ranks."""

@@ -279,7 +279,7 @@ def _sharded(
         _require_pairs(data)
     batches = Batches(data, micro_batch, shards.device, shards.dtype, pairs=pairs)
     objective = OutputLoss(loss, lambda x: x) if pairs else ModelLoss(loss)
-    return Sharded(model, objective, shards, batches, data, batch_norm)
+    return Sharded(model, loss, data, objective, shards, batches, batch_norm)
 
 
 def _unwrapped(model: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -141,14 +141,7 @@ class Evaluation:
             self.randomness.rewound(),
             differentiating(self.layout.device),
         ):
-            for module in modules:
-                module.training = False
-                if _is_recurrent(module):
-                    module.training, module.dropout = True, 0.0
-                if isinstance(module, TABLES):
-                    module.sparse = False
-            for norm in self.norms.values():
-                norm.training = self.batch_norm == "batch"
+            set_to_evaluate(modules, self.norms, self.batch_norm)
             yield
 
     def put(self, flat: Any) -> Leaves:
@@ -317,6 +310,20 @@ class Evaluation:
             yield all(norm.running_mean is not None for norm in norms)
         for norm, mode in zip(norms, modes, strict=True):
             norm.training = mode
+
+
+def set_to_evaluate(
+    modules: Iterable[Any], norms: dict[str, Any], batch_norm: str
+) -> None:
+    """Set modules to their evaluation modes, with dense gradients."""
+    for module in modules:
+        module.training = False
+        if _is_recurrent(module):
+            module.training, module.dropout = True, 0.0
+        if isinstance(module, TABLES):
+            module.sparse = False
+    for norm in norms.values():
+        norm.training = batch_norm == "batch"
 
 
 def batch_norms(model: Any) -> dict[str, Any]:

@@ -7,21 +7,25 @@ over the ranks where each has all weights.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
 
 from sharpkit._inputs.weighing import MAPPING
 from sharpkit.torch.batches import Batches
-from sharpkit.torch.evaluation import batch_norms
+from sharpkit.torch.evaluation import batch_norms, set_to_evaluate
 from sharpkit.torch.layout import layers_of
 from sharpkit.torch.losses import ModelLoss, OutputLoss
 from sharpkit.torch.problems import Problem
 from sharpkit.torch.products import checked_total
-from sharpkit.torch.state import ALONE, Randomness, differentiating
+from sharpkit.torch.state import ALONE, Randomness, as_found, differentiating
+
+R = TypeVar("R")
 
 HVP = None  # double backward fails on FSDP2 and DDP: differences take its place
 
@@ -55,15 +59,22 @@ class Replicated:
 
     def __call__(self, w: Any) -> tuple[float, Any]:
         """Return the mean loss over the data of all ranks, and its gradient."""
-        loss, weight, gradient = self._own.added(w)
+        own = functools.partial(self._own.added, w)
+        found = unless_failed(self.process_group, self.weights.device, own)
+        if found is None:
+            return math.nan, torch.zeros_like(self.weights)
+        loss, weight, gradient = found
         loss, weight = totals(self.process_group, gradient.device, loss, weight)
         dist.all_reduce(gradient, group=self.process_group)
         return loss / checked_total(weight), gradient.div_(weight)
 
     def forward(self, w: Any) -> float:
         """Return the mean loss by forward passes alone."""
-        loss, weight = self._own.forwarded(w)
-        loss, weight = totals(self.process_group, w.device, loss, weight)
+        own = functools.partial(self._own.forwarded, w)
+        found = unless_failed(self.process_group, self.weights.device, own)
+        if found is None:
+            return math.nan
+        loss, weight = totals(self.process_group, self.weights.device, *found)
         return float(loss / checked_total(weight))
 
 
@@ -74,14 +85,14 @@ class Sharded:
     ----------
     model
         The model.
+    loss, data
+        Both as given.
     objective
         The mean loss of a batch, and its weight.
     shards
         Where the weights of this rank lie.
     batches
         The data of this rank.
-    data
-        The data as given.
     batch_norm : {"running", "batch"}
         The statistics of batch norms.
 
@@ -105,13 +116,15 @@ class Sharded:
     def __init__(
         self,
         model: Any,
+        loss: Any,
+        data: Any,
         objective: OutputLoss | ModelLoss,
         shards: Shards,
         batches: Batches,
-        data: Any,
         batch_norm: str,
     ) -> None:
-        self._model, self._objective, self._shards = model, objective, shards
+        self._model, self._loss, self._shards = model, loss, shards
+        self._objective = objective
         self._batches, self._batch_norm = batches, batch_norm
         self.process_group, self.pieces = shards.group, shards.pieces
         self._randomness = Randomness(shards.device, data)
@@ -120,75 +133,70 @@ class Sharded:
 
     def __call__(self, w: Any) -> tuple[float, Any]:
         """Return the mean loss over the data of all ranks, and this rank's gradient."""
-        ranks = dist.get_world_size(self.process_group)
-        loss = weight = 0.0
         with self._running(w):
-            for batch in self._in_step():
-                mean, counts = self._found(batch)
-                (mean * (counts * ranks)).backward()  # FSDP takes the mean over ranks
-                loss += float(mean.detach()) * counts
-                weight += counts
+            loss, weight = self._passed(torch.autograd.backward)
             gradient = self._shards.gradient()
-        loss, weight = totals(self.process_group, w.device, loss, weight)
-        return loss / checked_total(weight), gradient.div_(weight)
+        return loss / weight, gradient.div_(weight)
 
     def forward(self, w: Any) -> float:
         """Return the mean loss by forward passes alone."""
-        loss = weight = 0.0
         with self._running(w), torch.no_grad():
-            for batch in self._in_step():
-                mean, counts = self._found(batch)
-                loss, weight = loss + float(mean) * counts, weight + counts
-        loss, weight = totals(self.process_group, w.device, loss, weight)
-        return float(loss / checked_total(weight))
+            loss, weight = self._passed(lambda loss: None)
+        return loss / weight
+
+    def _passed(self, each: Callable[[Any], Any]) -> tuple[float, float]:
+        """Return the sums of weight times loss, and of weights, over all ranks.
+
+        ``each`` is called with what a batch adds to the sum, times the number of ranks,
+        over which FSDP takes the mean of gradients.
+        """
+        loss = weight = 0.0
+        for found in self._found():
+            if found is None:
+                return math.nan, 1.0
+            mean, counts = found
+            each(mean * (counts * dist.get_world_size(self.process_group)))
+            loss, weight = loss + float(mean.detach()) * counts, weight + counts
+        loss, weight = self._summed(loss, weight)
+        return loss, checked_total(weight)
 
     @contextmanager
     def _running(self, w: Any) -> Iterator[None]:
         """Have the model hold ``w`` inside; it is left as found."""
         modules = list(self._model.modules())
-        modes = [module.training for module in modules]
-        buffers = [(buffer, buffer.clone()) for buffer in self._model.buffers()]
+        if isinstance(self._loss, torch.nn.Module):
+            modules += self._loss.modules()
         with (
             ALONE,
             self._shards.holding(w),
+            as_found(modules),
             self._randomness.rewound(),
             differentiating(self._shards.device),
         ):
+            set_to_evaluate(modules, batch_norms(self._model), self._batch_norm)
             for module in modules:
-                module.training = False
-            for norm in batch_norms(self._model).values():
-                norm.training = self._batch_norm == "batch"
-            try:
-                yield
-            finally:
-                for module, mode in zip(modules, modes, strict=True):
-                    module.training = mode
-                with torch.no_grad():
-                    for buffer, before in buffers:
-                        buffer.copy_(before)
+                for name, buffer in module.named_buffers(recurse=False):
+                    module._buffers[name] = buffer.clone()  # a pass may write to it
+            yield
 
-    def _in_step(self) -> Iterator[Any]:
-        """Yield the batches of this rank, as many as the others have.
+    def _found(self) -> Iterator[tuple[Any, float] | None]:
+        """Yield the mean loss of each batch of this rank, and its weight.
+
+        It is None where another rank has failed.
 
         Raises
         ------
         ValueError
-            If some have more, or nothing counts in a batch.
+            If the ranks have not as many batches, or the weight is not known.
         """
         batches, ranks = iter(self._batches), dist.get_world_size(self.process_group)
         while True:
             batch = next(batches, None)
-            left = batch is not None
-            empty = left and (
-                isinstance(self._objective, OutputLoss)
-                and self._objective.counts_nothing(batch)
-            )
-            having, nothing = totals(
-                self.process_group, self._shards.device, float(left), float(empty)
-            )
-            if having == 0:
+            empty = batch is not None and self._counts_nothing(batch)
+            left, nothing = self._summed(batch is not None, empty)
+            if not left:
                 return
-            if having < ranks:
+            if left < ranks:
                 msg = (
                     "some ranks have more batches than others, and a model under "
                     "fully_shard runs on all ranks at once; give each as many, as a "
@@ -201,9 +209,17 @@ class Sharded:
                     "batches out, or put samples together that have targets"
                 )
                 raise ValueError(msg)
-            yield batch
+            group, device = self.process_group, self._shards.device
+            yield unless_failed(group, device, functools.partial(self._weighed, batch))
 
-    def _found(self, batch: Any) -> tuple[Any, float]:
+    def _summed(self, *values: float) -> list[float]:
+        return totals(self.process_group, self._shards.device, *values)
+
+    def _counts_nothing(self, batch: Any) -> bool:
+        objective = self._objective
+        return isinstance(objective, OutputLoss) and objective.counts_nothing(batch)
+
+    def _weighed(self, batch: Any) -> tuple[Any, float]:
         """Return the mean loss of a batch, and its weight.
 
         Raises
@@ -333,6 +349,21 @@ class Shards:
 def is_sharded(model: Any) -> bool:
     """Return whether ``fully_shard`` was applied to a model."""
     return any(hasattr(each, "full_tensor") for each in model.parameters())
+
+
+def unless_failed(group: Any, device: Any, call: Callable[[], R]) -> R | None:
+    """Return what a call returns; None where it has raised on another rank.
+
+    Then no rank may go on to where it would wait for that one. What is returned is no
+    matter: a measure's next exchange brings the error.
+    """
+    try:
+        found = call()
+    except Exception:
+        totals(group, device, 1.0)
+        raise
+    (failed,) = totals(group, device, 0.0)
+    return None if failed else found
 
 
 def totals(group: Any, device: Any, *values: float) -> list[float]:

@@ -226,6 +226,14 @@ def test_a_loss_alone_needs_a_subspace():
         assert "search a random subspace with subspace=100" in str(error)
 
 
+def test_checkpoints_are_of_one_process(tmp_path):
+    def call(ranks, w, loss):
+        sharpkit.trace(w, loss, comm=ranks, checkpoint=tmp_path / "trace.npz")
+
+    for error in ends((30, 30), call):
+        assert "give it for weights of one process" in str(error)
+
+
 def test_ranks_that_are_asked_for_other_measures_go_down():
     def call(ranks, w, loss):
         (sharpkit.trace if ranks.rank else sharpkit.diagonal)(w, loss, comm=ranks)

@@ -76,7 +76,22 @@ uneven = sharpkit.torch.problem(sharded, cross, pieces)
 unknown = sharpkit.torch.problem(
     sharded, lambda out, y: nn.functional.cross_entropy(out, y), (x[mine], y[mine])
 )
+calls = 0
+
+def late(out, y):
+    global calls
+    calls += 1
+    if rank == 1 and calls == 3:
+        raise KeyError("a label is missing")
+    return {"loss": cross(out, y), "weight": len(y)}
+
+spread = sharpkit.torch.problem(sharded, late, (x[mine], y[mine]))
+failed = [refused(lambda: sharpkit.sharpness(spread))]
+calls = 0
+copies = sharpkit.torch.problem(parallel, late, (x[mine], y[mine]), process_group=True)
+failed.append(refused(lambda: sharpkit.sharpness(copies)))
 texts = dict(
+    failed=failed,
     uneven=refused(lambda: sharpkit.sharpness(uneven)),
     unknown=refused(lambda: sharpkit.sharpness(unknown)),
     frozen=refused(lambda: problem(batch_norm="frozen")),
@@ -102,12 +117,15 @@ def test_values_are_those_of_the_whole_model(ranks):
         assert copies["trace"] == pytest.approx(whole["trace"], rel=1e-6)
         assert rank["layers"] == pytest.approx(rank["expected_layers"], rel=1e-12)
     assert np.sum([rank["shape"] for rank in told]) == 80
-    for each in ends:
-        require_refused(each["refused"])
+    for rank, each in enumerate(ends):
+        require_refused(each["refused"], "" if rank == 1 else f"rank 1 of {ranks} rais")
 
 
-def require_refused(texts):
+def require_refused(texts, start):
     """Look for what is said on each rank where something cannot be measured."""
+    for text in texts["failed"]:
+        assert text.startswith(start)
+        assert text.endswith("'a label is missing'")
     assert "some ranks have more batches than others" in texts["uneven"]
     assert "what a batch counts is not known" in texts["unknown"]
     assert "batch_norm='frozen', which is not there" in texts["frozen"]
