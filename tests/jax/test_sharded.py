@@ -40,10 +40,8 @@ def measured(problem):
     w = problem.weights
     return [
         sharpkit.sharpness(problem, max_evaluations=5).value,
-        sharpkit.trace(problem, max_products=4).value,
-        problem.forward(np.asarray(w)),
-        *problem(w)[1].tolist(),
-        *problem.gauss_newton(w, w).tolist(),
+        *problem(np.asarray(w))[1].tolist(),
+        *problem.hvp(w, w).tolist(),
     ]
 
 def spread(kind):

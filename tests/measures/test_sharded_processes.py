@@ -102,9 +102,8 @@ def alone():
 
 
 @torch
-@pytest.mark.parametrize(
-    "ranks", [2, *(pytest.param(ranks, marks=pytest.mark.slow) for ranks in (3, 5))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3, 5])
 def test_gloo_finds_what_one_process_does_and_errors_end_all(ranks, alone):
     found = on_gloo(ranks, VALUES + FAULTS + KILLED)
     assert found.codes == [-9 if rank == 1 else 0 for rank in range(ranks)]

@@ -5,7 +5,7 @@ import pytest
 from ranks import on_gloo
 
 pytest.importorskip("torch")
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 MODELS = """
 import copy, sharpkit, sharpkit.torch
@@ -102,7 +102,7 @@ tell(values=values, refused=texts)
 """
 
 
-@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ranks", [2, 3])
 def test_values_are_those_of_the_whole_model(ranks):
     ends = on_gloo(ranks, VALUES + REFUSED).fine()
     told = [each["values"] for each in ends]
