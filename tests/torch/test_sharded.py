@@ -76,6 +76,9 @@ uneven = sharpkit.torch.problem(sharded, cross, pieces)
 unknown = sharpkit.torch.problem(
     sharded, lambda out, y: nn.functional.cross_entropy(out, y), (x[mine], y[mine])
 )
+hybrid = copy.deepcopy(model)
+names = {"mesh_dim_names": ("copies", "shards")}
+fully_shard(hybrid, mesh=dist.init_device_mesh("cpu", (ranks, 1), **names))
 calls = 0
 
 def late(out, y):
@@ -96,6 +99,7 @@ texts = dict(
     unknown=refused(lambda: sharpkit.sharpness(unknown)),
     frozen=refused(lambda: problem(batch_norm="frozen")),
     parameters=refused(lambda: problem(parameters="0.*")),
+    hybrid=refused(lambda: sharpkit.torch.problem(hybrid, cross, (x[mine], y[mine]))),
     radius=refused(lambda: sharpkit.flatness_radius(problem())),
 )
 tell(values=values, refused=texts)
@@ -130,4 +134,5 @@ def require_refused(texts, start):
     assert "what a batch counts is not known" in texts["unknown"]
     assert "batch_norm='frozen', which is not there" in texts["frozen"]
     assert "parameters='0.*', which is not there" in texts["parameters"]
+    assert "apply fully_shard alone, over a mesh of one dim" in texts["hybrid"]
     assert "spread over ranks; these can: sharpness" in texts["radius"]
