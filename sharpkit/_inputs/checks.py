@@ -123,9 +123,8 @@ def checked_epsilon(epsilon: Any, weights: Array) -> float:
     if not (math.isfinite(number) and number > 0):
         msg = f"epsilon={epsilon!r}; give a finite number above 0, such as 1e-3"
         raise ValueError(msg)
-    widest = 2 * (
-        number * (float(np.abs(weights).max(initial=0.0)) + 1)
-    )  # w + z must fit too
+    largest = float(np.abs(weights).max()) if weights.size else 0.0
+    widest = 2 * (number * (largest + 1))  # w + z must fit too
     limits = np.finfo(weights.dtype)
     if number < float(limits.tiny) or widest > float(limits.max):
         msg = (
