@@ -15,6 +15,7 @@ from sharpkit._inputs.process_groups import started
 from sharpkit._inputs.types import Matrix, Vector
 from sharpkit._vectors.ranks import RankError, Ranks
 
+FORWARDING = 1.0  # seconds in which mpiexec passes on what was printed
 POLL = 1e-3  # seconds between two looks at MPI, while a failed rank waits
 
 
@@ -108,6 +109,7 @@ class _MPIRanks(Ranks):
         traceback.print_exc()
         with contextlib.suppress(Exception):
             sys.stderr.flush()
+        time.sleep(FORWARDING)
         self._comm.Abort(1)
 
 
