@@ -21,9 +21,9 @@ PRODUCTS = [
     *(f"csrc/products_{isa}.cpp" for isa in ("base", "avx2", "avx512")),
 ]
 
-# Compiled where it runs, by CuPy: sharpkit._vectors.kernels.cuda looks for these in the
+# Compiled where it runs, by CuPy: sharpkit._vectors.launching looks for these in the
 # package, and in a checkout or an editable installation here.
-CUDA = ["csrc/elementwise.h", "csrc/sums.cuh", "csrc/kernels.cu"]
+CUDA = ["csrc/elementwise.h", "csrc/sums.cuh", "csrc/kernels.cu", "csrc/steps.cu"]
 
 
 class Pack(build_py):

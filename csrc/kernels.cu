@@ -10,16 +10,20 @@
 #include "elementwise.h"
 #include "sums.cuh"
 
-#define SK_JOIN(name, suffix) name##_##suffix
-#define SK_NAME(name, suffix) SK_JOIN(name, suffix)
-#define SK_KERNEL(name) \
-  extern "C" __global__ void __launch_bounds__(THREADS) SK_NAME(name, SK_REAL)
-
 namespace {
 
-__device__ sk_u64 own_index() {
-  return static_cast<sk_u64>(blockIdx.x) * THREADS + threadIdx.x;
-}
+// ---- Extremes, for `reduce`
+
+// NaN if either is: a comparison with NaN is false, so b must be taken when b is NaN.
+struct Largest {
+  static __device__ double start() { return 0.0; }
+  static __device__ double join(double a, double b) { return a > b || a != a ? a : b; }
+};
+
+struct Smallest {
+  static __device__ double start() { return sk_infinity(); }
+  static __device__ double join(double a, double b) { return a < b || a != a ? a : b; }
+};
 
 // ---- Linear combinations: a block makes R rows of W x THREADS numbers
 

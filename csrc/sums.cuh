@@ -1,10 +1,20 @@
-// How a block adds up: for kernels.cu, which says how the sums are split over blocks.
+// What a kernel is, and how a block adds up: for kernels.cu and steps.cu, which say how
+// their sums are split over blocks.
+
+#define SK_JOIN(name, suffix) name##_##suffix
+#define SK_NAME(name, suffix) SK_JOIN(name, suffix)
+#define SK_KERNEL(name) \
+  extern "C" __global__ void __launch_bounds__(THREADS) SK_NAME(name, SK_REAL)
 
 namespace {
 
 typedef SK_REAL real;
 
 constexpr int THREADS = 128;  // in each block of every launch
+
+__device__ sk_u64 own_index() {
+  return static_cast<sk_u64>(blockIdx.x) * THREADS + threadIdx.x;
+}
 
 __device__ sk_u64 smaller(sk_u64 a, sk_u64 b) { return a < b ? a : b; }
 
@@ -15,25 +25,15 @@ struct Sum {
   static __device__ double join(double a, double b) { return a + b; }
 };
 
-// NaN if either is: a comparison with NaN is false, so b must be taken when b is NaN.
-struct Largest {
-  static __device__ double start() { return 0.0; }
-  static __device__ double join(double a, double b) { return a > b || a != a ? a : b; }
-};
-
-struct Smallest {
-  static __device__ double start() { return sk_infinity(); }
-  static __device__ double join(double a, double b) { return a < b || a != a ? a : b; }
-};
-
-// Leaves the joined value i of all threads in shared[i][0], for every thread to read.
-template <class Op, int COUNT>
+// Leaves the joined value i of the threads t, t + LEFT, t + 2 LEFT ... in shared[i][t],
+// for every thread to read.
+template <class Op, int LEFT = 1, int COUNT>
 __device__ void join_block(const double (&value)[COUNT],
                            double (&shared)[COUNT][THREADS]) {
   const int thread = threadIdx.x;
   SK_UNROLL
   for (int i = 0; i < COUNT; ++i) shared[i][thread] = value[i];
-  for (int half = THREADS / 2; half > 0; half /= 2) {
+  for (int half = THREADS / 2; half >= LEFT; half /= 2) {
     __syncthreads();
     if (thread < half) {
       SK_UNROLL

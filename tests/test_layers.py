@@ -29,7 +29,8 @@ ROOMS = {
     "landscape": "_inputs _vectors results problem measures reports.evaluate "
     "reports.inputs",
     "lab": "PUBLIC _inputs.arrays _inputs.executors _inputs.files _inputs.names "
-    "_inputs.samples _inputs.types _inputs.warn _vectors.compiling _vectors.parallel",
+    "_inputs.samples _inputs.types _inputs.warn _vectors.compiling _vectors.launching "
+    "_vectors.parallel",
     "cli": "PUBLIC _inputs.files _inputs.names _vectors.parallel lab",
 }
 # Inside functions, besides: a result draws itself when it is asked to.

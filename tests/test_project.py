@@ -88,11 +88,13 @@ def test_every_file_of_the_package_is_packed():
 def test_the_cuda_source_that_is_read_is_packed():
     def names(file, name):
         text = (ROOT / file).read_text(encoding="utf-8")
-        return re.findall(r"[\w/]+\.\w+", re.search(rf"\b{name} = (.*)", text)[1])
+        listed = re.search(rf"\b{name} = (.*?\n)(?=\S|\n)", text, re.DOTALL)[1]
+        return set(re.findall(r"\w+\.cuh?\b|\w+\.h\b", listed))
 
-    read = names("sharpkit/_vectors/kernels/cuda.py", "FILES")
-    assert sorted(names("setup.py", "CUDA")) == sorted(f"csrc/{each}" for each in read)
-    assert read
+    modules = "sharpkit/_vectors/kernels/cuda.py", "sharpkit/lab/steps/cuda.py"
+    read = set().union(*(names(each, "FILES") for each in modules))
+    assert names("setup.py", "CUDA") == read
+    assert len(read) == 4
 
 
 @pytest.mark.parametrize("name", ["CONTRIBUTING.md", "RELEASING.md"])

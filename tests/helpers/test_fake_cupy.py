@@ -248,9 +248,10 @@ def test_it_is_installed_and_removed_again():
 
         assert cupy is module
         assert cupy.cuda.is_available()
-        sys.modules["sharpkit._vectors.kernels.cuda"] = module
+        for name in fake_cupy.WITH_CUPY:
+            sys.modules[name] = module
     assert {name: sys.modules.get(name) for name in before} == before
-    assert "sharpkit._vectors.kernels.cuda" not in sys.modules
+    assert not set(fake_cupy.WITH_CUPY) & set(sys.modules)
 
 
 _NAMES = """

@@ -1,50 +1,43 @@
 """The kernels on a CUDA device, for CuPy arrays.
 
-What each does is written in `reference`. The CUDA source is compiled when a kernel of
-its dtype is first called; CuPy keeps the result on disk. Work is queued on CuPy's
-current stream of the current device, where the arrays must be; a function that returns
-numbers waits for them.
+What each does is written in `reference`. Work is queued on CuPy's current stream of the
+current device, where the arrays must be; a function that returns numbers waits for
+them.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sharpkit._inputs.extras import needs
 from sharpkit._inputs.types import Matrix, Vector, XpArray
+from sharpkit._vectors.launching import (
+    THREADS,
+    blocks_for,
+    common_length,
+    cupy,
+    launch,
+)
 
-with needs("the CUDA backend", "cupy", extra="cuda"):
-    import cupy
-try:
-    cupy.cuda.runtime.getDeviceCount()  # an error if there are none
-except cupy.cuda.runtime.CUDARuntimeError as error:
-    msg = f"CuPy finds no CUDA device: {error}"
-    raise ImportError(msg) from error
-
-
-THREADS = 128  # as in sums.cuh
 # LENGTH is the smallest number of columns in a chunk, CHUNKS the largest number of
 # chunks: enough blocks to fill a GPU, few enough for one more block to add up. Many
 # pairs of rows bring blocks of their own and need fewer chunks: at least FEWEST, and so
 # many that there are PARTIAL sums at most. The bits of the sums depend on all four, so
 # they never vary.
 LENGTH, CHUNKS, FEWEST, PARTIAL = 2048, 1024, 64, 1 << 22
-REALS = {np.dtype(np.float32): "float", np.dtype(np.float64): "double"}
 FILES = ("elementwise.h", "sums.cuh", "kernels.cu")
 
+_launch = functools.partial(launch, FILES)
 _int, _long = np.int32, np.uint64
 empty = cupy.empty  # makes the arrays of whoever calls
 
 
 def gram(A: XpArray, B: XpArray) -> Matrix:
     """Return A Bᵀ, (ka, kb) float64; see `reference.gram`."""
-    n = _common_length((), (A, B))
+    n = common_length((), (A, B))
     ka, kb = len(A), len(B)
     if ka == 1 < kb:
         return gram(B, A).T
@@ -67,7 +60,7 @@ def combine(C: XpArray, B: XpArray, out: XpArray, beta: float = 0.0) -> None:
     ValueError
         If the shape of C is not that of the rows of out by the rows of B.
     """
-    n = _common_length((), (B, out))
+    n = common_length((), (B, out))
     C = np.asarray(C, dtype=np.float64)
     k, kb = len(out), len(B)
     if C.shape != (k, kb):
@@ -85,8 +78,8 @@ def combine(C: XpArray, B: XpArray, out: XpArray, beta: float = 0.0) -> None:
 
 def box_radius(w: XpArray, eps: float, out: XpArray) -> None:
     """Write eps (|w| + 1); see `reference.box_radius`."""
-    n = _common_length((w, out))
-    _launch("box_radius", w, _blocks(n), _long(n), w, _real(w, eps), out)
+    n = common_length((w, out))
+    _launch("box_radius", w, blocks_for(n), _long(n), w, _real(w, eps), out)
 
 
 def box_step(
@@ -117,8 +110,8 @@ def box_toward(
 
 def box_free(w: XpArray, eps: float, z: XpArray, v: XpArray, out: XpArray) -> None:
     """Keep v where z is strictly inside the box; see `reference.box_free`."""
-    n = _common_length((w, z, v, out))
-    _launch("box_free", w, _blocks(n), _long(n), w, _real(w, eps), z, v, out)
+    n = common_length((w, z, v, out))
+    _launch("box_free", w, blocks_for(n), _long(n), w, _real(w, eps), z, v, out)
 
 
 def box_residual(w: XpArray, eps: float, z: XpArray, g: XpArray) -> float:
@@ -140,7 +133,7 @@ def path_gram(
     ts: Vector,
 ) -> Matrix:
     """Return the dot products along the projected path; see `reference.path_gram`."""
-    n = _common_length((w, z, g), (A,))
+    n = common_length((w, z, g), (A,))
     k, steps = len(A), len(ts)
     tiles = -(-(k + 1) // 4) * -(-2 * steps // 4)
     lengths = cupy.asarray(_real(w, ts))
@@ -152,7 +145,7 @@ def path_gram(
 
 def free_gram(A: XpArray, w: XpArray, eps: float, z: XpArray) -> Matrix:
     """Return the dot products over the free coordinates; see `reference.free_gram`."""
-    n = _common_length((w, z), (A,))
+    n = common_length((w, z), (A,))
     k = len(A)
     down = -(-k // 4)
     args = A, _int(k), w, _real(w, eps), z
@@ -181,9 +174,9 @@ def _move(
     x_out: XpArray | None,
 ) -> None:
     outs = [out for out in (z_out, x_out) if out is not None]
-    n = _common_length((w, z, d, *outs))
+    n = common_length((w, z, d, *outs))
     null = [0 if out is None else out for out in (z_out, x_out)]
-    _launch(name, w, _blocks(n), _long(n), w, _real(w, eps), z, d, amount, *null)
+    _launch(name, w, blocks_for(n), _long(n), w, _real(w, eps), z, d, amount, *null)
 
 
 def _extreme(
@@ -195,7 +188,7 @@ def _extreme(
     z: XpArray,
     d: XpArray,
 ) -> float:
-    n = _common_length((w, z, d))
+    n = common_length((w, z, d))
     if n == 0:
         return start
     length, chunks = _cut(n, 1)
@@ -238,84 +231,13 @@ def _cut(n: int, pairs: int) -> tuple[int, int]:
 def _fill(
     name: str, per_block: int, out: XpArray, seed: int, stream: int, offset: int
 ) -> None:
-    n = _common_length((out,))
+    n = common_length((out,))
     # The first random block may lie partly before the offset.
-    blocks = _blocks(-(-(n + offset % per_block) // per_block)) if n else 0
+    blocks = blocks_for(-(-(n + offset % per_block) // per_block)) if n else 0
     _launch(name, out, blocks, _long(n), out, *map(_long, (seed, stream, offset)))
-
-
-def _blocks(n: int) -> int:
-    return -(-n // THREADS)
 
 
 def _real(like: XpArray, value: float | Vector) -> Any:
     """Return a number or numbers in the vectors' dtype; infinite beyond its range."""
     with np.errstate(over="ignore"):
         return np.asarray(value, dtype=np.float64).astype(like.dtype)[()]
-
-
-def _common_length(vectors: Sequence[XpArray], blocks: Sequence[XpArray] = ()) -> int:
-    """Check what compiled code takes on trust; return the common length.
-
-    Raises
-    ------
-    TypeError
-        If one is no CuPy array of float32 or float64.
-    ValueError
-        If they differ in dtype, length or device, or one of them is not contiguous or
-        has another number of dimensions than it should.
-    """
-    arrays = [*vectors, *blocks]
-    for a in arrays:
-        if not isinstance(a, cupy.ndarray):
-            msg = f"got {type(a)}; give CuPy arrays"
-            raise TypeError(msg)
-        if a.dtype not in REALS:
-            msg = f"the arrays have dtype {a.dtype}; give float32 or float64"
-            raise TypeError(msg)
-        if not a.flags.c_contiguous:
-            msg = f"an array of shape {a.shape} is not C-contiguous"
-            raise ValueError(msg)
-    for ndim, group in ((1, vectors), (2, blocks)):
-        for a in group:
-            if a.ndim != ndim:
-                msg = f"an array has shape {a.shape}; give {ndim} dimension(s)"
-                raise ValueError(msg)
-    if len({(a.dtype, a.shape[-1]) for a in arrays}) > 1:
-        found = ", ".join(f"{a.dtype} {a.shape}" for a in arrays)
-        msg = f"the arrays differ in dtype or length: {found}"
-        raise ValueError(msg)
-    current = cupy.cuda.runtime.getDevice()
-    if any(a.device.id != current for a in arrays):
-        where = sorted({a.device.id for a in arrays})
-        msg = f"the arrays are on device {where}; the current one is {current}"
-        raise ValueError(msg)
-    n: int = arrays[0].shape[-1]
-    return n
-
-
-def _launch(name: str, like: XpArray, blocks: int, *args: XpArray | np.generic) -> None:
-    if blocks:
-        real = REALS[like.dtype]
-        kernel = _module(real).get_function(f"{name}_{real}")
-        kernel((blocks,), (THREADS,), args)
-
-
-@functools.cache
-def _module(real: str) -> Any:
-    """Return the kernels of a dtype, compiled for each device when they are first used.
-
-    The files go into one string: CuPy's disk cache does not see what is included.
-    """
-    text = "".join((_folder() / name).read_text() for name in FILES)
-    for name in FILES:
-        text = text.replace(f'#include "{name}"\n', "")
-    options = ("-std=c++17", "--fmad=false", f"-DSK_REAL={real}")
-    return cupy.RawModule(code=text.replace("#pragma once\n", ""), options=options)
-
-
-def _folder() -> Path:
-    """Return where the sources are: in the package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[2]
-    inside = package / "csrc"
-    return inside if inside.is_dir() else package.parent / "csrc"

@@ -1,10 +1,10 @@
-"""Elementwise steps of training: `plain` is the specification, `fused` the fast one.
+"""Elementwise steps of training: `plain` is the specification; two are fast.
 
-Both modules have the same functions, and so have `plain_products` and
-`fused_products`, the steps of curvature products. The plain ones are written on
-whatever array module their arguments come from (NumPy, CuPy); the fused ones make one
-Numba pass over memory on the CPU. Matrix products are not here: they belong to the
-BLAS.
+All modules have the same functions, and so have `plain_products` and `fused_products`,
+the steps of curvature products. The plain ones are written on whatever array module
+their arguments come from (NumPy, CuPy); `fused` makes one Numba pass over memory on the
+CPU, and `cuda` launches kernels of `csrc/steps.cu` on a device. Matrix products are not
+here: they belong to the BLAS.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["array_module", "check_labels", "product_steps_for", "steps_for"]
 
 
 def steps_for(array: Any) -> ModuleType:
-    """Return the steps to use where ``array`` lives: fused for NumPy, else plain."""
+    """Return the steps to use where ``array`` lives: Numba's on the host, or CUDA's."""
     if array_module(array) is np:
         from sharpkit.lab.steps import fused
 
         return fused
-    from sharpkit.lab.steps import plain
+    from sharpkit.lab.steps import cuda
 
-    return plain
+    return cuda
 
 
 def product_steps_for(array: Any) -> ModuleType:

@@ -24,6 +24,11 @@ def kernels(cupy):
     return importlib.import_module("sharpkit._vectors.kernels.cuda")
 
 
+@pytest.fixture
+def launching(cupy):
+    return importlib.import_module("sharpkit._vectors.launching")
+
+
 @pytest.fixture(params=[np.float32, np.float64], ids=["f4", "f8"])
 def dtype(request):
     return request.param
@@ -107,29 +112,29 @@ def test_numbers_come_back_in_one_copy(kernels, cupy):
     assert fake_cupy.copies == {"to_host": 2}
 
 
-def test_the_source_is_one_string(kernels):
-    code = kernels._module("float").code
-    assert "#include" not in code
-    assert kernels.FILES == build.FILES
-    assert "--fmad=false" in kernels._module("double").options
-    assert "-DSK_REAL=double" in kernels._module("double").options
+@pytest.mark.parametrize("module", build.MODULES)
+def test_the_source_is_one_string(launching, module):
+    files = importlib.import_module(module).FILES
+    assert set(files) <= set(build.FILES)
+    single, double = (launching.compiled(files, real) for real in build.REALS)
+    assert "#include" not in single.code
+    assert "--fmad=false" in double.options
+    assert "-DSK_REAL=double" in double.options
 
 
-def test_the_source_is_packed(kernels):
-    setup = (build.CSRC.parent / "setup.py").read_text()
-    assert all(f'"csrc/{name}"' in setup for name in kernels.FILES)
+def test_the_source_is_packed(launching):
     # In a checkout they are found there, and in an installed package as they were.
-    for name in kernels.FILES:
-        found = (kernels._folder() / name).read_text(encoding="utf-8")
+    for name in build.FILES:
+        found = (launching._folder() / name).read_text(encoding="utf-8")
         assert found == (build.CSRC / name).read_text(encoding="utf-8")
 
 
-def test_the_source_in_the_package_is_found(kernels, monkeypatch, tmp_path):
+def test_the_source_in_the_package_is_found(launching, monkeypatch, tmp_path):
     inside = tmp_path / "sharpkit" / "csrc"
     inside.mkdir(parents=True)
-    module = str(tmp_path / "sharpkit" / "_vectors" / "kernels" / "cuda.py")
-    monkeypatch.setattr(kernels, "__file__", module)
-    assert kernels._folder() == inside
+    module = str(tmp_path / "sharpkit" / "_vectors" / "launching.py")
+    monkeypatch.setattr(launching, "__file__", module)
+    assert launching._folder() == inside
 
 
 @pytest.mark.parametrize(
@@ -161,7 +166,8 @@ def test_simt_launches_what_a_gpu_would(grid):
 
 
 def fresh_import():
-    sys.modules.pop("sharpkit._vectors.kernels.cuda", None)
+    for name in ("launching", "kernels.cuda"):
+        sys.modules.pop(f"sharpkit._vectors.{name}", None)
     return importlib.import_module("sharpkit._vectors.kernels.cuda")
 
 

@@ -40,8 +40,8 @@ SUMS = [
     ("shared memory unset", "i < COUNT; ++i) shared[i][thread] =",
      "i < COUNT - (thread > 126); ++i) shared[i][thread] =", GRAM),
     ("half of the tree", "half = THREADS / 2;", "half = THREADS / 4;", GRAM),
-    ("NaN lost", "a > b || a != a ? a : b", "a > b ? a : b", checks.box_residual),
-    ("NaN lost", "a < b || a != a ? a : b", "a < b ? a : b", checks.box_reach),
+    ("index in 32 bits", "static_cast<sk_u64>(blockIdx.x) * THREADS",
+     "blockIdx.x * THREADS", partial(huge.write, "box_free")),
     ("one number late", LOOP, LOOP.replace("+ threadIdx", "+ 1 + threadIdx"), GRAM),
     ("numbers left out", LOOP, LOOP.replace("+= THREADS", "+= THREADS + 1"), GRAM),
     ("beyond the end", "smaller(begin + length, n);\n  }", "begin + length;\n  }",
@@ -63,6 +63,8 @@ SUMS = [
 ]  # fmt: skip
 
 KERNELS = [
+    ("NaN lost", "a > b || a != a ? a : b", "a > b ? a : b", checks.box_residual),
+    ("NaN lost", "a < b || a != a ? a : b", "a < b ? a : b", checks.box_reach),
     ("lower half not mirrored", "j < i ? j * symmetric + i : pair", "pair", GRAM),
     ("old content used", "beta != 0.0 ? beta * *own : 0.0", "beta * *own", COMBINE),
     ("read beyond the end", "smaller(begin + x * THREADS, n - 1)",
@@ -70,8 +72,6 @@ KERNELS = [
     ("written beyond the end", "(place >= n || first + i", "(first + i", COMBINE),
     ("row in 32 bits", "static_cast<sk_u64>(blockIdx.x / tiles) * (W * THREADS)",
      "blockIdx.x / tiles * (W * THREADS)", partial(huge.write, "combine_one")),
-    ("index in 32 bits", "static_cast<sk_u64>(blockIdx.x) * THREADS",
-     "blockIdx.x * THREADS", partial(huge.write, "box_free")),
     ("one too many", "if (x < n) out[x] = sk_radius", "if (x <= n) out[x] = sk_radius",
      checks.box_radius),
     ("z not within the box", "x_out[x] = w + z", "x_out[x] = z", checks.box_step),

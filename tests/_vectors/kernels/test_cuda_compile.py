@@ -55,10 +55,18 @@ def real(request):
     return request.param
 
 
+@pytest.fixture(params=build.UNITS)
+def unit(request):
+    return request.param
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_nvrtc(nvrtc, real, architecture):
+def test_nvrtc(nvrtc, unit, real, architecture):
     with fake_cupy.installed():
-        module = importlib.import_module("sharpkit._vectors.kernels.cuda")._module(real)
+        name = build.MODULES[build.UNITS.index(unit)]
+        files = importlib.import_module(name).FILES
+        launching = importlib.import_module("sharpkit._vectors.launching")
+        module = launching.compiled(files, real)
     options = [*module.options, f"-arch={architecture}"]
     done = subprocess.run(
         [sys.executable, "-c", NVRTC],
@@ -67,14 +75,14 @@ def test_nvrtc(nvrtc, real, architecture):
     )
     assert done.returncode == 0, done.stderr.decode()
     assert done.stderr.strip(b"\n\0 ") == b"", "warnings"
-    for name in build.kernel_names(build.sources()):
+    for name in build.kernel_names(build.sources()[unit]):
         assert f"{name}_{real}".encode() in done.stdout
 
 
 @pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc is not installed")
-def test_nvcc_keeps_everything_in_registers(real, tmp_path):
+def test_nvcc_keeps_everything_in_registers(unit, real, tmp_path):
     command = ["nvcc", "-cubin", "-std=c++17", "--fmad=false", "-Xptxas=-v"]
-    command += ["-arch=sm_90", f"-DSK_REAL={real}", "kernels.cu"]
+    command += ["-arch=sm_90", f"-DSK_REAL={real}", unit]
     done = subprocess.run(
         [*command, "-o", str(tmp_path / "kernels.cubin")],
         cwd=build.CSRC,
@@ -86,5 +94,5 @@ def test_nvcc_keeps_everything_in_registers(real, tmp_path):
     spills = re.findall(r"(\d+) bytes spill stores, (\d+) bytes spill", done.stderr)
     assert set(spills) == {("0", "0")}
     registers = [int(n) for n in re.findall(r"Used (\d+) registers", done.stderr)]
-    assert len(registers) == len(build.kernel_names(build.sources()))
+    assert len(registers) == len(build.kernel_names(build.sources()[unit]))
     assert max(registers) <= 96

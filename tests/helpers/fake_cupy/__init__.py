@@ -75,20 +75,26 @@ def _fill():
 _fill()
 
 
+# Modules that hold CuPy: they are imported anew with the stand-in, and without it.
+WITH_CUPY = (
+    "sharpkit._vectors.launching",
+    "sharpkit._vectors.kernels.cuda",
+    "sharpkit.lab.steps.cuda",
+)
+
+
 @contextmanager
 def installed():
     """Have ``import cupy`` give the stand-in; a fixture is made of it in a line."""
-    ours = ("cupy", "cupyx", "sharpkit._vectors.kernels.cuda")
+    ours = ("cupy", "cupyx", *WITH_CUPY)
 
     def remove():
         found = [
             n for n in sys.modules if n in ours or n.startswith(("cupy.", "cupyx."))
         ]
-        package = sys.modules.get("sharpkit._vectors.kernels")
-        if hasattr(package, "cuda"):
-            del (
-                package.cuda
-            )  # or `from sharpkit._vectors.kernels import cuda` finds it there
+        for package, name in (each.rsplit(".", 1) for each in WITH_CUPY):
+            # or `from sharpkit._vectors.kernels import cuda` finds it there
+            getattr(sys.modules.get(package), "__dict__", {}).pop(name, None)
         return {name: sys.modules.pop(name) for name in found}
 
     before = remove()
@@ -98,5 +104,4 @@ def installed():
         yield fake
     finally:
         remove()
-        before.pop("sharpkit._vectors.kernels.cuda", None)
-        sys.modules |= before
+        sys.modules |= {n: m for n, m in before.items() if n not in WITH_CUPY}

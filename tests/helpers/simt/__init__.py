@@ -1,4 +1,4 @@
-"""CUDA kernels on a machine without a GPU: csrc/kernels.cu, compiled by g++.
+"""CUDA kernels on a machine without a GPU: csrc/*.cu, compiled by g++.
 
 `launch` runs a kernel as CUDA would, with the threads of a block one after the other in
 a given order, shared memory that begins as NaN, and a check that all threads of a block

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
 import re
 import shutil
@@ -14,7 +15,10 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CSRC = HERE.parents[2] / "csrc"
-FILES = ("elementwise.h", "sums.cuh", "kernels.cu")
+UNITS = ("kernels.cu", "steps.cu")
+# Where they are launched from, in this order.
+MODULES = ("sharpkit._vectors.kernels.cuda", "sharpkit.lab.steps.cuda")
+FILES = ("elementwise.h", "sums.cuh", *UNITS)
 REALS = ("float", "double")
 # Rounding as on the GPU: no contraction, which --fmad=false forbids there.
 FLAGS = "-std=c++17 -g1 -fPIC -ffp-contract=off -Wall -Wno-unknown-pragmas".split()
@@ -68,9 +72,9 @@ def _threads(sanitizer: str) -> Path:
     return made
 
 
-def kernel_names(texts: dict[str, str]) -> list[str]:
-    """Return the kernels' names, without the dtype at the end."""
-    return re.findall(r"^SK_KERNEL\((\w+)\)", texts["kernels.cu"], re.MULTILINE)
+def kernel_names(text: str) -> list[str]:
+    """Return the names of a file's kernels, without the dtype at the end."""
+    return re.findall(r"^SK_KERNEL\((\w+)\)", text, re.MULTILINE)
 
 
 def _translation_unit(folder: Path, texts: dict[str, str], reals: tuple) -> Path:
@@ -78,14 +82,14 @@ def _translation_unit(folder: Path, texts: dict[str, str], reals: tuple) -> Path
     for name, text in texts.items():
         _write(folder / name, text)
     lines = ['#include "simt.h"', '#include "elementwise.h"']
-    for real in reals:
+    for real, unit in itertools.product(reals, UNITS):
         lines += [
-            f"namespace kernels_{real} {{",
+            f"namespace {unit.removesuffix('.cu')}_{real} {{",
             f"#define SK_REAL {real}",
-            '#include "kernels.cu"',
+            f'#include "{unit}"',
             *(
                 f'simt::Registered of_{name}("{name}_{real}", &{name}_{real});'
-                for name in kernel_names(texts)
+                for name in kernel_names(texts[unit])
             ),
             "#undef SK_REAL",
             "}",

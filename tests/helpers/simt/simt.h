@@ -5,6 +5,8 @@
 // (all at once, for the sanitizers).
 #pragma once
 
+#include <math.h>  // with the overloads that CUDA has
+
 #include <cstring>
 #include <functional>
 #include <map>

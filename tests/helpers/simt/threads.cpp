@@ -142,6 +142,35 @@ void vectors() {
   launch("fill_normal_float", 2, N, own, 1ull, 2ull, 3ull);
 }
 
+// The trainer's steps: two tiles of columns, and three chunks of rows that add up.
+void steps() {
+  constexpr u64 ROWS = 70, CHUNK = 32, PARTS = 3;
+  constexpr int COLUMNS = 37;
+  constexpr unsigned TILES = 2;
+  const Floats z = numbers(ROWS * COLUMNS), row = numbers(COLUMNS);
+  Floats dh = z, out(ROWS * COLUMNS), mean(2 * COLUMNS), var(COLUMNS);
+  Doubles partial(2 * PARTS * COLUMNS), loss(1);
+  std::vector<long long> labels(ROWS, 5), right(1);
+  const float *r = row.data();
+  double *parts = partial.data();
+  launch("column_moments_float", PARTS * TILES, ROWS, COLUMNS, CHUNK, z.data(), parts);
+  launch("finish_moments_float", TILES, ROWS, COLUMNS, CHUNK, PARTS, parts, mean.data(),
+         var.data());
+  launch("scale_shift_relu_float", PARTS * TILES, ROWS, COLUMNS, CHUNK, z.data(),
+         out.data(), r, r);
+  launch("relu_backward_sums_float", PARTS * TILES, ROWS, COLUMNS, CHUNK, dh.data(),
+         z.data(), r, r, r, parts);
+  launch("finish_columns_float", 2 * TILES, 2ull, COLUMNS, PARTS, parts, mean.data());
+  launch("relu_backward_float", PARTS * TILES, ROWS, COLUMNS, CHUNK, dh.data(),
+         z.data(), r, r, r, r, r);
+  launch("cross_entropy_float", 1, ROWS, COLUMNS, z.data(), labels.data(), out.data(),
+         1.0, parts);
+  launch("finish_cross_entropy_float", 1, 1ull, parts, loss.data(), right.data());
+  launch("adam_float", 2, 200ull, out.data(), z.data(), dh.data(), dh.data() + 200, 0.9f,
+         0.1f, 0.99f, 0.01f, 0.1f, 0.01f, 1e-3f, 1e-8f);
+  launch("momentum_float", 2, 200ull, out.data(), z.data(), dh.data(), 0.1f, 0.9f);
+}
+
 }  // namespace
 
 void simt::barrier(int) { pthread_barrier_wait(&own_barriers[turn ^= 1]); }
@@ -169,6 +198,7 @@ int main(int count, char **arguments) {
   sums();
   extremes();
   vectors();
+  steps();
   current.copies = nullptr;
   pthread_barrier_wait(&begin);
   for (std::thread &thread : threads) thread.join();

@@ -50,9 +50,9 @@ def sum_tolerance(terms, dtype):
 @dtypes
 @widths
 @shapes
-def test_column_statistics(rows, columns, dtype):
+def test_column_statistics(steps, rows, columns, dtype):
     _, z, _ = layer(rows, columns, dtype)
-    mean, var = fused.column_statistics(z)
+    mean, var = steps.column_statistics(z)
     mean_known, var_known = plain.column_statistics(z)
     assert mean.dtype == var.dtype == dtype
     assert mean.shape == var.shape == (columns,)
@@ -63,7 +63,7 @@ def test_column_statistics(rows, columns, dtype):
 
 @dtypes
 @pytest.mark.parametrize("rows", [63, 200, 1000])
-def test_column_statistics_do_not_cancel(rows, dtype):
+def test_column_statistics_do_not_cancel(steps, rows, dtype):
     # sum(z^2) / rows - mean^2 would be off by eps mean^2, here a multiple of var
     eps = eps_of(dtype)
     large = 0.03 / eps**0.75
@@ -71,7 +71,7 @@ def test_column_statistics_do_not_cancel(rows, dtype):
     z = np.random.default_rng(rows).standard_normal((rows, 3))
     z += np.array([large, -large, 0])
     z = z.astype(dtype)
-    mean, var = fused.column_statistics(z)
+    mean, var = steps.column_statistics(z)
     mean_known, var_known = plain.column_statistics(z)
     assert_allclose(mean, mean_known, rtol=fused.ROWS * eps, atol=fused.ROWS * eps)
     # the chunks' means are off by eps |mean|, and enter with the spread among them
@@ -79,9 +79,9 @@ def test_column_statistics_do_not_cancel(rows, dtype):
 
 
 @dtypes
-def test_a_constant_column_has_no_variance(dtype):
+def test_a_constant_column_has_no_variance(steps, dtype):
     z = np.full((200, 2), [0.1, -7e4], dtype)
-    mean, var = fused.column_statistics(z)
+    mean, var = steps.column_statistics(z)
     assert_allclose(mean, z[0], rtol=fused.ROWS * eps_of(dtype))
     assert (var <= (fused.ROWS * eps_of(dtype) * z[0]) ** 2).all()
 
@@ -89,11 +89,11 @@ def test_a_constant_column_has_no_variance(dtype):
 @dtypes
 @widths
 @shapes
-def test_scale_shift_relu(rows, columns, dtype):
+def test_scale_shift_relu(steps, rows, columns, dtype):
     out, z, v = layer(rows, columns, dtype)
     known = np.empty_like(out)
     plain.scale_shift_relu(z, v["scale"], v["shift"], known)
-    fused.scale_shift_relu(z, v["scale"], v["shift"], out)
+    steps.scale_shift_relu(z, v["scale"], v["shift"], out)
     bound = 4 * eps_of(dtype) * (np.abs(z * v["scale"]) + np.abs(v["shift"]))
     assert out.dtype == dtype
     assert (out >= 0).all()
@@ -103,10 +103,10 @@ def test_scale_shift_relu(rows, columns, dtype):
 @dtypes
 @widths
 @shapes
-def test_relu_backward_sums(rows, columns, dtype):
+def test_relu_backward_sums(steps, rows, columns, dtype):
     dh, z, v = layer(rows, columns, dtype)
     arguments = (dh, z, v["scale"], v["shift"], v["mean"])
-    total, moment = fused.relu_backward_sums(*arguments)
+    total, moment = steps.relu_backward_sums(*arguments)
     total_known, moment_known = plain.relu_backward_sums(*arguments)
     assert total.dtype == moment.dtype == dtype
     assert (np.abs(total - total_known) <= sum_tolerance(dh, dtype)).all()
@@ -117,50 +117,50 @@ def test_relu_backward_sums(rows, columns, dtype):
 @dtypes
 @widths
 @shapes
-def test_relu_backward(rows, columns, dtype):
+def test_relu_backward(steps, rows, columns, dtype):
     dh, z, v = layer(rows, columns, dtype)
     known, before = dh.copy(), dh.copy()
     plain.relu_backward(known, z, **v)
-    fused.relu_backward(dh, z, **v)
+    steps.relu_backward(dh, z, **v)
     sizes = np.abs(v["scale"] * before) + np.abs(v["slope"] * (z - v["mean"]))
     bound = 4 * eps_of(dtype) * (sizes + np.abs(v["offset"]))
     assert (np.abs(dh - known) <= bound).all()
 
 
-@pytest.mark.parametrize("steps", [plain, fused])
 def test_no_gradient_passes_an_inactive_unit(steps):
     one, zero = np.ones(1), np.zeros(1)
-    dh, z = np.array([[np.inf], [np.nan], [2.0]]), np.array([[-1.0], [-1.0], [1.0]])
-    total, moment = steps.relu_backward_sums(dh, z, one, zero, zero)
-    assert (total, moment) == (2, 2)
-    steps.relu_backward(dh, z, one, zero, zero, zero, zero)
-    assert_array_equal(dh, [[0], [0], [2]])
+    for each in (plain, steps):
+        dh, z = np.array([[np.inf], [np.nan], [2.0]]), np.array([[-1.0], [-1.0], [1.0]])
+        total, moment = each.relu_backward_sums(dh, z, one, zero, zero)
+        assert (total, moment) == (2, 2)
+        each.relu_backward(dh, z, one, zero, zero, zero, zero)
+        assert_array_equal(dh, [[0], [0], [2]])
 
 
 @dtypes
 @widths
 @shapes
 @pytest.mark.parametrize("scale", [1.0, 1 / 200])
-def test_softmax_cross_entropy(rows, columns, dtype, scale):
+def test_softmax_cross_entropy(steps, rows, columns, dtype, scale):
     logits, labels = logits_of(rows, columns, dtype)
     found, known = np.empty_like(logits), np.empty_like(logits)
-    loss, right = fused.softmax_cross_entropy(logits, labels, found, scale)
+    loss, right = steps.softmax_cross_entropy(logits, labels, found, scale)
     expected, right_known = plain.softmax_cross_entropy(logits, labels, known, scale)
     # exp(a - b) is off by |a - b| eps; logits of deviation 3 differ by less than 30
     assert_allclose(loss, expected, rtol=0, atol=40 * eps_of(dtype) * (expected + rows))
     assert_allclose(found, known, rtol=0, atol=40 * eps_of(dtype) * scale)
     assert right == right_known
-    alone, right = fused.softmax_cross_entropy(logits, labels, None, scale)
+    alone, right = steps.softmax_cross_entropy(logits, labels, None, scale)
     assert (alone, right) == (loss, right_known)
 
 
 @dtypes
-def test_cross_entropy_of_huge_logits_and_ties(dtype):
+def test_cross_entropy_of_huge_logits_and_ties(steps, dtype):
     logits = np.array([[3e4, -3e4, 0], [0, 3e4, -3e4], [5, 5, 5]], dtype)
     gradient = np.empty_like(logits)
     for labels, rights in (([0, 0, 0], 2), ([1, 1, 2], 1)):
         labels = np.array(labels)
-        found = fused.softmax_cross_entropy(logits, labels, gradient)
+        found = steps.softmax_cross_entropy(logits, labels, gradient)
         loss, right = plain.softmax_cross_entropy(logits, labels, gradient.copy())
         assert_allclose(found[0], loss, rtol=4 * eps_of(dtype))
         assert found[1] == right == rights
@@ -182,12 +182,12 @@ def test_labels_are_checked(labels, message):
 
 @dtypes
 @pytest.mark.parametrize("length", LENGTHS)
-def test_adam(length, dtype):
+def test_adam(steps, length, dtype):
     w, gradients, m, v = weights_of(length, dtype)
     known = [w.copy(), m.copy(), v.copy()]
     for step, g in enumerate(gradients, 1):
         plain.adam(known[0], g, *known[1:], **SETTINGS, step=step)
-        fused.adam(w, g, m, v, **SETTINGS, step=step)
+        steps.adam(w, g, m, v, **SETTINGS, step=step)
     for name, found, expected in zip("wmv", (w, m, v), known, strict=True):
         tolerance = 20 * eps_of(dtype)
         assert_allclose(found, expected, tolerance, tolerance, err_msg=name)
@@ -195,12 +195,12 @@ def test_adam(length, dtype):
 
 @dtypes
 @pytest.mark.parametrize("length", LENGTHS)
-def test_momentum(length, dtype):
+def test_momentum(steps, length, dtype):
     w, gradients, velocity, _ = weights_of(length, dtype)
     known = [w.copy(), velocity.copy()]
     for g in gradients:
         plain.momentum(known[0], g, known[1], rate=1e-2, momentum=0.9)
-        fused.momentum(w, g, velocity, rate=1e-2, momentum=0.9)
+        steps.momentum(w, g, velocity, rate=1e-2, momentum=0.9)
     for found, expected in zip((w, velocity), known, strict=True):
         assert_allclose(found, expected, 20 * eps_of(dtype), 20 * eps_of(dtype))
 
@@ -230,9 +230,9 @@ def every_step(steps, dtype, *, rows=330, columns=10, length=None, poison=None):
 
 
 @dtypes
-def test_nan_passes_through(dtype):
+def test_nan_passes_through(steps, dtype):
     settings = {"rows": 130, "length": 100, "poison": (70, 3)}
-    found = every_step(fused, dtype, **settings)
+    found = every_step(steps, dtype, **settings)
     known = every_step(plain, dtype, **settings)
     for index, (here, expected) in enumerate(zip(found, known, strict=True)):
         assert np.isnan(expected).any(), index
