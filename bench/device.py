@@ -1,10 +1,11 @@
 """All that a CUDA device must show: ``python bench/device.py [part ...]``.
 
-Within eight minutes: the kernels against the reference, the measures and the trainer
-against the host, models of PyTorch and JAX against dense matrices, and the speed of
-kernels and training steps. Each part runs apart, and none stops the others. A record
-goes to ``bench/results/<date>-<device>.json``; the exit status is 1 if a part failed,
-if none passed, or if there is no device. ``--rehearse`` runs every part on the CPU.
+Within eight minutes: the kernels against the reference, the trainer's steps against
+their plain lines, the measures and the trainer against the host, models of PyTorch and
+JAX against dense matrices, and the speed of kernels, training steps and epochs. Each
+part runs apart, and none stops the others. A record goes to
+``bench/results/<date>-<device>.json``; the exit status is 1 if a part failed, if none
+passed, or if there is no device. ``--rehearse`` runs every part on the CPU.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ CONFORMANCE = "tests/_vectors/kernels/test_conformance.py"
 MEASURES = "tests/measures/test_{}_cuda.py"
 PARTS = (
     _tests("conformance", CONFORMANCE, "-k", "cuda"),
+    _tests("steps", "tests/lab/steps/test_conformance.py", "-k", "cuda"),
     _tests("solvers", *map(MEASURES.format, ("sharpness", "check"))),
     _tests("spectrum", *map(MEASURES.format, ("spectrum", "trace"))),
     _tests("trainer", "tests/lab/test_array_modules.py"),
@@ -54,11 +56,13 @@ PARTS = (
     _tests("jax", "tests/jax/test_device.py", needs=("jax",)),
     Part("kernel speed", (*SPEED, "kernels"), ("cupy",)),
     Part("step speed", (*SPEED, "steps"), ("cupy", "torch")),
+    Part("epoch speed", (*SPEED, "epochs"), ("cupy",)),
     _tests("compilers", "tests/_vectors/kernels/test_cuda_compile.py"),
 )
 # What a rehearsal leaves out, where the kernels are run thread by thread.
 SMALL = {
     "conformance": ("-k", "cuda and f4 and (fill_signs or extremes)"),
+    "steps": ("-k", "cuda and float32 and (backward or statistics) and 65"),
     "solvers": ("-k", "auto and f8 or bad"),
     "spectrum": ("-k", "f8 and (density or trace)"),
     "trainer": ("-k", "device or rescaling"),
@@ -66,6 +70,7 @@ SMALL = {
     "jax": ("-k", "cpu and loss"),
     "kernel speed": ("--rehearse",),
     "step speed": ("--rehearse",),
+    "epoch speed": ("--rehearse",),
 }
 
 

@@ -230,10 +230,14 @@ def test_a_rehearsal_of_all_parts(tmp_path):
     record = json.loads(path.read_text(encoding="utf-8"))
     assert record["device"] == {"name": "rehearsal"}
     known = {each["name"]: each for each in record["parts"]}
-    for name in ("conformance", "solvers", "spectrum", "trainer", "kernel speed"):
+    for name in ("conformance", "steps", "solvers", "spectrum", "trainer"):
+        assert known[name]["outcome"] == "passed", name
+    for name in ("kernel speed", "epoch speed"):
         assert known[name]["outcome"] == "passed", name
     for name in ("torch", "jax", "step speed", "compilers"):
         assert known[name]["outcome"] in ("passed", "skipped"), name
+    (epoch,) = known["epoch speed"]["data"]["data"]["epochs"]
+    assert epoch["seconds"].keys() == {"fused steps", "plain lines"}
     kernels = known["kernel speed"]["data"]["data"]
     assert {each["backend"] for each in kernels["kernels"]} == {"cuda"}
     assert kernels["peak_gb_per_s"] == pytest.approx(2 * 1e6 * 8 / 1e9)

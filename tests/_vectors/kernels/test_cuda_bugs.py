@@ -20,6 +20,7 @@ import kernel_checks as checks
 import numpy as np
 import pytest
 import simt
+import step_checks
 from simt import build, huge
 
 COMBINE, GRAM = checks.combine, checks.gram
@@ -103,12 +104,30 @@ SCALARS = [
      "eps * sk_abs(w) + eps", checks.box_radius),
 ]  # fmt: skip
 
+TRAIN = partial(step_checks.check)
+
+STEPS = [
+    ("last chunk too long", "= smaller(length, rows - own.chunk * length)", "= length",
+     TRAIN),
+    ("last chunk weighs more", "return smaller(length, rows - x / columns * length)",
+     "return length", TRAIN),
+    ("chunks of one weight", "count(x) * off * off", "off * off", TRAIN),
+    ("columns beyond the last", "used && threadIdx.x", "threadIdx.x", TRAIN),
+    ("rows beyond the last", "used ? smaller((chunk + 1) * length, rows)",
+     "used ? (chunk + 1) * length", OUTSIDE),
+    ("NaN lost", "a < 0 ? static_cast<real>(0) : a", "a > 0 ? a : 0", TRAIN),
+    ("last largest", "!(row[j] <= row[best])", "!(row[j] < row[best])", TRAIN),
+    ("label of no class", "known ? row[label] :", "true ? row[label] :", OUTSIDE),
+    ("moment not corrected", "sqrt(v[x] / second)", "sqrt(v[x])", TRAIN),
+]  # fmt: skip
+
 BUGS = [
     pytest.param(file, old, new, caught, id=f"{file}-{name}-{i}")
     for file, bugs in (
         ("sums.cuh", SUMS),
         ("kernels.cu", KERNELS),
         ("elementwise.h", SCALARS),
+        ("steps.cu", STEPS),
     )
     for i, (name, old, new, caught) in enumerate(bugs)
 ]
@@ -211,7 +230,7 @@ def test_sanitizers_find_nothing(sanitizer):
 
 
 @pytest.mark.parametrize(
-    "check", [*checks.OF_BLOCKS, *checks.OF_VECTORS, *checks.FILLS]
+    "check", [*checks.OF_BLOCKS, *checks.OF_VECTORS, *checks.FILLS, TRAIN]
 )
 def test_checks_find_nothing(check):
     assert verdict(check, build.shared_library()) == "nothing found"

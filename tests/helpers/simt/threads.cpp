@@ -151,6 +151,7 @@ void steps() {
   Floats dh = z, out(ROWS * COLUMNS), mean(2 * COLUMNS), var(COLUMNS);
   Doubles partial(2 * PARTS * COLUMNS), loss(1);
   std::vector<long long> labels(ROWS, 5), right(1);
+  labels[0] = ROWS * COLUMNS;  // of no class
   const float *r = row.data();
   double *parts = partial.data();
   launch("column_moments_float", PARTS * TILES, ROWS, COLUMNS, CHUNK, z.data(), parts);

@@ -6,46 +6,18 @@ import fake_cupy
 import numpy as np
 import pytest
 import simt
-from kernel_checks import on_host
 from numpy.testing import assert_allclose, assert_array_equal
+from step_checks import every_step, plain_steps
 
-from sharpkit.lab.steps import plain, steps_for
+from sharpkit.lab.steps import steps_for
 
 DTYPES = [np.float32, np.float64]
 dtypes = pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])
-VECTORS = 5  # scale, shift, mean, slope, offset
 
 
 @pytest.fixture
 def cuda(stand_in):
     return importlib.import_module("sharpkit.lab.steps.cuda")
-
-
-def every_step(steps, put, dtype, rows=70, columns=37, spoilt=()):
-    """What each step returns or writes, by its name; ``spoilt``: (row, column, z)."""
-    random = np.random.default_rng(3)
-    dh, z, h, out = random.standard_normal((4, rows, columns)).astype(dtype)
-    for row, column, value in spoilt:
-        z[row, column] = value
-    vectors = map(put, random.standard_normal((VECTORS, columns)).astype(dtype))
-    scale, shift, mean, *rest = vectors
-    w, g, m, v = random.random((4, 300)).astype(dtype)
-    labels = put(random.integers(0, columns, rows))
-    dh, z, h, out, w, g, m, v = map(put, (dh, z, h, out, w, g, m, v))
-    found = {"statistics": steps.column_statistics(z)}
-    steps.scale_shift_relu(z, scale, shift, h)
-    found["sums"] = steps.relu_backward_sums(dh, z, scale, shift, mean)
-    steps.relu_backward(dh, z, scale, shift, mean, *rest)
-    found["entropy"] = (*steps.softmax_cross_entropy(z, labels, out, 0.3), out)
-    steps.adam(w, g, m, v, rate=0.1, beta1=0.9, beta2=0.99, eps=1e-8, step=3)
-    steps.momentum(m, g, v, rate=0.1, momentum=0.9)
-    found["written"] = h, dh, w, m, v
-    return {name: [on_host(each) for each in arrays] for name, arrays in found.items()}
-
-
-def plain_steps(*args, **options):
-    with np.errstate(all="ignore"):
-        return every_step(plain, np.array, *args, **options)
 
 
 @dtypes
