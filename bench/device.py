@@ -45,10 +45,11 @@ def _tests(name: str, *arguments: str, needs: tuple[str, ...] = ()) -> Part:
 
 
 CONFORMANCE = "tests/_vectors/kernels/test_conformance.py"
+STEPS = "tests/lab/steps/test_{}conformance.py"
 MEASURES = "tests/measures/test_{}_cuda.py"
 PARTS = (
     _tests("conformance", CONFORMANCE, "-k", "cuda"),
-    _tests("steps", "tests/lab/steps/test_conformance.py", "-k", "cuda"),
+    _tests("steps", *map(STEPS.format, ("", "product_")), "-k", "cuda"),
     _tests("solvers", *map(MEASURES.format, ("sharpness", "check"))),
     _tests("spectrum", *map(MEASURES.format, ("spectrum", "trace"))),
     _tests("trainer", "tests/lab/test_array_modules.py"),

@@ -1,5 +1,6 @@
-// The CUDA kernels of the trainer. sharpkit/lab/steps/plain.py says what each computes,
-// and cuda.py beside it launches them; kernels.cu says how they are compiled.
+// The CUDA kernels of the trainer. In sharpkit/lab/steps, plain.py and plain_products.py
+// say what each computes; cuda.py and cuda_products.py launch them. kernels.cu says how
+// they are compiled.
 //
 // Matrices are (rows, columns), one row for each sample. Their rows are cut into chunks
 // whose length depends on the sizes alone; a block makes one chunk of WIDE columns.
@@ -59,6 +60,20 @@ __device__ real before_relu(real z, real scale, real shift) { return z * scale +
 __device__ real relu(real a) { return a < 0 ? static_cast<real>(0) : a; }
 
 __device__ real active(real a, real dh) { return a > 0 ? dh : static_cast<real>(0); }
+
+// The first largest of a row; the first NaN, if there is one.
+__device__ int first_largest(const real *row, int count) {
+  int best = 0;
+  for (int j = 1; j < count; ++j)
+    if (!(row[j] <= row[best]) && row[best] == row[best]) best = j;
+  return best;
+}
+
+// own[x] <- own[x] + extra[x], unless extra is null; returns it.
+__device__ real added(real *own, const real *extra, sk_u64 x) {
+  if (extra) own[x] += extra[x];
+  return own[x];
+}
 
 }  // namespace
 
@@ -152,9 +167,7 @@ SK_KERNEL(cross_entropy)(sk_u64 rows, int classes, const real *logits,
   if (index < rows) {
     const real *row = logits + index * classes;
     const long long label = labels[index];
-    int best = 0;  // the first largest; the first NaN, if there is one
-    for (int j = 1; j < classes; ++j)
-      if (!(row[j] <= row[best]) && row[best] == row[best]) best = j;
+    const int best = first_largest(row, classes);
     const double top = row[best];
     double mass = 0.0;
     for (int j = 0; j < classes; ++j) mass += exp(row[j] - top);
@@ -201,4 +214,91 @@ SK_KERNEL(momentum)(sk_u64 n, real *w, const real *g, real *velocity, real rate,
   if (x >= n) return;
   velocity[x] = momentum * velocity[x] + g[x];
   w[x] -= rate * velocity[x];
+}
+
+// ---- Curvature products
+
+SK_KERNEL(tangent_sums)(sk_u64 rows, int columns, sk_u64 length, const real *z,
+                        real *rz, const real *extra, const real *mean,
+                        double *partial) {
+  __shared__ double sums[2][THREADS];
+  const Share own(rows, columns, length);
+  const real middle = mean[own.column];
+  own.add_up(
+      [=](sk_u64 x, double *sum) {
+        const real tangent = added(rz, extra, x);
+        sum[0] += tangent;
+        sum[1] += (z[x] - middle) * tangent;
+      },
+      sums);
+  for (int i = 0; i < 2; ++i) own.keep(i, sums[i][threadIdx.x % WIDE], partial);
+}
+
+SK_KERNEL(tangent_relu)(sk_u64 rows, int columns, sk_u64 length, const real *z,
+                        real *rz, const real *extra, real *out, const real *scale,
+                        const real *shift, const real *mean, const real *slope,
+                        const real *offset) {
+  const Share own(rows, columns, length);
+  const int j = own.column;
+  const real a = scale[j], b = shift[j], middle = mean[j], s = slope[j], o = offset[j];
+  own.each([=](sk_u64 x) {
+    const real moved = a * added(rz, extra, x) + s * (z[x] - middle) + o;
+    out[x] = active(before_relu(z[x], a, b), moved);
+  });
+}
+
+SK_KERNEL(reverse_sums)(sk_u64 rows, int columns, sk_u64 length, const real *dh,
+                        real *rdh, const real *extra, const real *z, const real *rz,
+                        const real *scale, const real *shift, const real *mean,
+                        const real *rmean, double *partial) {
+  __shared__ double sums[4][THREADS];
+  const Share own(rows, columns, length);
+  const int j = own.column;
+  const real a = scale[j], b = shift[j], middle = mean[j], rmiddle = rmean[j];
+  own.add_up(
+      [=](sk_u64 x, double *sum) {
+        const real before = before_relu(z[x], a, b), centred = z[x] - middle;
+        const real da = active(before, dh[x]);
+        const real rda = active(before, added(rdh, extra, x));
+        sum[0] += da;
+        sum[1] += da * centred;
+        sum[2] += rda;
+        sum[3] += rda * centred + da * (rz[x] - rmiddle);
+      },
+      sums);
+  for (int i = 0; i < 4; ++i) own.keep(i, sums[i][threadIdx.x % WIDE], partial);
+}
+
+SK_KERNEL(reverse)(sk_u64 rows, int columns, sk_u64 length, real *dh, real *rdh,
+                   const real *z, const real *rz, const real *scale, const real *shift,
+                   const real *mean, const real *slope, const real *offset,
+                   const real *rscale, const real *rmean, const real *rslope,
+                   const real *roffset) {
+  const Share own(rows, columns, length);
+  const int j = own.column;
+  const real a = scale[j], b = shift[j], ra = rscale[j], s = slope[j], rs = rslope[j];
+  const real o = offset[j], ro = roffset[j], middle = mean[j], rmiddle = rmean[j];
+  own.each([=](sk_u64 x) {
+    const real before = before_relu(z[x], a, b), centred = z[x] - middle;
+    const real da = active(before, dh[x]), rda = active(before, rdh[x]);
+    dh[x] = a * da + s * centred + o;
+    rdh[x] = a * rda + ra * da + (rs * centred + s * (rz[x] - rmiddle) + ro);
+  });
+}
+
+SK_KERNEL(softmax_hessian)(sk_u64 rows, int classes, const real *logits,
+                           const real *tangent, real *out, double scale) {
+  const sk_u64 first = own_index() * classes;
+  if (own_index() >= rows) return;
+  const double top = logits[first + first_largest(logits + first, classes)];
+  double mass = 0.0, moved = 0.0;
+  for (sk_u64 x = first; x < first + classes; ++x) {
+    const double share = exp(logits[x] - top);
+    mass += share;
+    moved += share * tangent[x];
+  }
+  moved /= mass;
+  const double whole = scale / mass;
+  for (sk_u64 x = first; x < first + classes; ++x)
+    out[x] = static_cast<real>(whole * exp(logits[x] - top) * (tangent[x] - moved));
 }

@@ -81,7 +81,7 @@ def launch(
     name: str,
     like: XpArray,
     blocks: int,
-    *args: XpArray | np.generic,
+    *args: XpArray | np.generic | int,
 ) -> None:
     """Queue a kernel of these files, that of ``like``'s dtype; no blocks, no launch."""
     if blocks:

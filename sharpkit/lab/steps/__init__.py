@@ -1,7 +1,7 @@
 """Elementwise steps of training: `plain` is the specification; two are fast.
 
-All modules have the same functions, and so have `plain_products` and `fused_products`,
-the steps of curvature products. The plain ones are written on whatever array module
+All modules have the same functions, and so have those of curvature products, whose
+names end in ``_products``. The plain ones are written on whatever array module
 their arguments come from (NumPy, CuPy); `fused` makes one Numba pass over memory on the
 CPU, and `cuda` launches kernels of `csrc/steps.cu` on a device. Matrix products are not
 here: they belong to the BLAS.
@@ -36,9 +36,9 @@ def product_steps_for(array: Any) -> ModuleType:
         from sharpkit.lab.steps import fused_products
 
         return fused_products
-    from sharpkit.lab.steps import plain_products
+    from sharpkit.lab.steps import cuda_products
 
-    return plain_products
+    return cuda_products
 
 
 def check_labels(labels: Any, rows: int, classes: int) -> None:

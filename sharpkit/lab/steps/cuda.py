@@ -76,17 +76,17 @@ def softmax_cross_entropy(
     IndexError
         If there is not one label for each row.
     """
-    rows, classes = _shape((logits,) if dlogits is None else (logits, dlogits))
+    rows, classes = _shape((logits, dlogits))
     labels = cupy.ascontiguousarray(labels, np.int64)
     if labels.shape != (rows,):
         msg = f"labels have shape {labels.shape}; give ({rows},), one per row"
         raise IndexError(msg)
-    blocks, gradient = blocks_for(rows), 0 if dlogits is None else dlogits
+    blocks = blocks_for(rows)
     partial = cupy.empty((2, blocks))
     loss, right = cupy.empty(()), cupy.empty((), np.int64)
-    sizes, share = (_long(rows), _int(classes)), np.float64(scale)
-    given = logits, labels, gradient, share, partial
-    _launch("cross_entropy", logits, blocks, *sizes, *given)
+    gradient, share = 0 if dlogits is None else dlogits, np.float64(scale)
+    given = _int(classes), logits, labels, gradient, share, partial
+    _launch("cross_entropy", logits, blocks, _long(rows), *given)
     _launch("finish_cross_entropy", logits, 1, _long(blocks), partial, loss, right)
     return loss, right
 
@@ -121,39 +121,46 @@ def _update(name: str, vectors: Sequence[XpArray], scalars: Sequence[float]) -> 
     _launch(name, vectors[0], blocks_for(n), _long(n), *vectors, *map(real, scalars))
 
 
-def _write(name: str, blocks: Sequence[XpArray], vectors: Sequence[XpArray]) -> None:
-    """Launch a kernel that writes in matrices, number by number."""
+def _write(
+    name: str, blocks: Sequence[XpArray | None], vectors: Sequence[XpArray]
+) -> None:
+    """Launch a kernel that writes in matrices, number by number; None is no matrix."""
     rows, columns = _shape(blocks, vectors)
     sizes = _long(rows), _int(columns), _long(FEW)
     grid = -(-rows // FEW) * _tiles(columns)
-    _launch(name, blocks[0], grid, *sizes, *blocks, *vectors)
+    _launch(name, vectors[0], grid, *sizes, *_or_null(blocks), *vectors)
 
 
 def _sums(
-    name: str, kinds: int, blocks: Sequence[XpArray], vectors: Sequence[XpArray]
+    name: str, kinds: int, blocks: Sequence[XpArray | None], vectors: Sequence[XpArray]
 ) -> XpArray:
     """Return so many sums of each column: by chunks of rows, then over the chunks."""
     rows, columns = _shape(blocks, vectors)
     length, chunks = _cut(rows)
-    like, tiles = blocks[0], _tiles(columns)
+    like, tiles = vectors[0], _tiles(columns)
     partial = cupy.empty((kinds, chunks, columns))
     result = cupy.empty((kinds, columns), like.dtype)
     sizes = _long(rows), _int(columns), _long(length)
-    _launch(name, like, chunks * tiles, *sizes, *blocks, *vectors, partial)
+    _launch(name, like, chunks * tiles, *sizes, *_or_null(blocks), *vectors, partial)
     args = _long(kinds), _int(columns), _long(chunks), partial, result
     _launch("finish_columns", like, kinds * tiles, *args)
     return result
 
 
 def _shape(
-    blocks: Sequence[XpArray], vectors: Sequence[XpArray] = ()
+    blocks: Sequence[XpArray | None], vectors: Sequence[XpArray] = ()
 ) -> tuple[int, int]:
     """Check what compiled code takes on trust; return the shape of the matrices."""
-    columns = common_length(vectors, blocks)
-    if len({a.shape for a in blocks}) > 1:
-        msg = f"the matrices have shapes {[a.shape for a in blocks]}; give one shape"
+    there = [a for a in blocks if a is not None]
+    columns = common_length(vectors, there)
+    if len({a.shape for a in there}) > 1:
+        msg = f"the matrices have shapes {[a.shape for a in there]}; give one shape"
         raise ValueError(msg)
-    return len(blocks[0]), columns
+    return len(there[0]), columns
+
+
+def _or_null(blocks: Sequence[XpArray | None]) -> list[XpArray | int]:
+    return [0 if a is None else a for a in blocks]
 
 
 def _cut(rows: int) -> tuple[int, int]:

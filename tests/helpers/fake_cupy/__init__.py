@@ -80,6 +80,7 @@ WITH_CUPY = (
     "sharpkit._vectors.launching",
     "sharpkit._vectors.kernels.cuda",
     "sharpkit.lab.steps.cuda",
+    "sharpkit.lab.steps.cuda_products",
 )
 
 

@@ -167,6 +167,18 @@ void steps() {
   launch("cross_entropy_float", 1, ROWS, COLUMNS, z.data(), labels.data(), out.data(),
          1.0, parts);
   launch("finish_cross_entropy_float", 1, 1ull, parts, loss.data(), right.data());
+  const float *tangent = z.data(), *extra = z.data();
+  Floats rz = z, rdh = z;
+  Doubles more(4 * PARTS * COLUMNS);
+  launch("tangent_sums_float", PARTS * TILES, ROWS, COLUMNS, CHUNK, z.data(), rz.data(),
+         extra, r, parts);
+  launch("tangent_relu_float", PARTS * TILES, ROWS, COLUMNS, CHUNK, z.data(), rz.data(),
+         extra, out.data(), r, r, r, r, r);
+  launch("reverse_sums_float", PARTS * TILES, ROWS, COLUMNS, CHUNK, tangent, rdh.data(),
+         extra, z.data(), tangent, r, r, r, r, more.data());
+  launch("reverse_float", PARTS * TILES, ROWS, COLUMNS, CHUNK, dh.data(), rdh.data(),
+         z.data(), tangent, r, r, r, r, r, r, r, r, r);
+  launch("softmax_hessian_float", 1, ROWS, COLUMNS, z.data(), tangent, out.data(), 1.0);
   launch("adam_float", 2, 200ull, out.data(), z.data(), dh.data(), dh.data() + 200, 0.9f,
          0.1f, 0.99f, 0.01f, 0.1f, 0.01f, 1e-3f, 1e-8f);
   launch("momentum_float", 2, 200ull, out.data(), z.data(), dh.data(), 0.1f, 0.9f);

@@ -52,3 +52,8 @@ def loaded(kind, suffix=""):
 @pytest.fixture(params=["fused", "cuda"], scope="module")
 def steps(request):
     yield from loaded(request.param)
+
+
+@pytest.fixture(params=["fused", "cuda"], scope="module")
+def products(request):
+    yield from loaded(request.param, "_products")

@@ -56,8 +56,8 @@ def every_step(steps, rows, columns, dtype, poison=None):
 @dtypes
 @widths
 @shapes
-def test_fused_steps_are_the_plain_ones(rows, columns, dtype):
-    found = every_step(fused_products, rows, columns, dtype)
+def test_steps_are_the_plain_ones(products, rows, columns, dtype):
+    found = every_step(products, rows, columns, dtype)
     known = every_step(plain_products, rows, columns, dtype)
     # Sums of products of normals: a chunk's terms are added in the dtype.
     atol = 10 * fused.ROWS * np.finfo(dtype).eps
@@ -69,8 +69,8 @@ def test_fused_steps_are_the_plain_ones(rows, columns, dtype):
 
 
 @dtypes
-def test_nan_passes_through(dtype):
-    found = every_step(fused_products, 130, 10, dtype, poison=(70, 3))
+def test_nan_passes_through(products, dtype):
+    found = every_step(products, 130, 10, dtype, poison=(70, 3))
     known = every_step(plain_products, 130, 10, dtype, poison=(70, 3))
     for name, expected in known.items():
         assert any(np.isnan(each).any() for each in expected)
@@ -91,8 +91,12 @@ def test_bits_do_not_depend_on_the_threads(dtype, threads, monkeypatch):
                 assert here.tobytes() == there.tobytes(), name
 
 
-@pytest.mark.parametrize("steps", [plain_products, fused_products])
-def test_nothing_passes_an_inactive_unit(steps):
+def test_nothing_passes_an_inactive_unit(products):
+    for steps in (plain_products, products):
+        inactive_units_pass_nothing(steps)
+
+
+def inactive_units_pass_nothing(steps):
     one, zero = np.ones(1), np.zeros(1)
     z = np.array([[-1.0], [0.0], [1.0]])  # at the kink itself the slope is 0, too
     tangent, out = np.array([[np.inf], [np.inf], [2.0]]), np.empty((3, 1))
@@ -108,14 +112,15 @@ def test_nothing_passes_an_inactive_unit(steps):
 
 
 @dtypes
-def test_softmax_hessian_of_huge_logits(dtype):
+def test_softmax_hessian_of_huge_logits(products, dtype):
     logits = np.array([[3e4, -3e4, 0], [5, 5, 5]], dtype)
     tangent = np.array([[1, 2, 3], [1, 2, 3]], dtype)
-    for steps in (plain_products, fused_products):
+    for steps in (plain_products, products):
         out = np.empty_like(logits)
         steps.softmax_hessian(logits, tangent, out, 3.0)
         assert_allclose(out, [[0, 0, 0], [-1, 0, 1]], atol=4 * np.finfo(dtype).eps)
 
 
-def test_numpy_takes_the_fused_steps():
+def test_host_and_device_take_steps_of_their_own(stand_in):
     assert product_steps_for(np.zeros(1)) is fused_products
+    assert product_steps_for(stand_in.zeros(1)).__name__.endswith("cuda_products")
