@@ -47,7 +47,9 @@ def problem(
     model
         The model, a ``torch.nn.Module`` in any mode. It is evaluated without dropout,
         and left as found: its weights, buffers, modes and gradients, and the random
-        state of the program, also after an exception. Measured parameters and buffers
+        state of the program, also after an exception. It may lie on several devices, as
+        ``device_map="auto"`` leaves it: the flat vectors are on that of the first
+        measured parameter. Measured parameters and buffers
         are copied now; the other parameters are shared, unless their dtype changes.
         Threads may use problems of one model, one after the other.
     loss
@@ -60,7 +62,8 @@ def problem(
         a mapping of tensors. Batches are a ``DataLoader``, or any other iterable that
         starts anew at every pass. A pair that ends in a tensor is taken for tensors,
         and any other sequence for batches; with ``loss_takes="model"`` a list is always
-        taken for batches. Batches are moved to the device of the model.
+        taken for batches. Batches are moved to the device of the model, or of its first
+        measured parameter.
     loss_takes : {"output", "model"}
         What the loss is called with. With ``"output"`` a batch is a pair ``(inputs,
         targets)``; the model is called with the inputs, several of them if they are a
@@ -225,7 +228,7 @@ def problem(
         objective=objective,
         batches=batches,
         layout=layout,
-        randomness=Randomness(layout.device, data),
+        randomness=Randomness(layout.device, data, *layout.devices),
         weighing=Weighing(batches),
         elsewhere=Elsewhere(model, layout),
         values=layout.values(model),

@@ -139,7 +139,7 @@ class Evaluation:
         with (
             as_found(modules),
             self.randomness.rewound(),
-            differentiating(self.layout.device),
+            differentiating(*self.layout.devices),
         ):
             set_to_evaluate(modules, self.norms, self.batch_norm)
             yield

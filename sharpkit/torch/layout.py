@@ -70,7 +70,11 @@ class Layout:
     n : int
         The length of the vector.
     dtype, device
-        The dtype and the device of the vector.
+        The dtype and the device of the vector, that of the first chosen parameter.
+    places : list of device
+        The device of each chosen parameter, where its part of the vector is copied to.
+    devices : list of device
+        The devices of all parameters.
     names, shapes, sizes, complex : list
         The chosen parameters, in the order of the model: name, shape, number of
         weights, and whether these are real and imaginary parts.
@@ -102,9 +106,11 @@ class Layout:
         else:
             self.names = chosen_names(choice, self.parameter_names)
         chosen = {name: parameters[name] for name in self.names}
-        _require_usable(chosen, parameters)
+        _require_usable(chosen, parameters, buffers)
         self.dtype = _dtype_of(chosen, dtype)
-        self.device = next(iter(chosen.values())).device
+        self.places = [tensor.device for tensor in chosen.values()]
+        self.device = self.places[0]
+        self.devices = list({tensor.device: None for tensor in parameters.values()})
         self.shapes = [tuple(tensor.shape) for tensor in chosen.values()]
         self.complex = [tensor.is_complex() for tensor in chosen.values()]
         self.sizes = [
@@ -145,14 +151,20 @@ class Layout:
                 ]
             )
 
-    def cast(self, tensor: Any) -> Any:
+    def cast(self, tensor: Any, device: Any = None) -> Any:
         """Return a copy of a tensor; a floating one gets the dtype of the vector.
 
-        A complex one gets that of its parts.
+        A complex one gets that of its parts. It is on the device that is given, or on
+        that of the vector.
         """
-        dtype = self._kind(tensor)
+        dtype, device = self._kind(tensor), device or self.device
         with torch.inference_mode(False):  # autograd keeps none made in that mode
-            return tensor.detach().to(device=self.device, dtype=dtype, copy=True)
+            return tensor.detach().to(device=device, dtype=dtype, copy=True)
+
+    def _kept(self, tensor: Any) -> Any:
+        """Return a copy on a device of the model, that of the tensor if it is one."""
+        known = tensor.device in self.devices
+        return self.cast(tensor, tensor.device if known else self.device)
 
     def _kind(self, tensor: Any) -> Any:
         if tensor.is_complex():
@@ -163,7 +175,7 @@ class Layout:
         if tensor.dtype == self._kind(tensor) and not tensor.is_inference():
             # Itself, for one of a quantised model is of a class of its own.
             return tensor.detach() if tensor.requires_grad else tensor
-        return carrying(self.cast(tensor), vars(tensor))
+        return carrying(self._kept(tensor), vars(tensor))
 
     def values(self, model: Any) -> Values:
         """Return a copy of the tensors of the model.
@@ -181,7 +193,7 @@ class Layout:
             return Values(
                 weights=self.joined(parameters),
                 constants={name: self._shared(parameters[name]) for name in constants},
-                buffers={name: self.cast(x) for name, x in buffers.items()},
+                buffers={name: self._kept(x) for name, x in buffers.items()},
             )
 
     def matrices(self, model: Any) -> dict[str, tuple[slice, tuple[int, ...], int]]:
@@ -286,12 +298,17 @@ def _trained(names: dict[str, list[str]], parameters: dict[str, Any]) -> list[st
     return trained
 
 
-def _require_usable(chosen: dict[str, Any], parameters: dict[str, Any]) -> None:
-    for name, tensor in parameters.items():
+def _require_usable(
+    chosen: dict[str, Any], parameters: dict[str, Any], buffers: dict[str, Any]
+) -> None:
+    for name, tensor in (parameters | buffers).items():
         if torch.nn.parameter.is_lazy(tensor) or tensor.device.type == "meta":
+            kind = "parameter" if name in parameters else "buffer"
             msg = (
-                f"parameter {name} has no values yet; run the model once, or load its "
-                "weights, first"
+                f"{kind} {name} has no values yet; run the model once, or load its "
+                "weights, first; where accelerate has offloaded it to the CPU or the "
+                "disk, load the model with a device_map that offloads nothing, such as "
+                "device_map='cpu'"
             )
             raise ValueError(msg)
     for name, tensor in chosen.items():
@@ -309,13 +326,6 @@ def _require_usable(chosen: dict[str, Any], parameters: dict[str, Any]) -> None:
                 "parameters="
             )
             raise TypeError(msg)
-    devices = sorted({str(tensor.device) for tensor in parameters.values()})
-    if len(devices) > 1:
-        msg = (
-            f"the parameters are on {', '.join(devices)}; move the model to one "
-            "device: model.to(device)"
-        )
-        raise ValueError(msg)
 
 
 def _dtype_of(chosen: dict[str, Any], dtype: Any) -> Any:

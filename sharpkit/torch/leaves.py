@@ -45,8 +45,9 @@ class Leaves:
         self._layout, self.flat = layout, flat
         # No views of one copy: autograd counts the writes to each by itself, and a
         # gradient may have a layout that no view has.
+        each = zip(layout.parts(flat.detach()), layout.places, strict=True)
         self.tensors = [
-            part.clone().requires_grad_() for part in layout.parts(flat.detach())
+            part.to(device, copy=True).requires_grad_() for part, device in each
         ]
         self.named = layout.named(self.tensors)
 
@@ -67,7 +68,7 @@ class Leaves:
         return [
             name
             for name, leaf, part in each
-            if (unseen or leaf._version) and not _equal(leaf, part)
+            if (unseen or leaf._version) and not _equal(leaf, part.to(leaf.device))
         ]
 
     def gradient(self, of: Any, along: Any = None, *, twice: bool = False) -> Any:
@@ -116,7 +117,7 @@ class Leaves:
         found = self._accumulated(loss) if backward else self._gradients(loss)
         for each, part in zip(found, self._layout.parts(out), strict=True):
             if each is not None:
-                part.add_(_dense(each), alpha=weight)
+                part.add_(_dense(each).to(part.device), alpha=weight)
 
     def _gradients(
         self, of: Any, along: Any = None, twice: bool = False
@@ -165,7 +166,9 @@ class Leaves:
         each = zip(gradients, self.tensors, strict=True)
         return torch.cat(
             [
-                (torch.zeros_like(leaf) if found is None else _dense(found)).reshape(-1)
+                (torch.zeros_like(leaf) if found is None else _dense(found))
+                .reshape(-1)
+                .to(self.flat.device)
                 for found, leaf in each
             ]
         )

@@ -105,7 +105,7 @@ class OutputLoss:
 
     def run(self, model: Any, batch: Any) -> Any:
         """Return the output of the model."""
-        output = self._output(model, batch)
+        output = _beside(self.parts(batch)[1], self._output(model, batch))
         return normalized(output) if self.normalized else output
 
     def _output(self, model: Any, batch: Any) -> Any:
@@ -333,6 +333,12 @@ def _is_one_of(loss: Any, known: tuple[tuple[Any, Any], ...]) -> bool:
     # A subclass with a forward of its own may average in its own way.
     forward = getattr(type(loss), "forward", None)
     return any(function is own or forward is module.forward for module, own in known)
+
+
+def _beside(targets: Any, output: Any) -> Any:
+    """Return an output on the device of the targets, from the last of several."""
+    both = isinstance(output, torch.Tensor) and isinstance(targets, torch.Tensor)
+    return output.to(targets.device) if both else output
 
 
 def _are_classes(targets: Any) -> bool:

@@ -107,18 +107,22 @@ def preconditioner(optimizer: optim.Optimizer, problem: Any) -> Preconditioner:
             shift[name] = torch.full_like(own, decay * faster)
         else:
             shift[name] = decay / values[name]
-    whole = torch.cat([each.reshape(-1) for each in shift.values()])
+    layout = problem._layout
+    whole = _joined(shift, layout.device)
     threshold = stable_up_to(rate, momentum=momentum, share=share, nesterov=nesterov)
     # A decay above the threshold makes the weights grow without any loss.
     same = bool((whole == whole[0]).all()) and float(whole[0]) < threshold
-    layout = problem._layout
-    flat = torch.cat([each.reshape(-1) for each in values.values()])
+    flat = _joined(values, layout.device)
     return Preconditioner(
         values=layout.cast(flat),
         threshold=threshold - float(whole[0]) if same else threshold,
         shift=None if same else layout.cast(whole),
         name=type(optimizer).__name__,
     )
+
+
+def _joined(tensors: dict[str, Any], device: Any) -> Any:
+    return torch.cat([each.reshape(-1).to(device) for each in tensors.values()])
 
 
 def _groups(optimizer: optim.Optimizer, problem: Problem) -> dict[str, Group]:

@@ -6,7 +6,7 @@ import copy
 import random
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -30,10 +30,13 @@ class Randomness:
         The device of the model.
     data
         The data, perhaps a loader with generators of its own.
+    others
+        Further devices of the model.
     """
 
-    def __init__(self, device: Any, data: Any) -> None:
-        self._device = device if device.type in ("cuda", "xpu") else None
+    def __init__(self, device: Any, data: Any, *others: Any) -> None:
+        devices = dict.fromkeys([device, *others])
+        self._devices = [x for x in devices if x.type in ("cuda", "xpu")]
         self._generators = _generators(data)
         self._start = self._now()
 
@@ -53,9 +56,9 @@ class Randomness:
         with ALONE, self.rewound():
             seed = int(torch.randint(2**32, ()))  # as much as NumPy takes
             torch.default_generator.manual_seed(seed)
-            if self._device is not None:
-                module = torch.get_device_module(self._device)
-                with module.device(self._device):
+            for device in self._devices:
+                module = torch.get_device_module(device)
+                with module.device(device):
                     module.manual_seed(seed)
             for generator in self._generators:
                 generator.manual_seed(seed)
@@ -65,12 +68,9 @@ class Randomness:
         return other
 
     def _now(self) -> tuple[Any, ...]:
-        device = None
-        if self._device is not None:
-            device = torch.get_device_module(self._device).get_rng_state(self._device)
         return (
             torch.get_rng_state(),
-            device,
+            [torch.get_device_module(x).get_rng_state(x) for x in self._devices],
             [generator.get_state() for generator in self._generators],
             random.getstate(),
             np.random.get_state(),  # noqa: NPY002 - it is what loaders draw from
@@ -78,9 +78,8 @@ class Randomness:
 
     def _set(self, state: tuple[Any, ...]) -> None:
         torch.set_rng_state(state[0])
-        if self._device is not None:
-            module = torch.get_device_module(self._device)
-            module.set_rng_state(state[1], self._device)
+        for device, own in zip(self._devices, state[1], strict=True):
+            torch.get_device_module(device).set_rng_state(own, device)
         for generator, own in zip(self._generators, state[2], strict=True):
             generator.set_state(own)
         random.setstate(state[3])
@@ -127,7 +126,7 @@ def as_found(modules: Iterable[Any]) -> Iterator[None]:
 
 
 @contextmanager
-def differentiating(device: Any) -> Iterator[None]:
+def differentiating(*devices: Any) -> Iterator[None]:
     """Compute gradients in full precision, whatever the caller has switched on or off.
 
     The fused path of attention in evaluation mode is off: it has no gradient, and other
@@ -135,18 +134,18 @@ def differentiating(device: Any) -> Iterator[None]:
 
     Parameters
     ----------
-    device
-        The device of the model.
+    devices
+        The devices of the model.
     """
     attention = torch.backends.mha
     fast = attention.get_fastpath_enabled()
     attention.set_fastpath_enabled(False)
     try:
-        with (
-            torch.inference_mode(False),
-            torch.enable_grad(),
-            torch.autocast(device.type, enabled=False),
-        ):
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            for kind in {device.type for device in devices}:
+                stack.enter_context(torch.autocast(kind, enabled=False))
             yield
     finally:
         attention.set_fastpath_enabled(fast)

@@ -213,8 +213,9 @@ class _Watched:
 
     def settle(self) -> None:
         """Wait for what the training has begun on a device."""
-        if self._layout.device.type in ("cuda", "xpu"):
-            torch.get_device_module(self._layout.device).synchronize()
+        for device in self._layout.devices:
+            if device.type in ("cuda", "xpu"):
+                torch.get_device_module(device).synchronize(device)
 
 
 def _trained(model: nn.Module) -> set[str]:

@@ -46,11 +46,15 @@ def widened(evaluation: Evaluation) -> Evaluation:
         elsewhere=Elsewhere(evaluation.model, layout),
         values=Values(
             weights=layout.cast(own.weights),
-            constants={name: layout.cast(x) for name, x in own.constants.items()},
-            buffers={name: layout.cast(x) for name, x in own.buffers.items()},
+            constants=_cast(layout, own.constants),
+            buffers=_cast(layout, own.buffers),
         ),
         batch_norm=evaluation.batch_norm,
     )
+
+
+def _cast(layout: Layout, tensors: dict[str, Any]) -> dict[str, Any]:
+    return {name: layout.cast(x, x.device) for name, x in tensors.items()}
 
 
 def _few(batch: Any) -> Any:
