@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import suppress
 from operator import length_hint
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from sharpkit._inputs.checks import at_least
 from sharpkit._inputs.loading import waiting
+from sharpkit._inputs.warn import warn
 from sharpkit.torch.lending import Lending
 
 
@@ -23,7 +25,7 @@ class Batches:
     ----------
     data
         The data: ``(inputs, targets)``, a tensor, or a mapping of tensors, all with as
-        many rows; or an iterable of batches.
+        many rows; or an iterable of batches, or a function that returns one.
     micro_batch
         The number of rows at a time if the data are tensors; None takes all.
     device, dtype
@@ -45,13 +47,14 @@ class Batches:
     def __init__(
         self, data: Any, micro_batch: Any, device: Any, dtype: Any, *, pairs: bool
     ) -> None:
-        data = _as_tensors(data)
+        data = _Passes(data) if _starts_passes(data) else _as_tensors(data)
         self.data, self._device, self._dtype = data, device, dtype
         self._lending = Lending()
         batches = isinstance(data, list) and not pairs
         self._rows = _common_rows(data) if _is_rows(data) and not batches else None
         self.count: int | None = None
-        self.cuts_rows = False
+        self._seen: int | None = None  # the samples of the last whole pass
+        self._warned = self.cuts_rows = False
         if self._rows is None:
             _require_iterable(data, micro_batch)
             return
@@ -66,6 +69,12 @@ class Batches:
         """Whether there is more than one batch, as far as is known."""
         count = length_hint(self.data, 2) if self._rows is None else 1
         return (self.count or count) != 1
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether sums go over more than one batch, for all that is known before."""
+        known = self.count if self._rows is not None else length_hint(self.data, 2)
+        return known != 1
 
     def __iter__(self) -> Iterator[Any]:
         return self._lending.each(self.bare())
@@ -97,9 +106,9 @@ class Batches:
             )
             part._step = min(self._step, part._rows)
             part.count = -(-part._rows // part._step)
-            part.cuts_rows = part.count > 1
+            part.cuts_rows, part._seen = part.count > 1, None
             return part
-        part.count = None
+        part.count = part._seen = None
         if isinstance(self.data, torch.utils.data.DataLoader):
             part.data = _loader(self.data, indices)
             return part
@@ -124,15 +133,29 @@ class Batches:
         ------
         ValueError
             If there is none.
+
+        Warns
+        -----
+        SharpkitWarning
+            Once, if a pass gives another number of samples than the one before.
         """
-        count = 0
+        count = seen = 0
         for batch in self._pieces():
             yield _moved(batch, self._device, self._dtype)
             count += 1
+            with suppress(TypeError):  # what has no rows is not counted
+                seen += rows(batch)
         if not count:
             msg = "data gave no batch; give at least one at every pass"
             raise ValueError(msg)
-        self.count = count
+        if self._seen not in (None, seen) and not self._warned:
+            self._warned = True
+            warn(
+                f"data gave {seen} samples at this pass and {self._seen} at the one "
+                "before, so that evaluations are not of one function; give data that "
+                "are the same at every pass"
+            )
+        self.count, self._seen = count, seen
 
     def _pieces(self) -> Iterator[Any]:
         if self._rows is None:
@@ -140,6 +163,28 @@ class Batches:
             return
         for start in range(0, self._rows, self._step):
             yield _cut(self.data, slice(start, start + self._step))
+
+
+class _Passes:
+    """Batches that a function starts anew at each pass."""
+
+    def __init__(self, start: Callable[[], Any]) -> None:
+        self._start = start
+
+    def __iter__(self) -> Iterator[Any]:
+        batches = self._start()
+        if not isinstance(batches, Iterable):
+            msg = (
+                f"data() returned {type(batches).__name__}; return an iterable of "
+                "batches at each call"
+            )
+            raise TypeError(msg)
+        return iter(batches)
+
+
+def _starts_passes(data: Any) -> bool:
+    others = Iterable, type, torch.nn.Module, torch.utils.data.Dataset
+    return callable(data) and not isinstance(data, others)
 
 
 def rows(batch: Any) -> int:
@@ -230,13 +275,15 @@ def _require_iterable(data: Any, micro_batch: Any) -> None:
     if per_sample or not isinstance(data, Iterable):
         msg = (
             f"data is of type {type(data).__name__}; give (inputs, targets), a "
-            "torch.utils.data.DataLoader, or another iterable of batches"
+            "torch.utils.data.DataLoader, another iterable of batches, or a function "
+            "that returns one"
         )
         raise TypeError(msg)
     if isinstance(data, Iterator):
         msg = (
             f"data is a {type(data).__name__}, which is empty after one pass; give "
-            "what can be passed over again, such as list(data)"
+            "what can be passed over again, such as list(data), or a function that "
+            "returns a new one at each pass"
         )
         raise TypeError(msg)
     if micro_batch is not None:

@@ -59,11 +59,12 @@ def problem(
     data
         The data, either as tensors or as batches. Tensors are a pair ``(inputs,
         targets)`` with one row for each sample, where the inputs may also be a tuple or
-        a mapping of tensors. Batches are a ``DataLoader``, or any other iterable that
-        starts anew at every pass. A pair that ends in a tensor is taken for tensors,
-        and any other sequence for batches; with ``loss_takes="model"`` a list is always
-        taken for batches. Batches are moved to the device of the model, or of its first
-        measured parameter.
+        a mapping of tensors. Batches are a ``DataLoader``, any other iterable that
+        starts anew at every pass, or a function that returns one; they are never kept,
+        so that data may be larger than memory. A pair that ends in a tensor is taken
+        for tensors, and any other sequence for batches; with ``loss_takes="model"`` a
+        list is always taken for batches. Batches are moved to the device of the model,
+        or of its first measured parameter.
     loss_takes : {"output", "model"}
         What the loss is called with. With ``"output"`` a batch is a pair ``(inputs,
         targets)``; the model is called with the inputs, several of them if they are a

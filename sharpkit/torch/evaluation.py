@@ -198,6 +198,11 @@ class Evaluation:
         weighed = None if found is None else self._weighed(leaves, batch, found)
         return None if weighed is None else (leaves, *weighed)
 
+    def zeros(self, flat: Any) -> Any:
+        """Return a vector to add up in, in float64 where several batches are added."""
+        wide = self.batches.adds_up and flat.device.type != "mps"  # which has none
+        return torch.zeros_like(flat, dtype=torch.float64 if wide else None)
+
     def add(self, flat: Any, batch: Any, gradient: Any) -> tuple[float, float]:
         """Add weight times gradient; return weight times loss, and the weight."""
         found = self.loss(flat, batch)

@@ -129,7 +129,7 @@ class Problem:
         loss : float
             The mean loss over all data, summed over the batches in float64.
         gradient : (n,)
-            Its gradient.
+            Its gradient, summed over several batches in float64, too.
         """
         loss, weights, gradient = self.added(w)
         return loss / checked_total(weights), gradient.div_(weights)
@@ -140,11 +140,11 @@ class Problem:
         loss = weights = 0.0
         with self._evaluation.running():
             self._products.release_unless(w)
-            gradient = torch.zeros_like(w)
+            gradient = self._evaluation.zeros(w)
             for batch in self._evaluation.batches:
                 part, weight = self._evaluation.add(w, batch, gradient)
                 loss, weights = loss + part, weights + weight
-        return loss, weights, gradient
+        return loss, weights, gradient.to(w.dtype)
 
     def forward(self, w: torch.Tensor) -> float:
         """Return the mean loss at ``w`` by forward passes alone.

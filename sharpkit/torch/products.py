@@ -145,10 +145,10 @@ class Products:
                 # for layers that run again in a backward pass
                 evaluation.put_leaves(leaves)
                 return apply(v, True)
-            product, weights = torch.zeros_like(w), 0.0
+            product, weights = evaluation.zeros(w), 0.0
             for batch in evaluation.batches:
                 weights += self._add(build, w, batch, v, product)
-            return product.div_(checked_total(weights))
+            return product.to(w.dtype).div_(checked_total(weights))
 
     def _retain(self, build: Build, w: Any) -> None:
         for batch in self._evaluation.batches:
