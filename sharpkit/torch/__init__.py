@@ -4,6 +4,8 @@ from sharpkit._inputs.extras import needs
 
 with needs("sharpkit.torch", "torch", extra="torch"):
     from sharpkit.torch.build import problem
+    from sharpkit.torch.causal import causal_lm
+    from sharpkit.torch.chunked import chunked_cross_entropy
     from sharpkit.torch.optimizers import preconditioner
     from sharpkit.torch.problems import Problem
     from sharpkit.torch.trainers import lightning_callback, transformers_callback
@@ -11,6 +13,8 @@ with needs("sharpkit.torch", "torch", extra="torch"):
 
 __all__ = [
     "Problem",
+    "causal_lm",
+    "chunked_cross_entropy",
     "lightning_callback",
     "monitor",
     "preconditioner",

@@ -53,6 +53,10 @@ class OutputLoss:
     ----------
     takes_output : bool
         Whether the loss is called with the output of the model.
+    gauss_newton : None
+        Products with the Gauss-Newton matrix need no help of the loss.
+    note : str
+        What a problem says of it.
     normalized : bool
         Whether it normalises logits.
     ignored : int or None
@@ -62,6 +66,8 @@ class OutputLoss:
     """
 
     takes_output = True
+    gauss_newton: Any = None
+    note = ""
 
     def __init__(
         self, loss: Any, cast: Callable[[Any], Any], *, normalized: bool = False
@@ -209,6 +215,10 @@ class ModelLoss:
     ----------
     takes_output : bool
         Whether the loss is called with the output of the model.
+    gauss_newton : function or None
+        What builds products with the Gauss-Newton matrix, if the loss brings it along.
+    note : str
+        What a problem says of it.
     """
 
     takes_output = False
@@ -216,6 +226,7 @@ class ModelLoss:
     def __init__(self, loss: Any) -> None:
         _require_mean(loss)
         self._loss = loss
+        self.gauss_newton, self.note = getattr(loss, "gauss_newton_of_batch", None), ""
 
     def __call__(
         self, model: Any, batch: Any, seen: Callable[[Any], Any] | None = None

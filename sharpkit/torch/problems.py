@@ -65,6 +65,7 @@ class Problem:
         return (
             f"Problem of n = {layout.n:,} weights in {len(layout.layers)} layers, "
             f"{dtype} on {layout.device}, batch_norm={self.batch_norm!r}"
+            f"{self._evaluation.objective.note}"
         )
 
     @property
@@ -216,8 +217,11 @@ class Problem:
         NotImplementedError
             If `hvp` is None.
         """
-        self._require_output("the Gauss-Newton matrix")
+        own = self._evaluation.objective.gauss_newton
+        self._require_output("the Gauss-Newton matrix", known=own is not None)
         w, v = self._layout.checked("w", w), self._layout.checked("v", v)
+        if own is not None:
+            return self._products.of(own, w, v)
         return self._products.gauss_newton(w, v)
 
     @property
@@ -413,8 +417,8 @@ class Problem:
         """Free the graph that is kept for products."""
         self._products.release()
 
-    def _require_output(self, what: str) -> None:
-        if not self._evaluation.objective.takes_output:
+    def _require_output(self, what: str, *, known: bool = False) -> None:
+        if not (known or self._evaluation.objective.takes_output):
             msg = (
                 f"loss_takes='model': {what} needs to know where the model ends and "
                 "the loss begins; give loss_takes='output' and a loss(output, targets)"

@@ -136,7 +136,7 @@ class Products:
         evaluation = self._evaluation
         with evaluation.running(), self._kernels():
             self.release_unless(w)
-            if self._retained is not None and self._retained[0] is not build:
+            if self._retained is not None and self._retained[0] != build:
                 self._retained = None
             if self._retained is None and evaluation.batches.count == 1:
                 self._retain(build, w)

@@ -20,6 +20,10 @@ EXAMPLES = {
         ["torch", "transformers"],
         ["3 eigenvalues, largest", "products by hvp", r"transformer\.wte"],
     ),
+    "tiny_llama.py": (
+        ["torch", "transformers"],
+        ["from parameters in bfloat16", "sharpness", "products by hvp"],
+    ),
     "flax_net.py": (["jax", "flax"], ["sharpness", "eigenvalue"]),
     "logistic_regression.py": (
         ["sklearn"],
