@@ -208,10 +208,12 @@ def _inputs(batch: Any) -> dict[str, Any]:
         batch = batch[0]
     if isinstance(batch, torch.Tensor):
         batch = {"input_ids": batch}
-    if not isinstance(batch, Mapping) or "input_ids" not in batch:
+    tokens = batch.get("input_ids") if isinstance(batch, Mapping) else None
+    if not isinstance(tokens, torch.Tensor) or tokens.dim() != 2:
         msg = (
-            f"a batch is of type {type(batch).__name__} without 'input_ids'; give a "
-            "mapping as a tokenizer makes it, or a tensor of token numbers"
+            f"a batch is of type {type(batch).__name__} without 'input_ids' of shape "
+            "(sequences, length); give a mapping as a tokenizer makes it, or a tensor "
+            "of token numbers"
         )
         raise TypeError(msg)
     return dict(batch)

@@ -64,7 +64,7 @@ class Dense:
 
     def __init__(self, model, data):
         self.model = copy.deepcopy(model).eval()
-        self.model.set_attn_implementation("eager")
+        self.model.config._attn_implementation = "eager"
         self.names = [k for k, x in model.named_parameters() if x.requires_grad]
         self.shapes = [model.get_parameter(k).shape for k in self.names]
         self.sequences = [
@@ -222,7 +222,7 @@ def fails(*_):
 def test_fused_attention_is_plain_in_evaluations(watch, kind, fused):
     model = made(kind, torch.bfloat16)
     known = causal_lm(copy.deepcopy(model), batches())
-    model.set_attn_implementation(fused)
+    model.config._attn_implementation = fused
     assert torch.isfinite(model(**batches()[0]).logits).all()  # it is used
     p = causal_lm(watch(model), batches())
     w, v = p.weights, torch.ones_like(p.weights)
@@ -347,6 +347,12 @@ CURE = r"sharpkit\.torch\.problem\(\s*model, lambda model, batch: model\(\*\*bat
             [{"x": TOKENS}],
             TypeError,
             "a batch is of type dict without 'input_ids'",
+        ),
+        (
+            gpt2,
+            TOKENS[0],
+            TypeError,
+            r"without 'input_ids' of shape \(sequences, length",
         ),
         (lambda: None, TOKENS, TypeError, "model is of type NoneType"),
     ],

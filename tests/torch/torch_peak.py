@@ -2,11 +2,10 @@
 
 import weakref
 
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch_required import torch
 
 
-class Peak(TorchDispatchMode):
+class Peak(torch.utils._python_dispatch.TorchDispatchMode):
     """The most numbers that were alive at once of those that torch made inside."""
 
     def __init__(self):
