@@ -18,10 +18,15 @@ from sharpkit.torch.leaves import Leaves
 from sharpkit.torch.losses import IGNORED
 from sharpkit.torch.problems import Problem
 from sharpkit.torch.products import jacobian
+from sharpkit.torch.sharded import is_sharded
 
 PLAIN = "eager", "sdpa"  # these differentiate twice, the second one where it is told to
 LOOKED_AT = 8  # tokens, whose logits are held against the model's own
 SAME = 1e-3  # relative
+PLAIN_PROBLEM = (
+    "sharpkit.torch.problem(model, lambda model, batch: model(**batch), batches, "
+    "loss_takes='model')"
+)
 
 
 def causal_lm(
@@ -77,6 +82,8 @@ def causal_lm(
     ValueError
         If its logits are not its output layer at its last hidden state, as where they
         are capped or scaled.
+    NotImplementedError
+        If the model is under ``fully_shard``.
 
     Examples
     --------
@@ -88,10 +95,9 @@ def causal_lm(
     >>> problem.samples
     3
     """
-    chunk = at_least("chunk", chunk, 1)
-    loss = _CausalLoss(chunk)
-    own: set[Any] = set()
+    loss, own = _CausalLoss(at_least("chunk", chunk, 1)), set[Any]()
     if isinstance(model, nn.Module):
+        _require_whole(model)
         own = {x.dtype for x in model.parameters()}
     if dtype is None:
         dtype = torch.float64 if torch.float64 in own else torch.float32
@@ -260,6 +266,15 @@ def _plain_attention(model: Any) -> Iterator[None]:
             setattr(config, name, before)
 
 
+def _require_whole(model: nn.Module) -> None:
+    if is_sharded(model):
+        msg = (
+            "the model is under fully_shard, where its layers cannot be called one by "
+            f"one; give {PLAIN_PROBLEM}"
+        )
+        raise NotImplementedError(msg)
+
+
 def _require_causal(model: Any) -> None:
     head = getattr(model, "get_output_embeddings", lambda: None)()
     encoder = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
@@ -272,9 +287,7 @@ def _require_causal(model: Any) -> None:
     ):
         msg = (
             f"model is of type {type(model).__name__}; give a causal language model of "
-            "transformers or peft with a linear output layer, or give "
-            "sharpkit.torch.problem(model, lambda model, batch: model(**batch), "
-            "batches, loss_takes='model')"
+            f"transformers or peft with a linear output layer, or {PLAIN_PROBLEM}"
         )
         raise TypeError(msg)
 
@@ -307,8 +320,7 @@ def _require_same_logits(evaluation: Evaluation) -> None:
     if not alike or (own - known).abs().max() > SAME * known.abs().max():
         msg = (
             f"the logits of {type(model).__name__} are not its output layer at its "
-            "last hidden state; it may cap or scale them: give sharpkit.torch.problem("
-            "model, lambda model, batch: model(**batch), batches, loss_takes='model'), "
-            "which forms them all at once"
+            "last hidden state; it may cap or scale them: give "
+            f"{PLAIN_PROBLEM}, which forms them all at once"
         )
         raise ValueError(msg)

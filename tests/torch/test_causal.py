@@ -302,6 +302,12 @@ def test_memory_does_not_grow_with_tokens_times_words(watch):
             assert (peak.most < logits) == within
 
 
+def test_shards_are_refused(monkeypatch):
+    monkeypatch.setattr("sharpkit.torch.causal.is_sharded", lambda model: True)
+    with pytest.raises(NotImplementedError, match=f"under fully_shard, .*{CURE}"):
+        causal_lm(made(gpt2), TOKENS)
+
+
 def t5():
     sizes = {"d_model": 4, "d_kv": 2, "d_ff": 6, "num_layers": 1, "num_heads": 2}
     return transformers.T5ForConditionalGeneration(
