@@ -33,7 +33,7 @@ def causal_lm(
     model: nn.Module,
     data: Any,
     *,
-    chunk: int = 1024,
+    chunk: int = 256,
     parameters: Choice | None = None,
     micro_batch: int | None = None,
     dtype: torch.dtype | None = None,

@@ -53,7 +53,7 @@ def chunked_cross_entropy(
     labels: torch.Tensor,
     *,
     bias: torch.Tensor | None = None,
-    chunk: int = 1024,
+    chunk: int = 256,
     ignore_index: int = IGNORED,
     label_smoothing: float = 0.0,
 ) -> torch.Tensor:
@@ -178,7 +178,7 @@ class _Slope(torch.autograd.Function):  # type: ignore[misc]
 
         def residual(part: slice, labels: Any) -> Any:
             chances = _logits(hidden[part], weight, bias).softmax(1)
-            return factor * _residual(chances, labels, tokens)
+            return _residual(chances, labels, tokens).mul_(factor)
 
         return _pulled(residual, hidden, weight, bias, tokens)
 
@@ -194,15 +194,14 @@ class _Slope(torch.autograd.Function):  # type: ignore[misc]
             own, own_along = hidden[part], _at(along, part)
             chances = _logits(own, weight, bias).softmax(1)
             moved = _moved(own, weight, own_along)
-            found = factor * _bent(chances, moved, labels != tokens.ignored)
             residual = _residual(chances, labels, tokens)
-            inner.add_((residual * moved).sum())
-            residual = (factor * residual).to(own.dtype)
+            inner.add_(torch.einsum("tw,tw->", residual, moved))
+            residual = residual.mul_(factor).to(own.dtype)
             if own_along[0] is not None and more_weight is not None:
                 more_weight.addmm_(residual.T, own_along[0])
             if own_along[1] is not None:
                 more_hidden[part] = residual @ own_along[1]
-            return found
+            return _bent(chances, moved, labels != tokens.ignored).mul_(factor)
 
         by_hidden, by_weight, by_bias = _pulled(bent, hidden, weight, bias, tokens)
         if more_weight is not None:
@@ -249,9 +248,9 @@ def _moved(hidden: Any, weight: Any, along: Slopes) -> Any:
 
 
 def _bent(chances: Any, moved: Any, counted: Any) -> Any:
-    """Return the Hessian by the logits, times how they move."""
-    found = chances * (moved - (chances * moved).sum(1, keepdim=True))
-    return found * counted[:, None]
+    """Return the Hessian by the logits, times how they move, in place of the latter."""
+    mean = torch.einsum("tw,tw->t", chances, moved)
+    return moved.sub_(mean[:, None]).mul_(chances).mul_(counted[:, None])
 
 
 def _residual(chances: Any, labels: Any, tokens: Tokens) -> Any:
@@ -260,7 +259,7 @@ def _residual(chances: Any, labels: Any, tokens: Tokens) -> Any:
     right = torch.where(counted, labels[:, None], 0)
     found = chances - tokens.smoothing / chances.shape[1]
     found.scatter_add_(1, right, torch.full_like(found[:, :1], tokens.smoothing - 1))
-    return found * counted
+    return found.mul_(counted)
 
 
 def _at(along: Slopes, part: slice) -> Slopes:
