@@ -14,7 +14,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ FINE, FAILED = 1.0, 2.0  # the first number of a head; another one is no head
 TEXT = 4096  # bytes of an error's message that travel
 PATIENCE = 10.0  # seconds in which a rank that failed waits for the others to hear
 ALIKE = "alike"  # the kind of a maximum that looks for what is not the same
-PLAIN = int, float, str, bool, type(None), np.number, tuple
+PLAIN = int, float, str, type(None), np.number
 
 
 class RankError(RuntimeError):
@@ -240,7 +240,13 @@ class Copies(Ranks):
 
 def _mark(value: Any) -> float:
     """Return a number that tells plain values apart; 0 for all others."""
-    plain = isinstance(value, PLAIN) or (
-        is_dataclass(value) and not isinstance(value, type)
-    )
-    return float(zlib.crc32(repr(value).encode())) if plain else 0.0
+    return float(zlib.crc32(repr(value).encode())) if _is_plain(value) else 0.0
+
+
+def _is_plain(value: Any) -> bool:
+    """Return whether a value holds nothing but numbers and words."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = tuple(getattr(value, each.name) for each in fields(value))
+    if isinstance(value, tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, PLAIN)

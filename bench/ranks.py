@@ -1,0 +1,83 @@
+"""Programs on several ranks, as torchrun starts them, and what their reductions take."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.table import CaseError
+from sharpkit._vectors import groups
+
+ROOT = Path(__file__).resolve().parents[1]
+LAST_LINES = 15  # of what a program that failed has printed
+
+
+def on_ranks(ranks: int, module: str, **options: Any) -> list[dict[str, Any]]:
+    """Run ``module`` as a program on ranks of gloo; return what each has told.
+
+    Its last arguments are the options as JSON, and the folder that `tell` writes to.
+    """
+    if importlib.util.find_spec("torch") is None:
+        msg = "PyTorch is not installed: pip install torch"
+        raise CaseError(msg)
+    run = ["torch.distributed.run", "--standalone", f"--nproc-per-node={ranks}"]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            [sys.executable, "-m", *run, "-m", module, json.dumps(options), folder],
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+            check=False,
+        )
+        if done.returncode:
+            own = done.stderr.rpartition("Traceback")[0]  # the last is torchrun's
+            lines = own.strip().splitlines()[-LAST_LINES:]
+            raise CaseError("\n".join([f"{module} on {ranks} ranks failed:", *lines]))
+        return [
+            json.loads((Path(folder) / str(rank)).read_text()) for rank in range(ranks)
+        ]
+
+
+def tell(rank: int, found: dict[str, Any]) -> None:
+    """Tell what a rank has found."""
+    (Path(sys.argv[2]) / str(rank)).write_text(json.dumps(found))
+
+
+class Reductions:
+    """The gatherings of all measures from now on: how many, their bytes and seconds.
+
+    Waiting for slower ranks is part of the seconds.
+    """
+
+    def __init__(self) -> None:
+        self.count, self.bytes, self.seconds = 0, 0, 0.0
+        gather = groups._TorchRanks.gather
+
+        def timed(ranks: Any, row: Any, *rest: Any) -> Any:
+            began = time.perf_counter()
+            found = gather(ranks, row, *rest)
+            self.seconds += time.perf_counter() - began
+            self.count, self.bytes = self.count + 1, self.bytes + row.nbytes
+            return found
+
+        groups._TorchRanks.gather = timed  # type: ignore[method-assign]
+
+    def of(self, work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
+        """Return what work returns, and what it took."""
+        before, began = (self.count, self.bytes, self.seconds), time.perf_counter()
+        found = work()
+        return found, {
+            "seconds": time.perf_counter() - began,
+            "reductions": self.count - before[0],
+            "bytes": self.bytes - before[1],
+            "reducing": self.seconds - before[2],
+        }
