@@ -16,6 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import torch
 import torch.distributed as dist
 
+from sharpkit._inputs.warn import warn
 from sharpkit._inputs.weighing import MAPPING
 from sharpkit.torch.batches import Batches
 from sharpkit.torch.evaluation import batch_norms, set_to_evaluate
@@ -168,7 +169,7 @@ class Sharded:
             modules += self._loss.modules()
         with (
             ALONE,
-            self._shards.holding(w),
+            self._shards.holding(w, self.weights),
             as_found(modules),
             self._randomness.rewound(),
             differentiating(self._shards.device),
@@ -260,7 +261,12 @@ class Shards:
     ------
     NotImplementedError
         If the parameters are sharded in another way than by ``fully_shard`` over one
-        group, or hold half precision.
+        group, or are of several dtypes.
+
+    Warns
+    -----
+    SharpkitWarning
+        If they hold half precision.
     """
 
     def __init__(self, model: Any) -> None:
@@ -279,12 +285,16 @@ class Shards:
         assert mesh is not None  # there is a parameter
         self.group = mesh.get_group()
         dtypes = {parameter.dtype for parameter in self._parameters}
-        self.dtype, self.device = dtypes.pop(), self._parameters[0].to_local().device
-        if dtypes or self.dtype not in (torch.float32, torch.float64):
-            _refuse(
-                f"parameters of {', '.join(map(str, {self.dtype, *dtypes}))}: keep the "
-                "shards in one of float32 and float64; "
-                "MixedPrecisionPolicy(param_dtype=torch.bfloat16) computes in less"
+        if len(dtypes) > 1:
+            _refuse(f"parameters of {', '.join(sorted(map(str, dtypes)))}")
+        held, self.device = dtypes.pop(), self._parameters[0].to_local().device
+        self.dtype = torch.promote_types(held, torch.float32)
+        if held != self.dtype:
+            warn(
+                f"the shards are of {held}, and are measured in {self.dtype}: the model "
+                "rounds each point, so that what changes a weight by less than "
+                f"{torch.finfo(held).eps / 2:.1g} of it is lost; keep the shards in "
+                f"{self.dtype} and let MixedPrecisionPolicy(param_dtype={held}) compute"
             )
         self.pieces = self._pieces(mesh.get_local_rank(), mesh.size())
 
@@ -300,24 +310,27 @@ class Shards:
 
     def taken(self) -> Any:
         """Return a copy of the shards, (n,)."""
-        parts = [each.to_local().detach().reshape(-1) for each in self._parameters]
-        return torch.cat(parts).clone()
+        return torch.cat([part.to(self.dtype) for part in self._parts()])
 
     def gradient(self) -> Any:
-        """Return a copy of their gradients, (n,)."""
-        parts = [
-            torch.zeros(size, dtype=self.dtype, device=self.device)
-            if parameter.grad is None
-            else parameter.grad.to_local().reshape(-1).to(self.dtype)
-            for parameter, (size, _) in zip(self._parameters, self.pieces, strict=True)
-        ]
-        return torch.cat(parts).clone()
+        """Return their gradients, (n,), which the parameters are left without."""
+        rows = sum(size for size, _ in self.pieces)
+        found = torch.zeros(rows, dtype=self.dtype, device=self.device)
+        parts = found.split([size for size, _ in self.pieces])
+        for parameter, part in zip(self._parameters, parts, strict=True):
+            if parameter.grad is not None:
+                part.copy_(parameter.grad.to_local().reshape(-1))
+                parameter.grad = None
+        return found
 
     @contextmanager
-    def holding(self, w: Any) -> Iterator[None]:
-        """Have the shards hold ``w`` inside, with no gradients."""
+    def holding(self, w: Any, usual: Any) -> Iterator[None]:
+        """Have the shards hold ``w`` inside, with no gradients.
+
+        Only where they do not hold the ``usual`` weights, what they do is copied.
+        """
         self._reshard()
-        before = self.taken()
+        before = usual if self._hold(usual) else self.taken()
         every = list(self._model.parameters())
         gradients = [parameter.grad for parameter in every]
         for parameter in every:
@@ -330,6 +343,15 @@ class Shards:
             self._put(before)
             for parameter, gradient in zip(every, gradients, strict=True):
                 parameter.grad = gradient
+
+    def _hold(self, w: Any) -> bool:
+        """Return whether the shards hold ``w`` to the bit."""
+        each = zip(self._parts(), w.split([n for n, _ in self.pieces]), strict=True)
+        return all(torch.equal(held, part.to(held.dtype)) for held, part in each)
+
+    def _parts(self) -> Iterator[Any]:
+        for parameter in self._parameters:
+            yield parameter.to_local().detach().reshape(-1)
 
     def _put(self, w: Any) -> None:
         sizes = [size for size, _ in self.pieces]
