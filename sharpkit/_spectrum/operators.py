@@ -216,7 +216,8 @@ class Differences:
         _, again = self._objective(self._x)
         assert again is not None
         allowed = gradient_rounding(size, loss, space.norm(weights), space.dtype)
-        if self._distance(again, gradient) > allowed:
+        self.space.add(again, gradient, -1.0)
+        if self._length(gradient) > allowed:
             warn(
                 "loss_fn returned another gradient at the same weights after calls at "
                 "others: return that of this very call, not of the one before or a sum "
@@ -244,10 +245,10 @@ class Differences:
 
         It is an estimate, not a bound: the two differ by 3/4 of the first one's error.
         """
-        whole, half = self.space.empty(), self.space.empty()
-        self._difference(v, self._step, whole)
-        self._difference(v, self._step / 2, half)
-        return max(self.error, 4 / 3 * self._distance(whole, half))
+        gap = self.space.empty()
+        self._difference(v, self._step, gap)
+        self._difference(v, self._step / 2, gap, beyond=True)
+        return max(self.error, 4 / 3 * self._length(gap))
 
     def fresh(self) -> Differences:
         """Return the same operator, its step chosen, with all counts at 0."""
@@ -271,14 +272,18 @@ class Differences:
         again._objective, again.products = Objective(loss_fn, again._weights), 0
         return again
 
-    def _difference(self, v: Array, step: float, out: Array) -> None:
-        norm = self.space.norm(v)
-        for sign, take in ((1.0, self.space.copy), (-1.0, self.space.add)):
+    def _difference(
+        self, v: Array, step: float, out: Array, *, beyond: bool = False
+    ) -> None:
+        """Write the product with v by a step, or what it lacks of ``out``."""
+        norm, first = self.space.norm(v), self.space.add if beyond else self.space.copy
+        scale = (-norm if beyond else norm) / (2 * step)
+        for sign, take in ((1.0, first), (-1.0, self.space.add)):
             self.space.copy(self._weights, self._x)
             self.space.add(v, self._x, sign * step / norm)
             _, gradient = self._objective(self._x)
             assert gradient is not None  # the first call decided, and it is enforced
-            take(gradient, out, sign * norm / (2 * step))
+            take(gradient, out, sign * scale)
 
     def _chosen(self, seed: int) -> tuple[float, float]:
         """Return the best step and the error there.
@@ -327,10 +332,11 @@ class Differences:
 
     def _drift_of(self, u: Array, step: float) -> float:
         """Return the error along u itself, by that of a shorter step."""
-        here, there = self.space.empty(), self.space.empty()
-        self._difference(u, step, here)
-        self._difference(u, step / LADDER, there)
-        drift = abs(self.space.dot(u, here) - self.space.dot(u, there))
+        product, curved = self.space.empty(), []
+        for each in (step, step / LADDER):
+            self._difference(u, each, product)
+            curved.append(self.space.dot(u, product))
+        drift = abs(curved[0] - curved[1])
         return drift if np.isfinite(drift) else 0.0
 
     def _best(self, u: Array, start: float) -> tuple[float, float]:
@@ -353,7 +359,8 @@ class Differences:
             self._preparing()
             moved = not self.space.norm(here) == self.space.norm(there) == 0
             self._moved |= moved
-            gap = self._distance(here, there) if moved else math.inf
+            self.space.add(there, here, -1.0)
+            gap = self._length(here) if moved else math.inf
             found = (gap, max(step, step * factor))
             if found[0] >= best[0] and np.isfinite(best[0]):
                 break
@@ -361,11 +368,9 @@ class Differences:
             step, here, there = step * factor, there, here
         return best
 
-    def _distance(self, one: Array, other: Array) -> float:
-        gap = one.copy()
-        self.space.add(other, gap, -1.0)
-        distance = self.space.norm(gap)
-        return distance if np.isfinite(distance) else math.inf
+    def _length(self, gap: Array) -> float:
+        length = self.space.norm(gap)
+        return length if np.isfinite(length) else math.inf
 
 
 def is_asymmetric(gap: float, size: float, dimensions: int, error: float) -> bool:

@@ -42,7 +42,7 @@ SIGNATURES = {measure.__name__: inspect.signature(measure) for measure in MEASUR
 DTYPES = ("float32", "float64")
 # Vectors, the copy of the weights among them, while an exact product is tried, or the
 # step of differences is chosen; and the evaluations that take.
-TRIED, LADDER, TRIAL, CHOICE = 8, 7, 6, 90
+TRIED, LADDER, TRIAL, CHOICE = 8, 6, 6, 90
 LOOKS = 2  # evaluations near the weights, for the noise of the loss
 KEPT_FREE = 0.9  # of the memory there is: what a plan may fill
 LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a control group
@@ -234,8 +234,8 @@ def _sharpness(setting: _Setting, options: dict[str, Any]) -> Need:
 def _eigenvalues(setting: _Setting, options: dict[str, Any]) -> Need:
     k = checked_k(options["k"], setting.n)
     rows = basis_rows(options["ncv"], k, setting.n)
-    # The error along a pair found takes three more, with the step halved.
-    more = 0 if setting.exact else 3
+    # The error along a pair found takes one more, with the step halved.
+    more = 0 if setting.exact else 1
     # It rarely takes more products than a basis holds.
     products = min(options["max_products"], rows)
     need = Need(rows + k + 2 + more, BASIS_BYTES, 0, products)
