@@ -281,7 +281,7 @@ def _sharded(
             raise ValueError(msg)
     if pairs:
         _require_pairs(data)
-    batches = Batches(data, micro_batch, shards.device, shards.dtype, pairs=pairs)
+    batches = Batches(data, micro_batch, shards.device, shards.held, pairs=pairs)
     objective = OutputLoss(loss, lambda x: x) if pairs else ModelLoss(loss)
     return Sharded(model, loss, data, objective, shards, batches, batch_norm)
 

@@ -254,6 +254,8 @@ class Shards:
         The entries of each on this rank, and the global index of the first.
     group
         The process group.
+    held
+        The dtype of the shards.
     dtype, device
         The dtype and the device of the vector.
 
@@ -287,14 +289,15 @@ class Shards:
         dtypes = {parameter.dtype for parameter in self._parameters}
         if len(dtypes) > 1:
             _refuse(f"parameters of {', '.join(sorted(map(str, dtypes)))}")
-        held, self.device = dtypes.pop(), self._parameters[0].to_local().device
-        self.dtype = torch.promote_types(held, torch.float32)
-        if held != self.dtype:
+        self.held, self.device = dtypes.pop(), self._parameters[0].to_local().device
+        self.dtype = torch.promote_types(self.held, torch.float32)
+        if self.held != self.dtype:
             warn(
-                f"the shards are of {held}, and are measured in {self.dtype}: the model "
-                "rounds each point, so that what changes a weight by less than "
-                f"{torch.finfo(held).eps / 2:.1g} of it is lost; keep the shards in "
-                f"{self.dtype} and let MixedPrecisionPolicy(param_dtype={held}) compute"
+                f"the shards are of {self.held}, and are measured in {self.dtype}: the "
+                "model rounds each point, so that what changes a weight by less than "
+                f"{torch.finfo(self.held).eps / 2:.1g} of it is lost; keep them in "
+                f"{self.dtype}, and MixedPrecisionPolicy(param_dtype={self.held}) "
+                "computes as before"
             )
         self.pieces = self._pieces(mesh.get_local_rank(), mesh.size())
 

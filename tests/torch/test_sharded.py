@@ -46,12 +46,22 @@ for problem in (Plain(), spread, copies):
         "trace": sharpkit.trace(problem, max_products=6).value,
     })
 layers = sharpkit.gradient_norm(spread).layers
+half = copy.deepcopy(model).bfloat16()
+fully_shard(half)
+with warnings.catch_warnings(record=True) as heard:
+    warnings.simplefilter("always")
+    rounded = sharpkit.torch.problem(half, cross, (x[mine].bfloat16(), y[mine]))
+was = [each.to_local().clone() for each in half.parameters()]
+norm = sharpkit.gradient_norm(rounded).value
+now = [each.to_local() for each in half.parameters()]
 held = torch.cat([each.to_local().reshape(-1) for each in sharded.parameters()])
 values = dict(
     found=found,
     layers=layers,
     expected_layers=sharpkit.gradient_norm(alone).layers,
     shape=list(spread.weights.shape),
+    half=[str(rounded.weights.dtype), norm, str(heard[0].message)],
+    half_left=all(map(torch.equal, was, now)),
     left=bool((held == before).all())
     and all(each.grad is None for each in sharded.parameters())
     and sharded.training,
@@ -112,6 +122,11 @@ def test_values_are_those_of_the_whole_model(ranks):
     told = [each["values"] for each in ends]
     for rank in told:
         assert rank["left"]
+        assert rank["half_left"]
+        dtype, norm, heard = rank["half"]
+        assert dtype == "torch.float32"
+        assert norm == pytest.approx(rank["found"][0]["norm"], rel=0.05)
+        assert heard.startswith("the shards are of torch.bfloat16, and are measured in")
         assert rank["found"] == told[0]["found"]
         whole, spread, copies = rank["found"]
         for name, rel in {"sharpness": 1e-9, "critical": 1e-12, "norm": 1e-12}.items():
