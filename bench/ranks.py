@@ -1,4 +1,8 @@
-"""Programs on several ranks, as torchrun starts them, and what their reductions take."""
+"""Programs on several ranks, as torchrun starts them, and what their reductions take.
+
+A world of any size is simulated in one process, in which all ranks hold the same: what
+is gathered are copies of its own row.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.table import CaseError
 from sharpkit._vectors import groups
+from sharpkit._vectors.ranks import ROW, Ranks
+from sharpkit.measures import _sharded
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST_LINES = 15  # of what a program that failed has printed
@@ -52,15 +60,41 @@ def tell(rank: int, found: dict[str, Any]) -> None:
     (Path(sys.argv[2]) / str(rank)).write_text(json.dumps(found))
 
 
+class Simulated(Ranks):
+    """Ranks that all hold the same."""
+
+    def gather(self, row: Any, patience: float | None = None) -> Any:
+        """Return as many copies of the row as there are ranks."""
+        return np.tile(row, (self.count, 1))
+
+    def place(self, n: int, pieces: Any = None) -> None:
+        """Leave this one the first, and the others alike."""
+
+    def _require_alike(self, arguments: Any) -> None:
+        """Believe it."""
+
+    @classmethod
+    def taken(
+        cls, measure: Callable[..., Any], count: int, problem: Any, **options: Any
+    ) -> Any:
+        """Return what a measure gives on simulated ranks."""
+        before, ranks = _sharded.ranks_of, cls(0, count)
+        _sharded.ranks_of = lambda process_group, comm: ranks
+        try:
+            return measure(problem, comm=ranks, **options)
+        finally:
+            _sharded.ranks_of = before
+
+
 class Reductions:
     """The gatherings of all measures from now on: how many, their bytes and seconds.
 
     Waiting for slower ranks is part of the seconds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[Ranks] = groups._TorchRanks) -> None:
         self.count, self.bytes, self.seconds = 0, 0, 0.0
-        gather = groups._TorchRanks.gather
+        gather = kind.gather
 
         def timed(ranks: Any, row: Any, *rest: Any) -> Any:
             began = time.perf_counter()
@@ -69,7 +103,7 @@ class Reductions:
             self.count, self.bytes = self.count + 1, self.bytes + row.nbytes
             return found
 
-        groups._TorchRanks.gather = timed  # type: ignore[method-assign]
+        kind.gather = timed  # type: ignore[method-assign]
 
     def of(self, work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
         """Return what work returns, and what it took."""
@@ -81,3 +115,13 @@ class Reductions:
             "bytes": self.bytes - before[1],
             "reducing": self.seconds - before[2],
         }
+
+
+def seconds_of_one(ranks: Ranks, repeats: int = 200) -> float:
+    """Return the median seconds of one gathering, with nothing to wait for."""
+    found = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        ranks.gather(np.zeros(ROW))
+        found.append(time.perf_counter() - began)
+    return float(np.median(found))

@@ -21,6 +21,7 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x: Any) -> Any:
+        """Return x, (batch, tokens, width), and what the block adds to it."""
         batch, tokens, width = x.shape
         parts = self.mixed(self.norm(x)).view(batch, tokens, 3, self.heads, -1)
         q, k, v = parts.permute(2, 0, 3, 1, 4)
@@ -45,6 +46,7 @@ class Transformer(nn.Module):
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary)
 
     def forward(self, indices: Any) -> Any:
+        """Return the scores."""
         x = self.tokens(indices) + self.places[: indices.shape[1]]
         for block in self.blocks:
             x = block(x)

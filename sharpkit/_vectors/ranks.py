@@ -1,7 +1,7 @@
 """Processes that each hold a piece of the weights, and go down together.
 
 All that travels is small: numbers of float64 on the host, gathered from all ranks, and
-added up in the order of the ranks, so that each has the same bits. Every gathering has
+added up in the same pairs by each, so that all have the same bits. Every gathering has
 a head, in which a rank that has failed says so in place of its numbers. Whatever the
 others were about to ask for, they read it there, and raise as well: no error of one
 rank, wherever it is raised, leaves the others waiting.
@@ -70,7 +70,7 @@ class Ranks(ABC):
         """
 
     def sum(self, values: Matrix) -> Matrix:
-        """Return the elementwise sum over ranks, in the order of the ranks."""
+        """Return the elementwise sum over ranks, the same bits on each."""
         return self._exchanged("sum", values)
 
     def max(self, values: Matrix) -> Matrix:
@@ -134,10 +134,11 @@ class Ranks(ABC):
         """Return the sum, or the maximum, of the rows of the ranks."""
         if kind in ("max", ALIKE):
             return np.asarray(rows.max(axis=0))
-        total = np.zeros(rows.shape[1])
-        for row in rows:
-            total += row
-        return total
+        while len(rows) > 1:  # in pairs, so that errors grow by the tree's height alone
+            half = -(-len(rows) // 2)
+            below, rows = rows[half:], rows[:half].copy()
+            rows[: len(below)] += below
+        return np.asarray(rows[0])
 
     def _exchanged(self, kind: str, values: Matrix) -> Matrix:
         """Return the numbers of all ranks, reduced."""
