@@ -82,7 +82,8 @@ def options():
 
 
 @pytest.fixture(autouse=True)
-def _threads():
+def _as_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a text may be a path
     yield
     sharpkit.set_num_threads(1)
 

@@ -26,8 +26,10 @@ from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._spectrum.basis import SLAB_BYTES as BASIS_BYTES
 from sharpkit._spectrum.xdiag import SLAB_BYTES as DIAGONAL_BYTES
+from sharpkit._vectors.ranks import Copies, Ranks
 from sharpkit.measures._point import Point
 from sharpkit.measures._searches import CENTRE_EVALUATIONS
+from sharpkit.measures._sharded import sharded
 from sharpkit.measures.diagonal import diagonal
 from sharpkit.measures.eigenvalues import basis_rows, checked_k, eigenvalues
 from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS, sharpness
@@ -39,7 +41,7 @@ from sharpkit.results.plan import Plan, Planned, size
 MEASURES = (sharpness, eigenvalues, spectral_density, trace, diagonal)
 NAMES = tuple(measure.__name__ for measure in MEASURES)
 SIGNATURES = {measure.__name__: inspect.signature(measure) for measure in MEASURES}
-DTYPES = ("float32", "float64")
+DTYPES, PRODUCTS = ("float32", "float64"), ("exact", "differences")
 # Vectors, the copy of the weights among them, while an exact product is tried, or the
 # step of differences is chosen; and the evaluations that take.
 TRIED, LADDER, TRIAL, CHOICE = 8, 6, 6, 90
@@ -58,6 +60,7 @@ class Need(NamedTuple):
 
 
 @documented
+@sharded
 def plan(
     problem: Any,
     loss_fn: LossFn | None = None,
@@ -65,9 +68,12 @@ def plan(
     measures: Iterable[str] | Mapping[str, Mapping[str, Any]] = NAMES,
     hvp: Hvp | None = None,
     dtype: str = "float32",
+    products: str = "exact",
     ranks: int = 1,
     memory: float | None = None,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
 ) -> Plan:
     """Tell what measures will take in memory, evaluations and time, before they run.
 
@@ -87,14 +93,22 @@ def plan(
         $hvp
     dtype : {"float32", "float64"}
         The type of the weights' numbers, where only their number is given.
+    products : {"exact", "differences"}
+        How products are had, where only the number of weights is given: models over
+        ranks have differences of gradients.
     ranks
-        The number of processes that the weights are spread over.
+        The number of processes that the weights are spread over, where only their
+        number is given.
     memory
         The bytes that each process may take; None asks the system: what is free on
         this machine, or on the device of the weights, at most what a control group
         allows.
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
 
     Returns
     -------
@@ -110,9 +124,9 @@ def plan(
     -----
     Memory is that of sharpkit alone: what the callback needs, such as the activations
     of a model, comes on top. Counts are those of measures that need all they may take,
-    and of eigenvalues one basis, which is rarely too little. With a number alone
-    products are taken to be exact. A search for the sharpness holds up to three vectors
-    more, one with ``memory="lean"``, where maxima lie off the corners of the box.
+    and of eigenvalues one basis, which is rarely too little. A search for the
+    sharpness holds up to three vectors more, one with ``memory="lean"``, where maxima
+    lie off the corners of the box.
 
     Examples
     --------
@@ -125,13 +139,20 @@ def plan(
     ranks, counted = at_least("ranks", ranks, 1), None
     seconds: float | None = None
     one_of("dtype", dtype, DTYPES)
+    one_of("products", products, PRODUCTS)
     if isinstance(problem, numbers.Integral) and loss_fn is None and hvp is None:
-        n, exact, kind = at_least("problem", problem, 1), True, np.dtype(dtype)
+        n, kind = at_least("problem", problem, 1), np.dtype(dtype)
+        exact = products == "exact"
     else:
-        counted = Point.of(problem, loss_fn, hvp=hvp, backend=backend)
-        n, exact, kind = counted.n, counted.hvp is not None, counted.weights.dtype
-        seconds = _timed(counted)
+        counted = Point.of(problem, loss_fn, hvp=hvp, backend=backend, comm=comm)
+        n, kind = counted.space.size, counted.weights.dtype
+        exact, seconds = counted.hvp is not None, _timed(counted)
+        if isinstance(comm, Ranks) and not isinstance(comm, Copies):
+            ranks = comm.count
     room = _checked_memory(memory) or _available(counted)
+    if comm is not None:  # the slowest, and the one with the least memory
+        found = comm.max(np.array([seconds or 0, -math.inf if room is None else -room]))
+        seconds, room = float(found[0]), room and int(-found[1])
     alone = counted is not None and counted.loss_fn is None
     setting = _Setting(n, kind.itemsize, ranks, room, exact, alone, seconds)
     return Plan(

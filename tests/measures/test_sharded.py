@@ -14,7 +14,7 @@ from sharpkit._vectors.space import Space
 
 N = 60
 H = np.linspace(-1.0, 3.0, N)
-WEIGHTS = np.random.default_rng(0).standard_normal(N)
+WEIGHTS, DTYPE = np.random.default_rng(0).standard_normal(N), "float64"
 SHARDS = [(60,), (23, 37), (7, 0, 41, 12)]
 
 
@@ -268,3 +268,23 @@ def test_what_is_not_taken_over_ranks_says_so():
     spread.__call__ = lambda self, w: problem(w)
     with pytest.raises(NotImplementedError, match="spread over ranks; these can"):
         sharpkit.flatness_radius(spread())
+
+
+def test_a_plan_is_of_the_weights_of_all_ranks():
+    lengths = SHARDS[-1]
+
+    def of_rank(ranks, w, loss, place):
+        return sharpkit.plan(w, loss, memory=2**20, measures=["trace"], comm=ranks)
+
+    plans = over(lengths, of_rank)
+    alone = sharpkit.plan(N, measures=["trace"], products="differences", dtype=DTYPE)
+    first = plans[0]
+    assert (first.n, first.ranks) == (N, len(lengths))
+    assert all(each.to_dict() == first.to_dict() for each in plans)
+    assert first["trace"].calls == alone["trace"].calls
+    assert first["trace"].bytes == alone["trace"].bytes / len(lengths)
+
+    def of_copy(comm, place):
+        return sharpkit.plan(WEIGHTS, whole, comm=Copies(ThreadRanks(comm)))
+
+    assert [each.ranks for each in run_ranks((N, N), of_copy)] == [1, 1]
