@@ -22,6 +22,7 @@ import numpy as np
 from bench.table import CaseError
 from sharpkit._vectors import groups
 from sharpkit._vectors.ranks import ROW, Ranks
+from sharpkit._vectors.space import Space
 from sharpkit.measures import _sharded
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,34 +88,48 @@ class Simulated(Ranks):
 
 
 class Reductions:
-    """The gatherings of all measures from now on: how many, their bytes and seconds.
+    """The gatherings of all measures from now on, and the passes over vectors.
 
-    Waiting for slower ranks is part of the seconds.
+    Waiting for slower ranks is part of the seconds of gatherings.
     """
 
     def __init__(self, kind: type[Ranks] = groups._TorchRanks) -> None:
-        self.count, self.bytes, self.seconds = 0, 0, 0.0
-        gather = kind.gather
+        self.count, self.seconds = 0, 0.0
+        self._spaces: list[Space] = []
+        gather, init, spaces = kind.gather, Space.__init__, self._spaces
+
+        def noted(space: Space, *args: Any, **options: Any) -> None:
+            init(space, *args, **options)
+            spaces.append(space)
+
+        Space.__init__ = noted  # type: ignore[method-assign]
 
         def timed(ranks: Any, row: Any, *rest: Any) -> Any:
             began = time.perf_counter()
             found = gather(ranks, row, *rest)
             self.seconds += time.perf_counter() - began
-            self.count, self.bytes = self.count + 1, self.bytes + row.nbytes
+            self.count += 1
             return found
 
         kind.gather = timed  # type: ignore[method-assign]
 
     def of(self, work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
         """Return what work returns, and what it took."""
-        before, began = (self.count, self.bytes, self.seconds), time.perf_counter()
+        self._spaces.clear()
+        before, began = (self.count, self.seconds), time.perf_counter()
         found = work()
         return found, {
             "seconds": time.perf_counter() - began,
             "reductions": self.count - before[0],
-            "bytes": self.bytes - before[1],
-            "reducing": self.seconds - before[2],
+            "reducing": self.seconds - before[1],
+            "passes": sum(map(_passes, self._spaces)),
         }
+
+
+def _passes(space: Space) -> float:
+    """Return how many vectors a space has read or written."""
+    moved = sum(count.bytes for count in space.counts.values())
+    return moved / max(space.n * space.dtype.itemsize, 1)
 
 
 def seconds_of_one(ranks: Ranks, repeats: int = 200) -> float:

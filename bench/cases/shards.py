@@ -58,7 +58,7 @@ def run(*, quick: bool) -> Table:
             "s",
             "reductions",
             "share",
-            "without waits",
+            "at least",
         ),
         rows=rows,
         notes=(
