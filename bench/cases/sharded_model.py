@@ -99,6 +99,8 @@ def main() -> None:
         del result
     n = np.asarray(problem.weights).size
     tell(rank, {"n": n, "peak": _peak(), "taken": taken})
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 def _peak() -> int:

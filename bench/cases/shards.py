@@ -134,6 +134,8 @@ def main() -> None:
         taken[name] = took
     bits = _bits(ends[rank + 1] - ends[rank], ends[rank], summed)
     tell(rank, {"taken": taken, "bits": bits, "one": one})
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 def _seconds_of_one() -> float:
