@@ -2,10 +2,11 @@
 
 Within eight minutes: the kernels against the reference, the trainer's steps against
 their plain lines, the measures and the trainer against the host, models of PyTorch and
-JAX against dense matrices, and the speed of kernels, training steps and epochs. Each
-part runs apart, and none stops the others. A record goes to
-``bench/results/<date>-<device>.json``; the exit status is 1 if a part failed, if none
-passed, or if there is no device. ``--rehearse`` runs every part on the CPU.
+JAX against dense matrices, shards over NCCL against whole models, and the speed of
+kernels, training steps and epochs. Each part runs apart, and none stops the others. A
+record goes to ``bench/results/<date>-<device>.json``; the exit status is 1 if a part
+failed, if none passed, or if there is no device. ``--rehearse`` runs every part on the
+CPU.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ PARTS = (
     _tests("trainer", "tests/lab/test_array_modules.py"),
     _tests("torch", "tests/torch/test_device.py", needs=("torch",)),
     _tests("jax", "tests/jax/test_device.py", needs=("jax",)),
+    _tests("shards", "tests/torch/test_sharded_device.py", needs=("torch",)),
     Part("kernel speed", (*SPEED, "kernels"), ("cupy",)),
     Part("step speed", (*SPEED, "steps"), ("cupy", "torch")),
     Part("epoch speed", (*SPEED, "epochs"), ("cupy",)),
@@ -69,6 +71,7 @@ SMALL = {
     "trainer": ("-k", "device or rescaling"),
     "torch": ("-k", "cpu and layer_norm and loss"),
     "jax": ("-k", "cpu and loss"),
+    "shards": ("-k", "cpu"),
     "kernel speed": ("--rehearse",),
     "step speed": ("--rehearse",),
     "epoch speed": ("--rehearse",),

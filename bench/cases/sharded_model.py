@@ -22,11 +22,9 @@ RANKS = 4
 SIZE = {"vocabulary": 16_000, "tokens": 16, "width": 1536, "heads": 16, "depth": 16}
 QUICK = {"vocabulary": 500, "tokens": 16, "width": 64, "heads": 4, "depth": 2}
 MOST_GIB = 20.0  # of all ranks together
-# Of Lanczos vectors as few as there can be, and no second look.
 MEASURES: dict[str, dict[str, Any]] = {
     "critical_sharpness": {},
     "sharpness": {"max_evaluations": 5, "memory": "lean"},
-    "eigenvalues": {"k": 1, "ncv": 4, "tol": 0.1, "max_products": 12, "verify": False},
 }
 
 

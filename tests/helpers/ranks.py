@@ -23,20 +23,23 @@ def tell(**found):
     with open(os.path.join(os.environ["TOLD"], f"{{rank}}.json"), "w") as file:
         json.dump(found, file)
 """
-GLOO = (
+TORCH = (
     PROLOGUE
     + """
 from datetime import timedelta
 import torch, torch.distributed as dist
 torch.set_num_threads(1)
-dist.init_process_group("gloo", timeout=timedelta(seconds=50))
+dist.init_process_group(BACKEND, timeout=timedelta(seconds=50))
 rank, ranks = dist.get_rank(), dist.get_world_size()
+device = torch.device("cpu" if BACKEND == "gloo" else f"cuda:{rank}")
+if BACKEND != "gloo":
+    torch.cuda.set_device(device)
 KNOWN = {"process_group": True}
 
 def summed(values):
-    out = torch.tensor(np.array(values, np.float64))
+    out = torch.tensor(np.array(values, np.float64), device=device)
     dist.all_reduce(out)
-    return out.numpy()
+    return out.cpu().numpy()
 """
 )
 MPI = (
@@ -76,7 +79,7 @@ class Ended:
         return self.told
 
 
-def on_gloo(ranks, program):
+def on_gloo(ranks, program, backend="gloo"):
     """Run a program on ranks of torch.distributed."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
@@ -85,7 +88,8 @@ def on_gloo(ranks, program):
     known["WORLD_SIZE"] = str(ranks)
     if sys.platform == "linux":
         known["GLOO_SOCKET_IFNAME"] = "lo"  # whatever the host's name means
-    command = [sys.executable, "-c", GLOO + program]
+    text = f"BACKEND = {backend!r}\n{TORCH}{program}"
+    command = [sys.executable, "-c", text]
     return _ended([(command, known | {"RANK": str(r)}) for r in range(ranks)])
 
 
