@@ -19,7 +19,7 @@ from bench.ranks import on_ranks, tell
 from bench.table import Table
 
 RANKS = 4
-SIZE = {"vocabulary": 16_000, "tokens": 16, "width": 1536, "heads": 16, "depth": 16}
+SIZE = {"vocabulary": 16_640, "tokens": 16, "width": 1024, "heads": 16, "depth": 37}
 QUICK = {"vocabulary": 500, "tokens": 16, "width": 64, "heads": 4, "depth": 2}
 MOST_GIB = 20.0  # of all ranks together
 MEASURES: dict[str, dict[str, Any]] = {

@@ -188,6 +188,7 @@ def sharpness(
     del gradient  # in a subspace only its projection is needed
 
     found = _searched(box, chosen, seeds, loss, budget, progress)
+    del box  # its vectors make room for closer looks
     best, rise = found.best, found.best.loss - loss
     if not (found.non_finite or stay_inside):
         noise = _noise(point, objective, rise, noise, centre_noise)
