@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sharpkit._inputs.journal import journal
+from sharpkit._inputs.journal import journal, resumable_here
 from sharpkit._inputs.objective import Objective, ReturnedVector, gradient_rounding
 from sharpkit._inputs.seal import Seal
 from sharpkit._inputs.types import Array, Hvp, LossFn
@@ -208,7 +208,8 @@ class Differences:
         size = space.norm(gradient)
         self._x, self.products, self._moved = space.empty(), 0, False
         self.drift = 0.0
-        self._step, self.error = self._chosen(seed)
+        with resumable_here():
+            self._step, self.error = self._chosen(seed)
         # What its own rounding hides, though steps of the ladder may round alike.
         hidden = float(np.finfo(space.dtype).eps) * size / self._step
         self.error = max(self.error, hidden)
