@@ -1,10 +1,11 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and that one has alone."""
 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
@@ -28,6 +29,48 @@ def replacing(file: Path) -> Iterator[Path]:
             _onto_disk(file.parent, os.O_RDONLY)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Keep other users of ``file`` out while the work inside goes on.
+
+    A hidden file beside it is locked, whose lock ends with the process.
+
+    Raises
+    ------
+    BlockingIOError
+        If another one is at work.
+    """
+    lock = file.with_name(f".{file.name}.lock")
+    while True:
+        opened = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(opened)
+            same = lock.exists() and os.path.samestat(os.fstat(opened), lock.stat())
+        except (BlockingIOError, PermissionError) as error:
+            os.close(opened)
+            raise BlockingIOError(str(lock)) from error
+        if same:
+            break
+        os.close(opened)  # its last user has just removed it
+    try:
+        yield
+    finally:
+        with suppress(PermissionError):  # Windows removes no open file
+            lock.unlink()
+        os.close(opened)
+
+
+def _lock(opened: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(opened, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _onto_disk(path: Path, how: int) -> None:

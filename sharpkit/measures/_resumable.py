@@ -16,6 +16,7 @@ import numbers
 import os
 import pickle
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -24,6 +25,7 @@ import numpy as np
 from sharpkit import __version__
 from sharpkit._inputs import kept
 from sharpkit._inputs.arrays import is_array, to_host
+from sharpkit._inputs.files import alone
 from sharpkit._inputs.foreign import native
 from sharpkit._inputs.journal import Journal, Past
 from sharpkit._vectors.comm import Comm
@@ -56,7 +58,17 @@ def resumable(measure: Callable[P, R]) -> Callable[P, R]:
         _require_one_rank(options.get("comm"))
         path = _checked_path(options["checkpoint"])
         record = _record(measure.__name__, options)
-        return _taken(path, record, functools.partial(measure, *args, **kwargs))
+        take = functools.partial(measure, *args, **kwargs)
+        with ExitStack() as inside:
+            try:
+                inside.enter_context(alone(path))
+            except BlockingIOError as error:
+                msg = (
+                    f"checkpoint={str(path)!r} is in use by another call; give each a "
+                    "file of its own"
+                )
+                raise ValueError(msg) from error
+            return _taken(path, record, take)
 
     return resumed
 
@@ -118,7 +130,7 @@ def _checked_path(path: Any) -> Path:
         msg = f"checkpoint={path!r} is of type {type(path).__name__}; give a path"
         raise TypeError(msg)
     file = Path(path)
-    if file.is_dir() or not file.parent.is_dir():
+    if not file.parent.is_dir() or (file.exists() and not file.is_file()):
         msg = f"checkpoint={str(path)!r}: give a file in a folder that exists"
         raise ValueError(msg)
     return file

@@ -282,6 +282,7 @@ def test_a_file_can_call_nothing(tmp_path):
         (1, TypeError, "checkpoint=1 is of type int; give a path"),
         (".", ValueError, "give a file in a folder that exists"),
         ("no/such/file", ValueError, "give a file in a folder that exists"),
+        (os.devnull, ValueError, "give a file in a folder that exists"),
     ],
 )
 def test_paths_are_checked_before_anything_is_called(path, kind, text, tmp_path):
@@ -299,6 +300,23 @@ def test_what_cannot_go_on_says_so(tmp_path):
     problem = sharpkit.Problem(WEIGHTS, Loss())
     with pytest.raises(ValueError, match="give max_evaluations in place of time_bud"):
         sharpkit.profile(problem, time_budget=9, checkpoint=tmp_path / "kept")
+
+
+def test_two_calls_cannot_have_one_file(tmp_path):
+    file, said = tmp_path / "kept", []
+
+    def meanwhile(w, v):
+        if not said:
+            with pytest.raises(ValueError, match="is in use by another call") as error:
+                trace(file)
+            said.append(error)
+        return Loss().multiplied(w, v)
+
+    sharpkit.trace(WEIGHTS, Loss(), hvp=meanwhile, checkpoint=file, max_products=9)
+    assert said
+    assert list(tmp_path.iterdir()) == [file]
+    with pytest.raises(ValueError, match="was saved with"):
+        trace(file)
 
 
 @pytest.mark.usefixtures("always")
