@@ -24,6 +24,7 @@ def test_a_framework_shows_its_public_names_only(name):
     names = {"Problem", "monitor", "preconditioner", "problem"}
     if name == "torch":
         names |= {"lightning_callback", "transformers_callback"}
+        names |= {"causal_lm", "chunked_cross_entropy"}
     assert dir(importlib.import_module(f"sharpkit.{name}")) == sorted(names)
 
 

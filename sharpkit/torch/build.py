@@ -212,7 +212,7 @@ def problem(
             process_group=process_group,
         )
         return cast("Problem", over_ranks)  # to measures it is one
-    _require_whole(model)
+    require_whole(model)
     layout = Layout(model, parameters, dtype)
     pairs = loss_takes == "output"
     batches = Batches(data, micro_batch, layout.device, layout.dtype, pairs=pairs)
@@ -306,7 +306,7 @@ def _unwrapped(model: Any) -> Any:
     return model
 
 
-def _require_whole(model: nn.Module) -> None:
+def require_whole(model: nn.Module) -> None:
     """Raise for a model of which each process holds a part.
 
     Raises

@@ -15,7 +15,7 @@ from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Path
 from sharpkit._inputs.warn import warn
 from sharpkit.monitor.core import Measures, Monitor
-from sharpkit.torch.build import problem as problem_of
+from sharpkit.torch.build import problem as problem_of, require_whole
 from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.optimizers import preconditioner
 from sharpkit.torch.problems import Problem
@@ -107,6 +107,8 @@ def monitor(
     >>> [row.step for row in rows if row.name == "lambda_max"]
     [10]
     """
+    if isinstance(model, nn.Module):
+        require_whole(model)
     problem = problem_of(
         model,
         loss,
