@@ -26,6 +26,12 @@ from sharpkit._vectors.space import Space
 from sharpkit.measures import _sharded
 
 ROOT = Path(__file__).resolve().parents[1]
+# Ranks share the cores; what they free goes back to the system at once.
+SURROUNDINGS = {
+    "OMP_NUM_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(1 << 20),
+}
 LAST_LINES = 15  # of what a program that failed has printed
 
 
@@ -44,7 +50,7 @@ def on_ranks(ranks: int, module: str, **options: Any) -> list[dict[str, Any]]:
             capture_output=True,
             text=True,
             cwd=ROOT,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"},
+            env=os.environ | SURROUNDINGS,
             check=False,
         )
         if done.returncode:

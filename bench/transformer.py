@@ -50,4 +50,4 @@ class Transformer(nn.Module):
         x = self.tokens(indices) + self.places[: indices.shape[1]]
         for block in self.blocks:
             x = block(x)
-        return self.head(self.norm(x)).transpose(1, 2)
+        return self.head(self.norm(x)).transpose(1, 2).contiguous()
