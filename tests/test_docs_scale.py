@@ -31,6 +31,8 @@ MEASURES = {
 }
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
+NEEDS = "torch", "mpi4py", "transformers"
+
 
 def test_what_fits_is_what_plans_say():
     for weights, ranks, *cells in TABLES[0][2:]:
@@ -62,12 +64,12 @@ def test_what_it_takes_is_what_the_record_says():
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("block", "needs"), [(0, "torch"), (1, "mpi4py")])
+@pytest.mark.parametrize(("block", "needs"), list(zip(BLOCKS, NEEDS, strict=True)))
 def test_the_lines_run(block, needs, tmp_path):
     if importlib.util.find_spec(needs) is None:
         pytest.skip(f"needs {needs}")
     script = tmp_path / "script.py"
-    script.write_text(BLOCKS[block], encoding="utf-8")
+    script.write_text(block, encoding="utf-8")
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
