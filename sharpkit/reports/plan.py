@@ -45,6 +45,7 @@ DTYPES, PRODUCTS = ("float32", "float64"), ("exact", "differences")
 # Vectors, the copy of the weights among them, while an exact product is tried, or the
 # step of differences is chosen; and the evaluations that take.
 TRIED, LADDER, TRIAL, CHOICE = 8, 6, 6, 90
+GRADIENT = "loss_fn returns no gradient; let it return (loss, gradient), or give hvp="
 LOOKS = 2  # evaluations near the weights, for the noise of the loss
 KEPT_FREE = 0.9  # of the memory there is: what a plan may fill
 LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a control group
@@ -138,15 +139,19 @@ def plan(
     wanted = _checked_measures(measures)
     ranks, counted = at_least("ranks", ranks, 1), None
     seconds: float | None = None
+    sloped = True
     one_of("dtype", dtype, DTYPES)
     one_of("products", products, PRODUCTS)
-    if isinstance(problem, numbers.Integral) and loss_fn is None and hvp is None:
+    if isinstance(problem, numbers.Real) and loss_fn is None and hvp is None:
+        if isinstance(problem, float) and problem.is_integer():
+            problem = int(problem)  # such as 7e9
         n, kind = at_least("problem", problem, 1), np.dtype(dtype)
         exact = products == "exact"
     else:
         counted = Point.of(problem, loss_fn, hvp=hvp, backend=backend, comm=comm)
         n, kind = counted.space.size, counted.weights.dtype
-        exact, seconds = counted.hvp is not None, _timed(counted)
+        exact = counted.hvp is not None
+        seconds, sloped = _timed(counted)
         if isinstance(comm, Ranks) and not isinstance(comm, Copies):
             ranks = comm.count
     room = _checked_memory(memory) or _available(counted)
@@ -154,7 +159,7 @@ def plan(
         found = comm.max(np.array([seconds or 0, -math.inf if room is None else -room]))
         seconds, room = float(found[0]), room and int(-found[1])
     alone = counted is not None and counted.loss_fn is None
-    setting = _Setting(n, kind.itemsize, ranks, room, exact, alone, seconds)
+    setting = _Setting(n, kind.itemsize, ranks, room, exact, alone, sloped, seconds)
     return Plan(
         n=n,
         dtype=str(kind),
@@ -175,6 +180,7 @@ class _Setting(NamedTuple):
     room: int | None
     exact: bool
     alone: bool  # there is a product, and no loss to hold it against
+    sloped: bool  # the loss has a gradient
     seconds: float | None
 
     def planned(self, name: str, options: dict[str, Any]) -> Planned:
@@ -183,7 +189,9 @@ class _Setting(NamedTuple):
         each = EXACT if self.exact else BY_DIFFERENCES
         own = 1 if self.exact else BY_DIFFERENCES
         fits, advice = self._fits(need), ""
-        if not fits:
+        if need.products and not (self.exact or self.sloped):
+            fits, advice = False, GRADIENT
+        elif not fits:
             advice = self._advice(name, options, need)
         units = need.evaluations + each * need.products
         return Planned(
@@ -368,8 +376,11 @@ def _checked_memory(memory: Any) -> int | None:
     return int(as_float(memory))
 
 
-def _timed(point: Point) -> float:
-    """Return the seconds of one evaluation, or a third of those of a product."""
+def _timed(point: Point) -> tuple[float, bool]:
+    """Return the seconds of one evaluation, and whether there is a gradient.
+
+    Where there is no loss they are a third of those of a product.
+    """
     if point.loss_fn is None:
         hvp, before = point.hvp, 0.0
         assert hvp is not None
@@ -379,12 +390,12 @@ def _timed(point: Point) -> float:
         for _ in range(2):
             before = operator.seconds
             operator.apply(v, out)
-        return (operator.seconds - before) / EXACT
+        return (operator.seconds - before) / EXACT, False
     objective, before = point.objective(), 0.0
     for _ in range(2):
         before = objective.seconds
         objective(point.weights.copy())
-    return objective.seconds - before
+    return objective.seconds - before, bool(objective.has_gradient)
 
 
 def _available(point: Point | None) -> int | None:

@@ -141,6 +141,21 @@ def test_the_time_is_that_of_evaluations():
     assert alone["trace"].seconds > 0
 
 
+def test_products_need_a_gradient():
+    plan = sharpkit.plan(
+        np.ones(5), lambda w: float(w @ w), measures=["sharpness", "trace"]
+    )
+    assert plan["sharpness"].fits
+    assert not plan["trace"].fits
+    assert "trace: loss_fn returns no gradient; let it return" in repr(plan)
+
+
+def test_numbers_may_be_written_with_an_exponent():
+    assert sharpkit.plan(7e9, memory=8e10).n == 7 * 10**9
+    with pytest.raises(TypeError, match=r"problem=1\.5 is not a whole number"):
+        sharpkit.plan(1.5)
+
+
 def test_the_system_is_asked_for_memory():
     plan = sharpkit.plan(1000)
     assert plan.available is None or plan.available > 2**20
