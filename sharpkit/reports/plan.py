@@ -142,7 +142,8 @@ def plan(
     sloped = True
     one_of("dtype", dtype, DTYPES)
     one_of("products", products, PRODUCTS)
-    if isinstance(problem, numbers.Real) and loss_fn is None and hvp is None:
+    counts = isinstance(problem, (float, numbers.Integral))
+    if counts and loss_fn is None and hvp is None:
         if isinstance(problem, float) and problem.is_integer():
             problem = int(problem)  # such as 7e9
         n, kind = at_least("problem", problem, 1), np.dtype(dtype)
