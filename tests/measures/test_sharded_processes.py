@@ -114,7 +114,7 @@ def test_gloo_finds_what_one_process_does_and_errors_end_all(ranks, alone):
 
 
 @mpi
-@pytest.mark.parametrize("ranks", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("ranks", [2, pytest.param(5, marks=pytest.mark.slow)])
 def test_mpi_finds_what_one_process_does_and_errors_end_all(ranks, alone):
     require_right(on_mpi(ranks, VALUES + FAULTS).fine(), ranks, alone)
 
