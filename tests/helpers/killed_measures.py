@@ -22,14 +22,14 @@ from sharpkit._inputs import journal
 N = 2000
 FEATURES = np.random.default_rng(1).standard_normal((30, N))
 WEIGHTS = 0.1 * np.random.default_rng(2).standard_normal(N)
-SECONDS = 1e-3  # of a call
+SECONDS = 3e-4  # of a call
 OPTIONS = {
     "sharpness": {"max_evaluations": 60},
     "eigenvalues": {"k": 2, "ncv": 12, "tol": 1e-6},
     "spectral_density": {"max_products": 80},
     "trace": {"max_products": 60},
     "diagonal": {"max_products": 60},
-    "profile": {"measures": ("sharpness", "eigenvalues", "trace"), "repeats": 1},
+    "profile": {"measures": ("sharpness", "trace"), "repeats": 1},
 }
 
 

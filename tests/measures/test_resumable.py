@@ -394,5 +394,5 @@ def test_a_killed_process_loses_nothing(tmp_path):
     "measure", "sharpness eigenvalues spectral_density trace diagonal profile".split()
 )
 def test_kills_at_random_moments(measure, tmp_path):
-    command = [sys.executable, SCRIPT, measure, "8", tmp_path]
+    command = [sys.executable, SCRIPT, measure, "3", tmp_path]
     subprocess.run(command, check=True, timeout=500)
