@@ -17,7 +17,7 @@ TINY = 1e-12  # what a value that is not positive counts as: a zero has a logari
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean of paired differences over trials and its Student interval, 95 %.
+    """Mean of paired differences over trials and its Student interval.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class Interval:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def paired(differences: Values) -> Interval:
+def paired(differences: Values, confidence: float = CONFIDENCE) -> Interval:
     """Return mean and confidence interval of the mean of paired differences.
 
     With fewer than two trials, or differences that are all equal, the interval is the
@@ -45,7 +45,7 @@ def paired(differences: Values) -> Interval:
     if len(differences) < 2:
         return Interval(mean, -math.inf, math.inf)
     error = float(stats.sem(differences))
-    reach = error * float(stats.t.ppf((1 + CONFIDENCE) / 2, len(differences) - 1))
+    reach = error * float(stats.t.ppf((1 + confidence) / 2, len(differences) - 1))
     return Interval(mean, mean - reach, mean + reach)
 
 
@@ -62,17 +62,26 @@ def power(exponent: float) -> str:
 
 
 def points(values: object) -> str:
-    """Return ``mean ± std`` of accuracies in per cent, to a hundredth as the paper."""
+    """Return ``mean ± std`` of accuracies in per cent, to a hundredth as the paper.
+
+    Of a single value it is that alone: its spread is not known.
+    """
     sample = np.asarray(values, np.float64)
-    deviation = float(sample.std(ddof=1)) if len(sample) > 1 else 0.0
-    return f"{sample.mean():.2f} ± {deviation:.2f}"
+    if len(sample) == 1:
+        return f"{sample[0]:.2f}"
+    return f"{sample.mean():.2f} ± {float(sample.std(ddof=1)):.2f}"
 
 
 def spread(values: object) -> str:
-    """Return ``mean ± std`` of the sample, the std to two figures, the mean as far."""
+    """Return ``mean ± std`` of the sample, the std to two figures, the mean as far.
+
+    Of a single value it is that alone: its spread is not known.
+    """
     sample = np.asarray(values, np.float64)
     mean = float(sample.mean())
-    deviation = float(sample.std(ddof=1)) if len(sample) > 1 else 0.0
+    if len(sample) == 1:
+        return f"{mean:.4g}"
+    deviation = float(sample.std(ddof=1))
     if not deviation:
         return f"{mean:.4g} ± 0"
     decimals = max(1 - math.floor(math.log10(deviation)), 0)

@@ -19,6 +19,7 @@ Decision = Literal["holds", "does not hold", "not decided here"]
 HOLDS: Decision = "holds"
 FAILS: Decision = "does not hold"
 OPEN: Decision = "not decided here"
+MARGIN = 1.25  # the factor within which a ratio counts as 1
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ def decide(low: float, high: float, least: float = 0.0) -> Decision:
 
 
 def decide_within(found: Interval, low: float, high: float) -> Decision:
-    """Judge "the quantity lies between low and high" by its 95 % interval."""
+    """Judge "the quantity lies between low and high" by its interval."""
     if low <= found.low and found.high <= high:
         return HOLDS
     return FAILS if found.high < low or found.low > high else OPEN
@@ -300,6 +301,26 @@ def ratio_claim(
         f"ratio {ratio_text(found)}",
         f"95 % Student interval of the mean logarithm of the ratio paired by trial, "
         f"against {least:g}",
+    )
+
+
+def equivalence_claim(
+    text: str, upper: Values, lower: Values, *, margin: float = MARGIN
+) -> Claim:
+    """Return the claim that a geometric mean ratio is 1, to within a factor.
+
+    Two one-sided tests of 5 % each: it holds where the whole 90 % interval lies within
+    the margin, does not where all of it lies outside; few trials leave it open.
+    """
+    found = paired(log10(upper) - log10(lower), confidence=0.90)
+    reach = math.log10(margin)
+    return Claim(
+        text,
+        decide_within(found, -reach, reach),
+        f"ratio {ratio_text(found)} at 90 %",
+        f"two one-sided tests of 5 %, paired by trial: the 90 % Student interval of "
+        f"the mean logarithm of the ratio, within a factor of {margin:g} (equal), "
+        "outside it (not equal) or neither",
     )
 
 

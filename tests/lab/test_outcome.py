@@ -14,6 +14,7 @@ from sharpkit.lab.outcome import (
     decide_within,
     difference_claim,
     equal_claim,
+    equivalence_claim,
     ratio_claim,
 )
 
@@ -82,3 +83,31 @@ def test_a_band_is_the_range_of_the_trials():
     assert (found.low, found.high) == ((1.0, 100.0), (3.0, 10000.0))
     logarithmic = band("", [1, 2], np.array([[1, 100], [4, 10000]]), logarithmic=True)
     assert logarithmic.y == pytest.approx((2.0, 1000.0))
+
+
+@pytest.mark.parametrize(
+    ("ratios", "decision"),
+    [
+        ([1.01, 0.98, 1.02, 1.0, 0.97], HOLDS),
+        ([2.0, 2.1, 1.9, 2.05, 1.98], FAILS),
+        ([0.5, 0.52, 0.49, 0.51, 0.5], FAILS),
+        ([1.6, 0.7, 1.3, 0.8, 1.0], OPEN),
+        ([1.0, 1.01], HOLDS),
+        ([1.0, 1.3], OPEN),  # two trials that differ decide nothing
+        ([1.0], OPEN),
+    ],
+)
+def test_equal_to_within_a_factor(ratios, decision):
+    claim = equivalence_claim("equal", np.array(ratios), np.ones(len(ratios)))
+    assert claim.decision == decision
+    assert "within a factor of 1.25" in claim.criterion
+    assert claim.detail.endswith("at 90 %")
+
+
+@pytest.mark.parametrize("ratio", [1.25, 0.8])
+def test_ratios_at_the_margin_are_called_equal_in_one_of_twenty_at_most(ratio):
+    random = np.random.default_rng(5)
+    draws = ratio * 10 ** (0.02 * random.standard_normal((4000, 4)))
+    found = [equivalence_claim("", each, np.ones(4)).decision for each in draws]
+    for wrong in (HOLDS, FAILS):
+        assert abs(found.count(wrong) / 4000 - 0.05) < 4 * (0.05 * 0.95 / 4000) ** 0.5

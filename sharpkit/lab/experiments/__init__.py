@@ -208,6 +208,8 @@ def settings(study: Study, trials: list[Found]) -> tuple[tuple[str, str], ...]:
     until = "the training loss ceases to improve"
     if study.until_loss is not None:
         until = f"training loss at most {study.until_loss:g}"
+        if study.loss_within is not None:
+            until += f", at most {100 * study.loss_within:g} % below"
     size = f"{study.width:.4g} of the paper's width"
     if trials and "SB" in trials[0]:
         size += f", {trials[0]['SB'].metrics['n']:,} weights"

@@ -6,6 +6,7 @@ same work and done once. So are the controls, which stand beside every verdict.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ TABLES = tuple(
     for epsilon in EPSILONS
     for solver in ("auto", "lbfgsb")
 )
+UNEQUAL = 0.05  # a loss that ends further below its threshold is told of
 # Where a trial measures, and what a table calls it: the ends of both runs, of the large
 # batch at a higher rate, and of both with equal layer norms.
 POINTS = {
@@ -71,6 +73,7 @@ def regime(study: Study, batch: int, **changes: Any) -> Regime:
         until_loss=study.until_loss,
         patience=PATIENCE if study.until_loss is None else None,
         max_epochs=study.max_epochs,
+        loss_within=study.loss_within,
     )
     return replace(plain, **changes)
 
@@ -227,8 +230,19 @@ def cells(trials: list[Found], run: str, box: str | None = None) -> tuple[str, .
     return (points(accuracies(trials, run)), *map(spread, boxes))
 
 
+def loss_shares(trials: list[Found], name: str) -> Values:
+    """Return the losses at which a run ended, as shares of the one to stop at."""
+    until = [trial[name].config["regime"]["until_loss"] for trial in trials]
+    return np.array(
+        [
+            math.nan if limit is None else trial[name].metrics["train"]["loss"] / limit
+            for trial, limit in zip(trials, until, strict=True)
+        ]
+    )
+
+
 def late(trials: list[Found], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Say which runs did not reach the loss at which they were to stop."""
+    """Say which runs did not end at the loss at which they were to stop."""
     found = []
     for name in names:
         missed = [trial[name] for trial in trials if not trial[name].metrics["reached"]]
@@ -239,15 +253,23 @@ def late(trials: list[Found], names: tuple[str, ...]) -> tuple[str, ...]:
                 f"threshold (they ended at {min(losses):.2g} to {max(losses):.2g}); "
                 "the losses are not matched."
             )
+        shares = loss_shares(trials, name)
+        if shares.min() < 1 - UNEQUAL:
+            found.append(
+                f"{name}: runs ended at {shares.min():.2g} to {shares.max():.2g} of "
+                "the loss threshold; the losses are not equal."
+            )
     return tuple(found)
 
 
 def control_table(trials: list[Found]) -> Table:
     """Return the controls: the rate of the large batch, and equal layer norms."""
-    rows = [
-        (shown, *cells(trials, run_of(point), f"{point} box"))
-        for point, shown in POINTS.items()
-    ]
+    rows = []
+    for point, shown in POINTS.items():
+        shares = loss_shares(trials, run_of(point))
+        ended = spread(shares) if np.isfinite(shares).all() else "-"
+        own = cells(trials, run_of(point), f"{point} box")
+        rows.append((shown, *own, ended))
     epsilon = EPSILONS[0]
     ratios = [
         ratio_text(
@@ -264,8 +286,9 @@ def control_table(trials: list[Found]) -> Table:
     ]
     return Table(
         "Controls: test accuracy and sharpness (auto, full space), %",
-        ("", "test", *(f"ε {each:g}" for each in EPSILONS)),
+        ("", "test", *(f"ε {each:g}" for each in EPSILONS), "loss / limit"),
         tuple(rows),
+        "loss / limit: the training loss at the end over that at which to stop. "
         f"Geometric mean ratio to SB at ε {epsilon:g} [95 %]: LB {ratios[0]}, "
         f"LB at {FAST}x the rate {ratios[1]}, at equal layer norms {ratios[2]}.",
     )

@@ -13,6 +13,9 @@ from sharpkit.lab.training.regime import OptimizerName
 
 EPSILONS = (1e-3, 5e-4)  # the paper's
 SUBSPACE = 100  # the paper's
+# How far below the training loss asked for, relative, runs may end: with the last epoch
+# at its end it is a fifth for some, and four fifths for others.
+LOSS_WITHIN = 0.01
 FAST = 8  # the learning-rate control multiplies the rate of the large batch by this
 PATIENCE = 10  # epochs without progress, where training goes on until there is none
 # At a common training loss, or once the loss ceases to improve.
@@ -64,6 +67,9 @@ class Study:
     device : {"cpu", "cuda"}
         Where training and measuring run. The starts, the order of the samples and the
         directions are the same; results differ by rounding, which training amplifies.
+    loss_within : float or None
+        The share of the training loss by which both may end below it; None, as in
+        records from before there was a choice, ends training with an epoch.
     """
 
     network: str
@@ -80,6 +86,7 @@ class Study:
     preset: str = "quick"
     definition: Definition = "code"
     device: Device = "cpu"
+    loss_within: float | None = LOSS_WITHIN
 
     def request(self) -> dict[str, Any]:
         """Return the study ready for JSON; `from_request` reads it back."""
@@ -96,7 +103,8 @@ class Study:
     def from_request(cls, request: dict[str, Any]) -> Study:
         """Return the study that `request` wrote down."""
         source, seeds = Source(**request["source"]), tuple(request["seeds"])
-        return cls(**request | {"source": source, "seeds": seeds})
+        known = {"loss_within": None} | request
+        return cls(**known | {"source": source, "seeds": seeds})
 
 
 # train, test, classes, width, small and large batch, loss, epochs at most, trials.

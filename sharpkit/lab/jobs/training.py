@@ -56,6 +56,7 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
     if config["curves"]:
         metrics["running_accuracies"] = list(found.running_accuracies)
         metrics["test_accuracies"] = list(found.test_accuracies)
+        metrics["test_halves"] = list(map(list, found.test_halves))
     arrays = packed(END, end)
     metrics["snapshots"] = []
     for each in found.snapshots:

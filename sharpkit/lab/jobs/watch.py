@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,16 @@ def run(task: Task, needed: list[Done]) -> tuple[Record, Record]:
             for kind, names in config["measures"].items()
         ]
 
+        told = count()
+
         def tell(weights: XpArray, statistics: Statistics) -> None:
-            for each in watched:
-                each.step(weights, statistics)
+            if next(told) < done.run.metrics["updates"]:  # later ones were taken back
+                for each in watched:
+                    each.step(weights, statistics)
 
         _, _, found = trained(how, task.seed, [], tell)
-        tell(found.weights, found.statistics)
+        for each in watched:
+            each.step(found.weights, found.statistics)
     known = done.arrays[f"{END}/weights"]
     return {
         "curves": curves,

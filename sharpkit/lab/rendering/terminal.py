@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import groupby
+
 from rich import box
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from sharpkit.lab import outcome as found
 from sharpkit.lab.outcome import FAILS, HOLDS, OPEN, Outcome
 
+_GAP = 2  # between two columns, and of both edges together
+_DETAIL = 40  # of the figures of a claim stay on one line
 _STYLES = {HOLDS: "green", FAILS: "red", OPEN: "yellow"}
 
 
@@ -33,7 +39,11 @@ def shown(outcome: Outcome, before: Outcome | None = None) -> RenderableType:
         )
     parts.append(Text())
     known = () if before is None else before.tables
-    parts.extend(_table(table) for table in outcome.tables if table not in known)
+    parts.extend(
+        _titled(table.title, _Grid(table), table.caption)
+        for table in outcome.tables
+        if table not in known
+    )
     if outcome.claims:
         parts.append(_verdicts(outcome))
     parts.extend(Text(f"Note: {note}") for note in outcome.notes)
@@ -46,21 +56,12 @@ def _settings(outcome: Outcome) -> str:
     return f"{preset}; {chosen}." if chosen else f"{preset}."
 
 
-def _table(table: found.Table) -> RenderableType:
-    drawn = _new()
-    for index, column in enumerate(table.columns):
-        justify = "left" if index == 0 else "right"
-        drawn.add_column(Text(column), justify=justify)  # type: ignore[arg-type]
-    for row in table.rows:
-        drawn.add_row(*map(Text, row))
-    return _titled(table.title, drawn, table.caption)
-
-
 def _verdicts(outcome: Outcome) -> RenderableType:
     drawn = _new()
-    drawn.add_column("claim", ratio=3, overflow="fold")
+    drawn.add_column("claim", ratio=1, overflow="fold")
     drawn.add_column("decision", no_wrap=True)
-    drawn.add_column("figures", ratio=2, overflow="fold")
+    longest = max(cell_len(claim.detail) for claim in outcome.claims)
+    drawn.add_column("figures", width=min(longest, _DETAIL), overflow="fold")
     for claim in outcome.claims:
         decision = Text(claim.decision, style=_STYLES[claim.decision])
         drawn.add_row(Text(claim.text), decision, Text(claim.detail))
@@ -73,9 +74,63 @@ def _new() -> Table:
     return Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
 
 
-def _titled(title: str, drawn: Table, caption: str) -> RenderableType:
+def _titled(title: str, drawn: RenderableType, caption: str) -> RenderableType:
     """Put text around a table that may be wider than it; the table's own may not."""
     parts: list[RenderableType] = [Text(title, style="bold"), drawn]
     if caption:
         parts.append(Text(caption, style="italic dim"))
     return Group(*parts, Text())
+
+
+class _Grid:
+    """A table whose cells stay whole: what does not fit stands below, in its turn.
+
+    Heads are broken at spaces where the width asks for it, and the names of the rows
+    where even one column beside them is too much.
+    """
+
+    def __init__(self, table: found.Table) -> None:
+        self._columns = list(zip(table.columns, *table.rows, strict=True))
+
+    def __rich_console__(
+        self, console: Console, options: ConsoleOptions
+    ) -> Iterable[RenderableType]:
+        limit = options.max_width - _GAP
+        names, *others = self._columns
+        whole = [max(map(cell_len, column)) for column in self._columns]
+        if sum(whole) + _GAP * len(others) <= limit:
+            yield _drawn(self._columns, whole)
+            return
+        least = [_least(column) for column in others]
+        name = max(map(cell_len, names))
+        name = max(min(name, limit - _GAP - max(least, default=0)), 1)
+        used, row, turn = name, 0, []
+        for width in least:
+            used += _GAP + width
+            if used > limit:
+                row, used = row + 1, name + _GAP + width
+            turn.append(row)
+        for _, block in groupby(range(len(others)), turn.__getitem__):
+            chosen = list(block)
+            columns = [names, *(others[i] for i in chosen)]
+            yield _drawn(columns, [name, *(least[i] for i in chosen)])
+
+
+def _least(column: tuple[str, ...]) -> int:
+    """Return the width in which no cell is broken, and the head only at spaces."""
+    head, *cells = column
+    return max(map(cell_len, [*cells, *head.split(), ""]))
+
+
+def _drawn(columns: list[tuple[str, ...]], widths: list[int]) -> Table:
+    drawn = _new()
+    for index, ((head, *_), width) in enumerate(zip(columns, widths, strict=True)):
+        drawn.add_column(
+            Text(head),
+            justify="left" if index == 0 else "right",
+            width=width,
+            overflow="fold",
+        )
+    for row in list(zip(*columns, strict=True))[1:]:
+        drawn.add_row(*map(Text, row))
+    return drawn

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from sharpkit.lab.training.checks import (
     require_possible,
     require_same_layers,
 )
+from sharpkit.lab.training.crossing import Place, crossing
 from sharpkit.lab.training.regime import Regime
 from sharpkit.lab.training.update import Updater
 
@@ -97,7 +98,8 @@ class TrainingRun:
         The mean loss over the whole training set after each epoch, with running
         statistics.
     epochs, updates : int
-        The numbers of passes over the data and of optimiser steps.
+        The numbers of passes over the data, the last perhaps in part, and of optimiser
+        steps.
     reached : bool
         Whether the loss reached the threshold, or ceased to improve, whichever the
         regime stops at (always True if it stops at neither).
@@ -111,6 +113,8 @@ class TrainingRun:
     test_accuracies : tuple of float
         The test accuracy after each epoch, in [0, 1], with running statistics; empty
         without a test set.
+    test_halves : tuple of tuple of float
+        The same of every other test sample, and of those between.
     """
 
     weights: XpArray
@@ -124,6 +128,7 @@ class TrainingRun:
     snapshots: tuple[Snapshot, ...]
     running_accuracies: tuple[float, ...]
     test_accuracies: tuple[float, ...]
+    test_halves: tuple[tuple[float, ...], ...]
 
 
 def train(
@@ -171,7 +176,8 @@ def train(
         A function that is called with the epoch (from 1) and its loss.
     on_update
         A function that is called before each batch with the weights and the running
-        averages, and leaves them as they are.
+        averages, and leaves them as they are: with ``loss_within`` also before those at
+        the end that are taken back.
 
     Returns
     -------
@@ -209,12 +215,15 @@ def train(
     order = np.random.default_rng([seed, 1])
     for epoch in range(1, regime.max_epochs + 1):
         shuffled = array_module(start).asarray(order.permutation(len(x)))
+        batches = _batches(shuffled, regime.batch_at(epoch))
+        begun = None if regime.loss_within is None else way.copy()
         right = 0
-        for rows in _batches(shuffled, regime.batch_at(epoch)):
+        for rows in batches:
             if on_update is not None:
                 on_update(way.weights, way.statistics)
             right = right + way.update(x[rows], y[rows])
-        log.epoch_ended(int(right), on_epoch)
+        ended = Place(way, log.look(way), int(right), len(x))
+        log.epoch_ended(log.stopped(begun, ended, batches, regime), on_epoch)
         if stopped := _has_stopped(regime, log.losses):
             break
     endless = regime.until_loss is None and regime.patience is None
@@ -246,18 +255,49 @@ class _Log:
         test: tuple[XpArray, XpArray] | None,
         wanted: Snapshots,
     ) -> None:
-        self.way, self.train, self.test, self.wanted = way, (x, y), test, wanted
+        self.way, self.train, self.wanted = way, (x, y), wanted
+        self.test = [] if test is None else _halves(*test)
         self.losses: list[float] = []
         self.running: list[float] = []
-        self.test_accuracies: list[float] = []
+        self.tested: list[list[int]] = []
         self.snapshots: list[Snapshot] = []
         if 0 in wanted.epochs:
-            self._keep(0, self._measure(*self.train).loss, [None])
+            self._keep(0, self.look(way), [None])
+
+    def look(self, way: Updater) -> float:
+        """Return the mean loss over the training set."""
+        return _measured(way, *self.train).loss
+
+    def stopped(
+        self,
+        begun: Updater | None,
+        ended: Place,
+        batches: list[XpArray],
+        regime: Regime,
+    ) -> Place:
+        """Return how far an epoch counts: to where its loss ends training, if it does.
+
+        ``begun`` is the beginning of the epoch, None if it counts whole.
+        """
+        limit, within = regime.until_loss, regime.loss_within
+        if begun is None or limit is None or within is None or ended.loss > limit:
+            return ended
+        x, y = self.train
+
+        def advanced(place: Place, some: Sequence[XpArray]) -> Place:
+            way, right = place.way.copy(), place.right
+            for rows in some:
+                right = right + way.update(x[rows], y[rows])
+            seen = place.seen + sum(map(len, some))
+            return Place(way, self.look(way), int(right), seen)
+
+        before = Place(begun, self.losses[-1] if self.losses else self.look(begun))
+        return crossing(before, ended, batches, advanced, self.look, limit, within)
 
     def epoch_ended(
-        self, right: int, on_epoch: Callable[[int, float], None] | None
+        self, place: Place, on_epoch: Callable[[int, float], None] | None
     ) -> None:
-        loss = self._measure(*self.train).loss
+        self.way, loss = place.way, place.loss
         self.losses.append(loss)
         epoch = len(self.losses)
         if on_epoch is not None:
@@ -265,12 +305,14 @@ class _Log:
         if not np.isfinite(loss):
             msg = f"the loss is {loss} after epoch {epoch}; lower the rate"
             raise FloatingPointError(msg)
-        self.running.append(right / len(self.train[0]))
-        if self.test is not None:
-            self.test_accuracies.append(self._measure(*self.test).accuracy)
+        self.running.append(place.right / place.seen)
+        if self.test:
+            found = [len(y) * _measured(self.way, x, y).accuracy for x, y in self.test]
+            self.tested.append(list(map(round, found)))
         self._keep(epoch, loss, _reasons(self.wanted, self.losses))
 
     def finished(self, start: XpArray, reached: bool, seconds: float) -> TrainingRun:
+        sizes = [len(y) for _, y in self.test]
         return TrainingRun(
             weights=self.way.weights,
             start=start.copy(),
@@ -282,15 +324,12 @@ class _Log:
             seconds=seconds,
             snapshots=tuple(self.snapshots),
             running_accuracies=tuple(self.running),
-            test_accuracies=tuple(self.test_accuracies),
+            test_accuracies=tuple(sum(each) / sum(sizes) for each in self.tested),
+            test_halves=tuple(
+                tuple(each[half] / size for each in self.tested)
+                for half, size in enumerate(sizes)
+            ),
         )
-
-    def _measure(self, x: XpArray, y: XpArray) -> Measured:
-        way = self.way
-        problem = Problem(
-            way.network, x, y, batch_norm="running", statistics=way.statistics
-        )
-        return problem.evaluate(way.weights)
 
     def _keep(self, epoch: int, loss: float, reasons: list[float | None]) -> None:
         if reasons:
@@ -298,6 +337,20 @@ class _Log:
             self.snapshots += [
                 Snapshot(epoch, loss, reason, weights, statistics) for reason in reasons
             ]
+
+
+def _measured(way: Updater, x: XpArray, y: XpArray) -> Measured:
+    problem = Problem(
+        way.network, x, y, batch_norm="running", statistics=way.statistics
+    )
+    return problem.evaluate(way.weights)
+
+
+def _halves(x: XpArray, y: XpArray) -> list[tuple[XpArray, XpArray]]:
+    """Return every other sample, and those between, each half in one piece."""
+    xp, parts = array_module(x), (slice(0, None, 2), slice(1, None, 2))
+    pieces = [tuple(xp.ascontiguousarray(each[p]) for each in (x, y)) for p in parts]
+    return [(x_half, y_half) for x_half, y_half in pieces if len(y_half)]
 
 
 def _reasons(wanted: Snapshots, losses: list[float]) -> list[float | None]:

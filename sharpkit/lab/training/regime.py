@@ -25,6 +25,10 @@ class Regime:
     until_loss : float or None
         The loss that ends training after the first epoch whose mean over the training
         set, with running batch-norm statistics, is at most this.
+    loss_within : float or None
+        The share of ``until_loss`` by which the loss may end below it. The last epoch
+        is then taken only as far as it leads there, its last update in part. None ends
+        training with the epoch, wherever below.
     patience : int or None
         The number of epochs for which the best such loss has not fallen by 1 %, that
         end training: "until the loss ceases to improve" (section 2.2 of the paper).
@@ -78,6 +82,7 @@ class Regime:
     adversarial: float | None = None
     augment: bool = False
     decay: float | None = None
+    loss_within: float | None = None
 
     def __post_init__(self) -> None:
         if self.optimizer not in OPTIMIZERS:
@@ -97,11 +102,15 @@ class Regime:
             "conservative",
             "adversarial",
             "decay",
+            "loss_within",
         ):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
                 msg = f"{name}={value}: give a positive number"
                 raise ValueError(msg)
+        if self.loss_within is not None and self.loss_within >= 1:
+            msg = f"loss_within={self.loss_within}: give a share of the loss below 1"
+            raise ValueError(msg)
         epochs = [epoch for epoch, _ in self.growth]
         if epochs != sorted(set(epochs)) or any(min(pair) < 1 for pair in self.growth):
             msg = f"growth={self.growth!r}: give (epoch, batch size) in rising order"
@@ -110,12 +119,14 @@ class Regime:
     def to_dict(self) -> dict[str, Any]:
         """Return the regime for the configuration of a task.
 
-        Without decay there is no word of it, so that runs from before it keep their
-        keys.
+        Of decay there is no word without it, and of ``loss_within`` where no loss ends
+        training, so that runs from before them keep their keys.
         """
         record = asdict(self)
         if self.decay is None:
             del record["decay"]
+        if self.loss_within is None or self.until_loss is None:
+            del record["loss_within"]
         return record
 
     def batch_at(self, epoch: int) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from typing import Any, Self
 
 import numpy as np
 
@@ -62,6 +63,29 @@ class Updater:
         self._part = array_module(weights).empty_like(weights) if several else None
         self._seed, self._images = seed, np.random.default_rng([seed, 2])
         self._bounds, self._shape = bounds, shape
+
+    def copy(self) -> Self:
+        """Return another that goes on from here by itself, and with the same bits."""
+        other = copy.copy(self)
+        other.weights = self.weights.copy()
+        other._optimizer = copy.deepcopy(self._optimizer)
+        other._images = copy.deepcopy(self._images)
+        return other
+
+    def toward(self, later: Updater, share: float) -> Updater:
+        """Return ``later`` with a share of its way from here, to end a training."""
+
+        def mixed(old: XpArray, new: XpArray) -> XpArray:
+            return old + share * (new - old)
+
+        here, there = self.statistics, later.statistics
+        other = copy.copy(later)
+        other.weights = mixed(self.weights, later.weights)
+        other.statistics = Statistics(
+            tuple(map(mixed, here.means, there.means)),
+            tuple(map(mixed, here.variances, there.variances)),
+        )
+        return other
 
     def update(self, x: XpArray, y: XpArray) -> XpArray:
         """Change the weights by one batch; return how many of its rows were right.

@@ -82,8 +82,10 @@ def made_up():
 def _training(task, accuracy, distance, reached):
     wanted = task.config["snapshots"]
     names = [snapshot_name(epoch, None) for epoch in wanted["epochs"]]
+    losses = [1.0] * len(names) + list(wanted["losses"])
     names += [snapshot_name(0, loss) for loss in wanted["losses"]]
-    measured = {"loss": 1e-3, "accuracy": 1.0}
+    limit = task.config["regime"]["until_loss"] or 1e-3
+    measured = {"loss": limit if reached else 2 * limit, "accuracy": 1.0}
     return {
         "n": 1000,
         "epochs": 3,
@@ -95,9 +97,15 @@ def _training(task, accuracy, distance, reached):
         "test": {"loss": 0.5, "accuracy": accuracy},
         "running_accuracies": [0.5, 0.8, 0.95],
         "test_accuracies": [0.4, accuracy, accuracy],
+        "test_halves": [[0.4, accuracy, accuracy]] * 2,
         "snapshots": [
-            {"name": each, "epoch": epoch, "test": {"accuracy": 0.9 * accuracy}}
-            for epoch, each in enumerate(names)
+            {
+                "name": each,
+                "epoch": epoch,
+                "loss": loss,
+                "test": {"accuracy": 0.9 * accuracy},
+            }
+            for epoch, (each, loss) in enumerate(zip(names, losses, strict=True), 1)
         ],
     }
 

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from sharpkit.lab import paper
-from sharpkit.lab.experiments import NAMES, curvature, experiment
-from sharpkit.lab.experiments.common import LADDER
+from sharpkit.lab.experiments import NAMES, curvature, experiment, fig2
+from sharpkit.lab.experiments.common import LADDER, control_table
 from sharpkit.lab.experiments.fig4 import batches, slopes
 from sharpkit.lab.experiments.study import study
+from sharpkit.lab.intervals import paired
 from sharpkit.lab.networks import NETWORKS
 from sharpkit.lab.outcome import FAILS, HOLDS, OPEN
 
@@ -82,12 +83,45 @@ def test_figure_2(made_up):
     assert decisions(found) == [HOLDS, HOLDS]
     chosen, trials = made_up("fig2", "F2")
     for trial in trials:
-        trial["LB"].metrics["test_accuracies"] = [0.9, 0.7 + 0.001 * trial["LB"].seed]
-    assert decisions(experiment("fig2").find(chosen, trials)) == [HOLDS, FAILS]
+        falling = [0.9, 0.7 + 0.001 * trial["LB"].seed]
+        trial["LB"].metrics["test_halves"] = [falling, falling]
+    again = experiment("fig2").find(chosen, trials)
+    assert decisions(again) == [HOLDS, FAILS]
+    assert again.tables[0].rows[1][2] == "19.80 ± 0.16"
+    for trial in trials:  # as in an older record
+        del trial["LB"].metrics["test_halves"]
+    older = experiment("fig2").find(chosen, trials)
+    assert decisions(older) == [HOLDS, OPEN]
+    assert older.claims[1].detail == "halves of the test set not kept"
     names = [series.name for series in found.charts[0].series if series.paper]
     assert names == [
         f"paper: {b}, {p}" for b in ("SB", "LB") for p in ("train", "test")
     ]
+
+
+def test_noise_is_no_gain_by_early_stopping():
+    """Curves that only fluctuate: the interval of 5 trials leaves 0 out in 5 %.
+
+    The best epoch's lead over the last, of the same samples, seems a gain each time.
+    """
+    random = np.random.default_rng(3)
+    curves = 0.9 + 0.01 * random.standard_normal((1000, 5, 2, 30))
+    found, biased = (
+        [paired(np.array([rule(each) for each in trials])) for trials in curves]
+        for rule in (fig2.gain, lambda each: each.mean(0).max() - each.mean(0)[-1])
+    )
+    assert 0.93 < np.mean([each.low < 0 < each.high for each in found]) <= 1
+    assert np.mean([each.low > 0 for each in biased]) > 0.9
+    assert abs(np.mean([each.mean for each in found])) < 0.05
+
+
+def test_a_test_curve_that_turns_down_is_seen_through_noise():
+    random = np.random.default_rng(4)
+    curve = 0.9 - 0.03 * np.linspace(-1, 1, 31) ** 2  # 3 points from middle to end
+    gains = [
+        fig2.gain(curve + 0.002 * random.standard_normal((2, 31))) for _ in range(400)
+    ]
+    assert 2.8 < np.mean(gains) < 3.0
 
 
 @pytest.mark.parametrize("name", ["fig3", "fig7"])
@@ -174,14 +208,17 @@ def test_figure_6(made_up):
         return 10 / float(loss) ** (0.5 if batch == "LB" else -0.5)
 
     chosen, trials = made_up("fig6", "F2", sharp=sharp)
-    assert decisions(experiment("fig6").find(chosen, trials)) == [HOLDS] * 4
+    found = experiment("fig6").find(chosen, trials)
+    assert decisions(found) == [FAILS, HOLDS, HOLDS, HOLDS]
+    assert found.claims[0].detail == "ratio 0.333 [0.333, 0.333] at 90 %"
     steps = experiment("fig6").find(chosen, trials).charts[1].series
     assert [(each.name, each.right) for each in steps] == [
         (name, right) for name in ("SB", "LB") for right in (False, True)
     ]
     assert steps[3].x == (10.0, 20.0, 30.0)  # of 30 updates in 3 epochs
     assert steps[3].y == (1.0, 0.1, 1e-3)
-    assert steps[2].x == tuple(10.0 * epoch for epoch in range(len(LADDER)))
+    epochs = range(1, len(LADDER) + 1)
+    assert steps[2].x == pytest.approx([10.0 * epoch for epoch in epochs])
     assert steps[2].y[-1] == pytest.approx(10 / 0.001**0.5, rel=0.1)
     trials[0]["LB at 0.001"].metrics["sharpness"] = []  # never came there
     found = experiment("fig6").find(chosen, trials)
@@ -201,6 +238,42 @@ def test_a_loss_that_an_epoch_passed_over_is_left_out(made_up):
     found = experiment("fig6").find(chosen, trials)
     assert [row[1] for row in found.tables[0].rows[:3]] == ["-", "-", "1.001 ± 0.047"]
     assert found.notes[0].endswith("first and last: 0.3 and 0.001.")
+
+
+def test_sharpness_is_compared_at_equal_losses(made_up):
+    """One power of the loss for both, whose epochs end at other losses: equal."""
+
+    def sharp(task):
+        batch, at, loss = (*task.split(" "), "", "")[:3]
+        share = {"SB": 0.4, "LB": 0.95}.get(batch, 1.0)
+        return 10 / (share * float(loss)) ** 0.5 if at == "at" else 1.0
+
+    chosen, trials = made_up("fig6", "F2", sharp=sharp)
+    for trial in trials:
+        for batch, share in (("SB", 0.4), ("LB", 0.95)):
+            for snapshot in trial[batch].metrics["snapshots"]:
+                snapshot["loss"] *= share
+    found = experiment("fig6").find(chosen, trials)
+    assert found.claims[0].decision == HOLDS
+    assert found.claims[0].detail == "ratio 1 [1, 1] at 90 %"
+    assert "first and last: 1 and 0.001." in found.notes[0]
+    for row, loss in zip(found.tables[0].rows[1:], LADDER[1:], strict=True):
+        for cell in row[1:3]:
+            assert float(cell.split()[0]) == pytest.approx(10 / loss**0.5, rel=0.01)
+    assert found.tables[0].rows[0][1:3] == ("-", "-")
+
+
+def test_losses_that_differ_are_told(made_up):
+    chosen, trials = made_up("table2")
+    for i, trial in enumerate(trials):
+        trial["SB"].metrics["train"] = {"loss": 1e-3 * (0.6 + 0.05 * i), "accuracy": 1}
+    notes = experiment("table2").find(chosen, trials).notes
+    assert notes == (
+        "SB: runs ended at 0.6 to 0.8 of the loss threshold; the losses are not equal.",
+    )
+    shares = {row[0]: row[-1] for row in control_table(trials).rows}
+    assert shares["SB"] == shares["SB, equal norms"] == "0.700 ± 0.079"
+    assert shares["LB"] == "1 ± 0"
 
 
 def test_distance(made_up):

@@ -56,13 +56,27 @@ def test_a_whole_outcome(filled, tiny, name):
         assert all(len(row) == len(table.columns) for row in table.rows)
     for claim in found.claims:
         assert claim.text
-        assert "95 %" in claim.criterion
+        assert re.search("9[05] %", claim.criterion)
     for chart in found.charts:
         assert chart.alt
         if not isinstance(chart, Plane):
             assert all(len(each.x) == len(each.y) for each in chart.series)
     planes = sum(isinstance(chart, Plane) for chart in found.charts)
     assert planes == (name == "fig3")
+
+
+def test_every_run_ends_at_the_loss(filled, tiny):
+    with Store(filled) as store:
+        found = [run for run in store.runs("train") if run.metrics["reached"]]
+    ends = [
+        (run.metrics["train"]["loss"], run.metrics["losses"][-1])
+        for run in found
+        if run.config["regime"].get("loss_within") and run.config["start"] is None
+    ]
+    assert len(ends) > 10
+    for loss, last in ends:
+        assert loss == last
+        assert any(0.99 * limit <= loss <= limit for limit in (tiny.until_loss, 0.01))
 
 
 def test_the_table_shows_what_the_store_has(filled, tiny):
@@ -127,6 +141,20 @@ def test_a_request_reads_back(tiny):
     assert Study.from_request(tiny.request()) == tiny
     paper = study("C4", "paper")
     assert Study.from_request(paper.request()) == paper
+
+
+def test_a_request_from_before_the_losses_were_equal_is_another_study(tiny):
+    request = tiny.request()
+    del request["loss_within"]
+    older = Study.from_request(request)
+    assert older == replace(tiny, loss_within=None)
+    keys = [{task.key for task in tasks("table2", each)} for each in (older, tiny)]
+    assert keys[0].isdisjoint(keys[1])
+    for task in tasks("table2", older):
+        assert "loss_within" not in task.config.get("regime", {})
+    said = [dict(experiments.settings(each, []))["until"] for each in (older, tiny)]
+    assert said[0] == "training loss at most 1, at most 60 epochs"
+    assert said[1] == "training loss at most 1, at most 1 % below, at most 60 epochs"
 
 
 def test_the_paper_preset_is_the_paper():

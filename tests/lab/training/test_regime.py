@@ -11,7 +11,7 @@ def test_the_defaults_are_the_papers():
     assert (regime.optimizer, regime.rate, regime.inner_steps) == ("adam", 1e-3, 3)
     changed = {
         "until_loss", "patience", "growth", "ghost", "sam", "conservative",
-        "adversarial", "augment", "decay",
+        "adversarial", "augment", "decay", "loss_within",
     }  # fmt: skip
     assert not any(getattr(regime, name) for name in changed)
     assert {field.name for field in dataclasses.fields(regime)} == changed | {
@@ -88,3 +88,19 @@ def test_a_regime_without_decay_says_nothing_of_it():
     assert Regime(**plain) == Regime(8)
     decaying = Regime(8, decay=0.1).to_dict()
     assert decaying == plain | {"decay": 0.1}
+
+
+def test_the_way_to_end_is_told_where_a_loss_ends_it():
+    plain, ending = Regime(8), Regime(8, until_loss=0.1)
+    for regime in (plain, ending):
+        assert "loss_within" not in regime.to_dict()
+    known = ending.to_dict()
+    exact = Regime(8, until_loss=0.1, loss_within=0.01)
+    assert exact.to_dict() == known | {"loss_within": 0.01}
+    assert Regime(8, loss_within=0.01).to_dict() == plain.to_dict()
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.0, 1.0, math.nan])
+def test_bad_shares_of_the_loss(share):
+    with pytest.raises(ValueError, match=r"loss_within=.*: give a "):
+        Regime(8, until_loss=0.1, loss_within=share)
