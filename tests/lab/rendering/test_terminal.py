@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from sharpkit.lab.outcome import Table
 from sharpkit.lab.rendering.terminal import shown
 
 
@@ -63,3 +64,59 @@ def test_brackets_are_no_markup(outcomes, width):
     assert max(map(len, found.splitlines())) <= width
     if width == 200:
         assert found.count("[red]r[/red]") == 14  # each place once
+
+
+WIDE = Table(
+    "Sharpness, %",
+    ("", "SB", "LB, ε 0.001", *(f"paper: case {i}" for i in range(8))),
+    tuple(
+        (
+            name,
+            "1.23 ± 0.83",
+            "1218 ± 187",
+            *(f"{100 * i}.14 ± 69.{i}2" for i in range(8)),
+        )
+        for name in ("auto", "L-BFGS-B 10 of the paper's recipe, at equal layer norms")
+    ),
+)
+
+
+@pytest.mark.parametrize("width", [60, 80, 81, 82, 100, 120, 240])
+def test_cells_are_never_broken(outcomes, width):
+    found = printed(replace(outcomes[1], tables=(WIDE,)), width)
+    lines = found.splitlines()
+    assert max(map(len, lines)) <= width
+    for row in WIDE.rows:
+        for cell in row[1:]:
+            assert cell in found
+    heads = [line for line in lines if line.startswith(" auto")]
+    assert (len(heads) == 1) == (width == 240)  # each block names its rows
+    for head in WIDE.columns[1:]:
+        assert all(word in found for word in head.split())
+
+
+def test_a_table_that_fits_stays_in_one_piece(outcomes):
+    table = Table("T", ("", "a b"), (("x", "1.2 ± 0.3"), ("y", "4")))
+    lines = printed(replace(outcomes[1], tables=(table,)), 20).splitlines()
+    begin = lines.index("T")
+    assert [line.rstrip() for line in lines[begin + 2 : begin + 6]] == [
+        "          a b",
+        " ────────────",
+        " x  1.2 ± 0.3",
+        " y          4",
+    ]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_figures_of_claims_are_never_broken(outcomes, width):
+    details = (
+        "ratio 1.26 [1.15, 1.38] at 90 %",
+        "1.002 [0.989, 1.015] of the threshold",
+    )
+    claims = tuple(
+        replace(outcomes[0].claims[0], detail=detail, text="words " * 30)
+        for detail in details
+    )
+    found = printed(replace(outcomes[0], claims=claims), width)
+    assert max(map(len, found.splitlines())) <= width
+    assert all(detail in found for detail in details)

@@ -128,7 +128,7 @@ def ended(losses, limit):
 
 @pytest.mark.parametrize("updates", [1, 2, 10, 157])
 def test_noisy_and_smooth_descents_end_at_one_loss(updates):
-    """Epochs of a loss that halves in each, and fluctuates by a factor of 1.5 or not."""
+    """Epochs of a loss that halves in each, and fluctuates by half of it or not."""
     random = np.random.default_rng(updates)
     plain = {0.0: [], 0.4: []}
     most = math.ceil(math.log2(updates)) + 8
