@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from sharpkit.cli.console import console
 
@@ -89,19 +86,18 @@ def runs(
 
 
 def _show(shown: list[Run], matching: int, stored: int) -> None:
+    from sharpkit.lab.rendering.terminal import Grid
     from sharpkit.lab.store.listing import headline, setting
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for name in ("key", "kind", "network", "data", "batch", "seed", "metrics"):
-        table.add_column(name, justify="right" if name in ("batch", "seed") else "left")
-    table.add_column("seconds", justify="right")
-    table.add_column("created")
+    heads = ("key", "kind", "network", "data", "batch", "seed")
+    rows: list[tuple[str, ...]] = [(*heads, "seconds", "created", "metrics")]
     for run in shown:
         settings = [setting(run, name) for name in _SETTINGS]
         created = run.created[:_MINUTE].replace("T", " ")
-        figures = (str(run.seed), headline(run), f"{run.seconds:.1f}", created)
-        cells = (run.key[:_DIGITS], run.kind, *settings, *figures)
-        table.add_row(*map(Text, cells))
+        figures = (str(run.seed), f"{run.seconds:.1f}", created, headline(run))
+        rows.append((run.key[:_DIGITS], run.kind, *settings, *figures))
+    left = ("kind", "network", "data", "created", "metrics")
+    table = Grid(zip(*rows, strict=True), left)
     show = console(width=None if sys.stdout.isatty() else _UNLIMITED, highlight=False)
     if shown:
         show.print(table)

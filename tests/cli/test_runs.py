@@ -37,20 +37,33 @@ def test_a_row_for_every_run(run, folder):
     header, _, *rows, count = [
         line for line in found.output.splitlines() if line.strip()
     ]
-    names = "key kind network data batch seed metrics seconds created"
+    names = "key kind network data batch seed seconds created metrics"
     assert header.split() == names.split()
     assert count.strip() == "5 of 5 runs match."
     with Store(folder) as store:
         created = [each.created[:16].replace("T", " ") for each in store.runs()]
     assert [" ".join(row.split()) for row in rows] == [
         *(
-            f"{run_of(seed).key[:8]} train F1 glyphs 32 {seed} train loss 0.125, train "
-            f"accuracy 1, test accuracy 0.9375, epochs {40 + seed} 1.5 {created[seed]}"
+            f"{run_of(seed).key[:8]} train F1 glyphs 32 {seed} 1.5 {created[seed]} "
+            "train loss 0.125, train accuracy 1, test accuracy 0.9375, "
+            f"epochs {40 + seed}"
             for seed in range(4)
         ),
-        f"{run_of(4).key[:8]} sharpness C3[b] glyphs 32 4 sharpness at 0.001 12.35 1.5 "
-        f"{created[4]}",
+        f"{run_of(4).key[:8]} sharpness C3[b] glyphs 32 4 1.5 {created[4]} "
+        "sharpness at 0.001 12.35",
     ]
+
+
+def test_nothing_is_broken_in_80_columns(run, folder, monkeypatch):
+    whole = run().output
+    monkeypatch.setattr("sharpkit.cli.runs._UNLIMITED", 80)
+    found = run().output
+    lines = found.splitlines()
+    assert max(map(len, lines)) <= 80 < max(map(len, whole.splitlines()))
+    for seed in range(4):
+        key = run_of(seed).key[:8]
+        assert sum(line.strip().startswith(key) for line in lines) == 2
+        assert f"test accuracy 0.9375, epochs {40 + seed}" in found
 
 
 @pytest.mark.parametrize(

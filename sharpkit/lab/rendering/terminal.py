@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from itertools import groupby
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, RenderableType
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    Group,
+    JustifyMethod,
+    RenderableType,
+)
 from rich.table import Table
 from rich.text import Text
 
-from sharpkit.lab import outcome as found
 from sharpkit.lab.outcome import FAILS, HOLDS, OPEN, Outcome
 
 _GAP = 2  # between two columns, and of both edges together
@@ -40,7 +45,11 @@ def shown(outcome: Outcome, before: Outcome | None = None) -> RenderableType:
     parts.append(Text())
     known = () if before is None else before.tables
     parts.extend(
-        _titled(table.title, _Grid(table), table.caption)
+        _titled(
+            table.title,
+            Grid(zip(table.columns, *table.rows, strict=True)),
+            table.caption,
+        )
         for table in outcome.tables
         if table not in known
     )
@@ -82,15 +91,24 @@ def _titled(title: str, drawn: RenderableType, caption: str) -> RenderableType:
     return Group(*parts, Text())
 
 
-class _Grid:
+class Grid:
     """A table whose cells stay whole: what does not fit stands below, in its turn.
 
-    Heads are broken at spaces where the width asks for it, and the names of the rows
-    where even one column beside them is too much.
+    Heads are broken at spaces where the width asks for it, and the first column, which
+    names the rows, where even one column beside it is too much.
+
+    Parameters
+    ----------
+    columns
+        The heads, each followed by its cells.
+    left
+        The heads of the columns that begin at the left, besides the first.
     """
 
-    def __init__(self, table: found.Table) -> None:
-        self._columns = list(zip(table.columns, *table.rows, strict=True))
+    def __init__(
+        self, columns: Iterable[tuple[str, ...]], left: Container[str] = ()
+    ) -> None:
+        self._columns, self._left = list(columns), left
 
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
@@ -99,7 +117,7 @@ class _Grid:
         names, *others = self._columns
         whole = [max(map(cell_len, column)) for column in self._columns]
         if sum(whole) + _GAP * len(others) <= limit:
-            yield _drawn(self._columns, whole)
+            yield self._drawn(self._columns, whole)
             return
         least = [_least(column) for column in others]
         name = max(map(cell_len, names))
@@ -113,24 +131,20 @@ class _Grid:
         for _, block in groupby(range(len(others)), turn.__getitem__):
             chosen = list(block)
             columns = [names, *(others[i] for i in chosen)]
-            yield _drawn(columns, [name, *(least[i] for i in chosen)])
+            yield self._drawn(columns, [name, *(least[i] for i in chosen)])
+
+    def _drawn(self, columns: list[tuple[str, ...]], widths: list[int]) -> Table:
+        drawn = _new()
+        for (head, *_), width in zip(columns, widths, strict=True):
+            left = head == columns[0][0] or head in self._left
+            justify: JustifyMethod = "left" if left else "right"
+            drawn.add_column(Text(head), justify=justify, width=width, overflow="fold")
+        for row in list(zip(*columns, strict=True))[1:]:
+            drawn.add_row(*map(Text, row))
+        return drawn
 
 
 def _least(column: tuple[str, ...]) -> int:
     """Return the width in which no cell is broken, and the head only at spaces."""
     head, *cells = column
     return max(map(cell_len, [*cells, *head.split(), ""]))
-
-
-def _drawn(columns: list[tuple[str, ...]], widths: list[int]) -> Table:
-    drawn = _new()
-    for index, ((head, *_), width) in enumerate(zip(columns, widths, strict=True)):
-        drawn.add_column(
-            Text(head),
-            justify="left" if index == 0 else "right",
-            width=width,
-            overflow="fold",
-        )
-    for row in list(zip(*columns, strict=True))[1:]:
-        drawn.add_row(*map(Text, row))
-    return drawn
