@@ -96,14 +96,17 @@ def test_training_on_a_device_takes_the_same_way(cupy, mlp, samples, settings):
             assert_same(found, expected, cupy)
 
 
-def test_training_on_a_device_stops_at_the_same_loss(cupy, mlp, samples):
+@pytest.mark.parametrize("within", [None, 0.01])
+def test_training_on_a_device_stops_at_the_same_loss(cupy, mlp, samples, within):
     settings = {"until_loss": 0.5, "max_epochs": 200, "rate": 1e-2}
+    settings |= {"loss_within": within}
     here = trained(mlp, samples, **settings)
     there = trained(mlp, samples, cupy, **settings)
     assert here.reached
     assert there.reached
     assert 1 < there.epochs == here.epochs < 200
     np.testing.assert_allclose(there.losses, here.losses, **EQUAL)
+    assert_same(there.weights, here.weights, cupy)
 
 
 def test_updates_do_not_wait_for_the_device(stand_in, mlp, samples):

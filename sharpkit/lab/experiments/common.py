@@ -232,13 +232,10 @@ def cells(trials: list[Found], run: str, box: str | None = None) -> tuple[str, .
 
 def loss_shares(trials: list[Found], name: str) -> Values:
     """Return the losses at which a run ended, as shares of the one to stop at."""
-    until = [trial[name].config["regime"]["until_loss"] for trial in trials]
-    return np.array(
-        [
-            math.nan if limit is None else trial[name].metrics["train"]["loss"] / limit
-            for trial, limit in zip(trials, until, strict=True)
-        ]
-    )
+    runs = [trial[name] for trial in trials]
+    limits = [run.config["regime"]["until_loss"] or math.nan for run in runs]
+    losses = np.array([run.metrics["train"]["loss"] for run in runs], np.float64)
+    return np.asarray(losses / limits, np.float64)
 
 
 def late(trials: list[Found], names: tuple[str, ...]) -> tuple[str, ...]:

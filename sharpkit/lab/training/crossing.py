@@ -34,8 +34,7 @@ class Place(NamedTuple):
     loss : float
         The mean loss over the training set there.
     right, seen : int
-        How many of the epoch's samples were trained on, and how many of them were right
-        before their update.
+        The right ones of the samples trained on so far, and all of these.
     """
 
     way: Updater
