@@ -107,6 +107,14 @@ def reproduce(
             metavar="FOLDER", help="The folder with the original files of a data set."
         ),
     ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download",
+            help="Fetch the files of mnist, cifar10 or cifar100 where they are "
+            "published, once, into the cache (or the folder SHARPKIT_DATA).",
+        ),
+    ] = False,
     preset: Annotated[
         Literal["demo", "quick", "medium", "paper"],
         typer.Option(
@@ -189,6 +197,7 @@ def reproduce(
                 preset,
                 data=data,
                 folder=None if folder is None else str(folder),
+                download=download,
                 data_seed=data_seed,
                 first_seed=first_seed,
                 trials=trials,

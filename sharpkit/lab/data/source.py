@@ -13,6 +13,7 @@ import numpy as np
 from sharpkit.lab.data.cifar import load_cifar10, load_cifar100
 from sharpkit.lab.data.dataset import Dataset
 from sharpkit.lab.data.digits import load_digits
+from sharpkit.lab.data.download import DOWNLOADED, RELEASES, download
 from sharpkit.lab.data.frames import draw_frames
 from sharpkit.lab.data.glyphs import draw_glyphs
 from sharpkit.lab.data.mnist import load_mnist
@@ -44,12 +45,13 @@ class Source:
     seed : int
         The seed by which the data are drawn, or the part is chosen.
     folder : str or None
-        The folder with the files; None for data that need none.
+        The folder with the files, or `DOWNLOADED`; None for data that need none.
 
     Raises
     ------
     ValueError
-        If the name is unknown, or data that are read have no folder.
+        If the name is unknown, data that are read have no folder, or cannot be
+        downloaded.
     """
 
     name: str
@@ -64,7 +66,16 @@ class Source:
             msg = f"data={self.name!r}; give one of {', '.join(NAMES)}"
             raise ValueError(msg)
         if self.name in READ and self.folder is None:
-            msg = f"data={self.name!r} needs the folder with the original files"
+            other = " or download=True" if self.name in RELEASES else ""
+            msg = (
+                f"data={self.name!r} needs the original files: give their folder{other}"
+            )
+            raise ValueError(msg)
+        if self.folder == DOWNLOADED and self.name not in RELEASES:
+            msg = (
+                f"data={self.name!r} cannot be downloaded: that goes for "
+                f"{', '.join(RELEASES)}"
+            )
             raise ValueError(msg)
 
     def load(self) -> Dataset:
@@ -72,8 +83,8 @@ class Source:
 
         Raises
         ------
-        ValueError, FileNotFoundError
-            If files cannot be used.
+        ValueError, OSError
+            If files cannot be used, or had.
         """
         return _load(self)
 
@@ -89,8 +100,10 @@ def _load(source: Source) -> Dataset:
         return draw_frames(classes=source.classes, **sizes)
     if source.name == "shapes":
         return draw_shapes(classes=source.classes, **sizes)
-    assert source.folder is not None
-    return _part(READ[source.name](Path(source.folder)), source)
+    folder = source.folder
+    assert folder is not None
+    root = download(source.name) if folder == DOWNLOADED else Path(folder)
+    return _part(READ[source.name](root), source)
 
 
 def _part(data: Dataset, source: Source) -> Dataset:

@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from sharpkit.lab.data.download import DOWNLOADED
 from sharpkit.lab.experiments.common import Findings, Found, control_table
 from sharpkit.lab.experiments.study import DATA, Study, study as again
 from sharpkit.lab.jobs.task import Task
@@ -194,7 +195,8 @@ def described_data(study: Study) -> str:
         "frames": "drawn frames of 360 features, a stand-in for TIMIT",
         "shapes": "drawn colour images of 32x32, a stand-in for CIFAR",
     }
-    kind = kinds.get(source.name, f"files of the original in {source.folder}")
+    where = ", downloaded" if source.folder == DOWNLOADED else f" in {source.folder}"
+    kind = kinds.get(source.name, f"files of the original{where}")
     train, test = (f"{n:,}" if n else "all" for n in (source.train, source.test))
     classes = f"{source.classes} classes, " if source.name in kinds else ""
     return (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
+from sharpkit.lab.data.download import DOWNLOADED
 from sharpkit.lab.data.source import Source
 from sharpkit.lab.networks import NETWORKS, Definition
 from sharpkit.lab.problem import BatchNorm
@@ -144,6 +145,7 @@ def study(
     *,
     data: str | None = None,
     folder: str | None = None,
+    download: bool = False,
     data_seed: int = 0,
     first_seed: int = 0,
     trials: int | None = None,
@@ -197,11 +199,16 @@ def study(
         if given not in known:
             msg = f"{option}={given!r}: give one of {', '.join(known)}"
             raise ValueError(msg)
+    if download and folder is not None:
+        msg = f"folder={folder!r} and download=True are both given; give one of them"
+        raise ValueError(msg)
     count = trials or usual
     return Study(
         network,
         width,
-        Source(name, train, test, classes, data_seed, folder),
+        Source(
+            name, train, test, classes, data_seed, DOWNLOADED if download else folder
+        ),
         small,
         large,
         loss if stop == "loss" else None,

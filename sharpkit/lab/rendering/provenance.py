@@ -6,6 +6,7 @@ import shlex
 from datetime import UTC, datetime
 from typing import Any
 
+from sharpkit.lab.data.download import DOWNLOADED
 from sharpkit.lab.experiments import study as studies
 from sharpkit.lab.experiments.study import Study
 from sharpkit.lab.rendering.page import Provenance
@@ -89,7 +90,7 @@ def _options(study: Study) -> tuple[str, ...] | None:
         "--trials": len(study.seeds),
         "--data": source.name,
     }
-    if source.folder is not None:
+    if source.folder not in (None, DOWNLOADED):
         given["--folder"] = source.folder
     usual_definition = studies.study(study.network, study.preset).definition
     unless = {  # option -> its value and the command's default
@@ -102,4 +103,5 @@ def _options(study: Study) -> tuple[str, ...] | None:
         "--device": (study.device, "cpu"),
     }
     given |= {name: value for name, (value, usual) in unless.items() if value != usual}
-    return tuple(word for name, value in given.items() for word in (name, str(value)))
+    words = [word for name, value in given.items() for word in (name, str(value))]
+    return (*words, *(["--download"] if source.folder == DOWNLOADED else []))

@@ -7,6 +7,7 @@ import pytest
 
 from sharpkit.lab.data import draw_glyphs, load_digits, load_mnist
 from sharpkit.lab.data.cifar import load_cifar10, load_cifar100
+from sharpkit.lab.data.download import DOWNLOADED
 from sharpkit.lab.data.frames import draw_frames
 from sharpkit.lab.data.shapes import draw_shapes
 from sharpkit.lab.data.source import NAMES, READ, Source
@@ -86,9 +87,14 @@ def test_unknown_name():
 
 @pytest.mark.parametrize("name", READ)
 def test_files_need_a_folder(name):
-    message = f"data='{name}' needs the folder with the original files"
+    message = f"data='{name}' needs the original files: give their folder"
     with pytest.raises(ValueError, match=message):
         Source(name, 10, 10)
+
+
+def test_what_cannot_be_downloaded_says_so():
+    with pytest.raises(ValueError, match="'timit' cannot be downloaded: that goes for"):
+        Source("timit", 10, 10, folder=DOWNLOADED)
 
 
 def test_missing_files_are_reported(tmp_path):
