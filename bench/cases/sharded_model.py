@@ -25,8 +25,6 @@ MOST_GIB = 20.0  # of all ranks together
 MEASURES: dict[str, dict[str, Any]] = {
     "critical_sharpness": {},
     "sharpness": {"max_evaluations": 5, "memory": "lean"},
-    # As few vectors as there can be, and no second look.
-    "eigenvalues": {"k": 1, "ncv": 4, "max_products": 6, "verify": False},
 }
 
 
