@@ -16,7 +16,9 @@ import sharpkit
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-RECORD = ROOT / "bench" / "results" / "2026-11-30-shards.jsonl"
+RESULTS = ROOT / "bench" / "results"
+RECORD = RESULTS / "2026-11-30-shards.jsonl"
+MODEL = RESULTS / "2026-11-30-sharded_model.jsonl"
 TABLES = [
     [[cell.strip(" `") for cell in row.strip("|").split("|")] for row in rows.split()]
     for rows in (
@@ -61,6 +63,21 @@ def test_what_it_takes_is_what_the_record_says():
         assert least == f"{ready:.1%}"
     for ranks in ("1", "2", "4"):
         assert f"{1e3 * data['ranks'][ranks]['one']:.2g}" in PAGE
+
+
+def test_what_was_tried_is_what_the_record_says():
+    data = json.loads(MODEL.read_text(encoding="utf-8").splitlines()[-1])["data"]
+    assert f"A transformer of {data['n']:,} random weights in bfloat16" in PAGE
+    assert len(TABLES[3][2:]) == 2
+    largest = {"eigenvalues": {"k": 1, "ncv": 4}}
+    plan = sharpkit.plan(data["n"], measures=largest, products="differences")
+    assert f"takes {plan['eigenvalues'].bytes / 2**30:.1f} GiB by plan" in PAGE
+    for label, value, calls, gib in TABLES[3][2:]:
+        name = label.partition("`")[0]
+        took = [rank["taken"][name] for rank in data["ranks"]]
+        assert value.removesuffix("%") == f"{took[0]['value']:.4g}"
+        assert calls == str(took[0]["calls"])
+        assert gib == f"{sum(each['peak'] for each in took) / 2**30:.1f}GiB"
 
 
 @pytest.mark.process
