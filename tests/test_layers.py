@@ -28,9 +28,9 @@ ROOMS = {
     "reports": "_inputs _box _vectors _spectrum results problem measures",
     "landscape": "_inputs _vectors results problem measures reports.evaluate "
     "reports.inputs",
-    "lab": "PUBLIC _inputs.arrays _inputs.executors _inputs.files _inputs.names "
-    "_inputs.samples _inputs.types _inputs.warn _vectors.compiling _vectors.launching "
-    "_vectors.parallel",
+    "lab": "PUBLIC _inputs.arrays _inputs.executors _inputs.extras _inputs.files "
+    "_inputs.names _inputs.samples _inputs.types _inputs.warn _vectors.compiling "
+    "_vectors.launching _vectors.parallel",
     "cli": "PUBLIC _inputs.files _inputs.names _vectors.parallel lab",
 }
 # Inside functions, besides: a result draws itself when it is asked to.

@@ -73,7 +73,7 @@ def test_more_trials_go_on_from_fewer(run, tiny_sizes, tmp_path):
         (["table2", "--network", "F9"], "table2 is for F1, F2, C1"),
         (["table6", "--network", "F1"], "table6 is for C1, C2, C3, C4, not F1"),
         (["table2", "--network", "F1", "--data", "shapes"], "F1 is trained on glyphs"),
-        (["table2", "--network", "F1", "--data", "mnist"], "needs the folder"),
+        (["table2", "--network", "F1", "--data", "mnist"], "needs the original files"),
     ],
 )
 def test_bad_input_is_refused_before_anything_is_done(

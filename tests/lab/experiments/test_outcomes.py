@@ -205,7 +205,7 @@ def test_the_device_is_told_where_it_is_not_the_cpu():
         ({"device": "tpu"}, "device='tpu': give one of cpu, cuda"),
         ({"network": "C1", "device": "cuda"}, "C1 is trained on the CPU; leave the"),
         ({"data": "cifar10"}, "F1 is trained on glyphs or mnist or digits"),
-        ({"data": "mnist"}, "needs the folder"),
+        ({"data": "mnist"}, "needs the original files"),
         ({"stop": "never"}, "stop='never': give one of loss, plateau"),
         ({"trials": 0}, "trials=0: give at least 1"),
         ({"batch_norm": "none"}, "batch_norm='none': give one of batch, running"),

@@ -244,7 +244,8 @@ def test_the_plane_is_a_square_around_its_points(tiny, carried_out):
 def test_a_device_finds_the_same(tiny, carried_out, monkeypatch):
     """Trained and measured there, from the same start, along the same directions."""
     monkeypatch.setattr(curvature, "DENSITY_STEPS", 10)
-    here, there = (some_of_each(replace(tiny, device=it)) for it in ("cpu", "cuda"))
+    short = replace(tiny, until_loss=1.6)  # training amplifies what rounding began
+    here, there = (some_of_each(replace(short, device=it)) for it in ("cpu", "cuda"))
     with fake_cupy.installed():
         for ours, theirs in zip(there, here, strict=True):
             found, arrays = carried_out(ours)
