@@ -5,8 +5,8 @@ their plain lines, the measures and the trainer against the host, models of PyTo
 JAX against dense matrices, shards over NCCL against whole models, and the speed of
 kernels, training steps and epochs. Each part runs apart, and none stops the others. A
 record goes to ``bench/results/<date>-<device>.json``; the exit status is 1 if a part
-failed, if none passed, or if there is no device. ``--rehearse`` runs every part on the
-CPU.
+failed, if none passed, or if there is no device. ``--rehearse`` tries the parts on the
+CPU, and collects their tests.
 """
 
 from __future__ import annotations
@@ -79,9 +79,14 @@ SMALL = {
 
 
 def rehearsed(part: Part) -> Part:
-    """Return a small version of a part that needs no device, and no CuPy."""
+    """Return a small version of a part that needs no device, and no CuPy.
+
+    Tests are only collected: they run among all others, too.
+    """
     needs = tuple(name for name in part.needs if name != "cupy")
     arguments = (*part.arguments, *SMALL.get(part.name, ()))
+    if "pytest" in arguments:
+        arguments += ("--collect-only",)
     return replace(part, arguments=arguments, needs=needs)
 
 

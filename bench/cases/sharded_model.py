@@ -27,6 +27,10 @@ MEASURES: dict[str, dict[str, Any]] = {
     "sharpness": {"max_evaluations": 5, "memory": "lean"},
 }
 
+# As few vectors as there can be, and no second look.
+LARGEST = {"k": 1, "ncv": 4, "max_products": 6, "tol": 0.1, "verify": False}
+STEP = 0.02  # of differences, as a share of the length of the weights
+
 
 def run(*, quick: bool) -> Table:
     size = QUICK if quick else SIZE
@@ -58,12 +62,40 @@ def main() -> None:
     """Take the measures on one rank."""
     import torch
     import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    rank, size = dist.get_rank(), json.loads(sys.argv[1])["size"]
+    drawn = torch.Generator().manual_seed(rank)
+    model = _model(size, drawn)
+    x = torch.randint(size["vocabulary"], (1, size["tokens"]), generator=drawn)
+    data = [(x, x.roll(-1, 1))]
+    problem = sharpkit.torch.problem(model, torch.nn.CrossEntropyLoss(), data)
+    taken = {
+        name: _taken(getattr(sharpkit, name), problem, **options)
+        for name, options in MEASURES.items()
+    }
+    products = _Products(problem, dist)
+    taken["eigenvalues"] = _taken(
+        sharpkit.eigenvalues,
+        problem.weights,
+        hvp=products,
+        process_group=True,
+        **LARGEST,
+    )
+    taken["eigenvalues"]["calls"] = products.calls
+    n = np.asarray(problem.weights).size
+    tell(rank, {"n": n, "peak": _peak(), "taken": taken})
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def _model(size: dict[str, int], drawn: Any) -> Any:
+    """Return the model, of whose shards this rank has drawn its own."""
+    import torch
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
     from bench.transformer import Transformer
 
-    dist.init_process_group("gloo")
-    rank, size = dist.get_rank(), json.loads(sys.argv[1])["size"]
     with torch.device("meta"):
         model = Transformer(**size).bfloat16()
     precise = MixedPrecisionPolicy(reduce_dtype=torch.float32)
@@ -71,7 +103,6 @@ def main() -> None:
         fully_shard(block, mp_policy=precise)
     fully_shard(model, mp_policy=precise)
     model.to_empty(device="cpu")
-    drawn = torch.Generator().manual_seed(rank)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             local = parameter.to_local()
@@ -79,26 +110,38 @@ def main() -> None:
                 local.fill_(float("norm" in name and name.endswith("weight")))
             else:
                 local.normal_(std=0.02, generator=drawn)
-    x = torch.randint(size["vocabulary"], (1, size["tokens"]), generator=drawn)
-    data = [(x, x.roll(-1, 1))]
-    problem = sharpkit.torch.problem(model, torch.nn.CrossEntropyLoss(), data)
-    taken = {}
-    for name, options in MEASURES.items():
-        began = time.perf_counter()
-        result = getattr(sharpkit, name)(problem, **options)
-        value = result.values[0] if hasattr(result, "values") else result.value
-        taken[name] = {
-            "value": float(value),
-            "calls": result.run.calls,
-            "seconds": time.perf_counter() - began,
-            "peak": _peak(),
-            "report": str(result),
-        }
-        del result
-    n = np.asarray(problem.weights).size
-    tell(rank, {"n": n, "peak": _peak(), "taken": taken})
-    dist.barrier()
-    dist.destroy_process_group()
+    return model
+
+
+class _Products:
+    """Products by differences with one step, which bfloat16 does not round away."""
+
+    def __init__(self, problem: Any, dist: Any) -> None:
+        self._problem, self.calls = problem, 0
+        square = problem.weights.double().square().sum()
+        dist.all_reduce(square)
+        self._step = STEP * float(square) ** 0.5
+
+    def __call__(self, w: Any, v: Any) -> Any:
+        self.calls += 2
+        x = w.add(v, alpha=self._step)
+        product = self._problem(x)[1]
+        x.copy_(w).sub_(v, alpha=self._step)
+        return product.sub_(self._problem(x)[1]).div_(2 * self._step)
+
+
+def _taken(measure: Any, *args: Any, **options: Any) -> dict[str, Any]:
+    """Return the number of a measure, and what it took."""
+    began = time.perf_counter()
+    result = measure(*args, **options)
+    value = result.values[0] if hasattr(result, "values") else result.value
+    return {
+        "value": float(value),
+        "calls": result.run.calls,
+        "seconds": time.perf_counter() - began,
+        "peak": _peak(),
+        "report": str(result),
+    }
 
 
 def _peak() -> int:

@@ -89,6 +89,9 @@ except RuntimeError as error:
 LEFT = (
     PROBLEM
     + """
+import sharpkit._vectors.ranks
+sharpkit._vectors.ranks.PATIENCE = 2.0
+
 def dying(w):
     if rank == 1:
         %s
