@@ -22,7 +22,7 @@ from sharpkit._inputs import journal
 N = 2000
 FEATURES = np.random.default_rng(1).standard_normal((30, N))
 WEIGHTS = 0.1 * np.random.default_rng(2).standard_normal(N)
-SECONDS = 3e-4  # of a call
+SECONDS = 1e-4  # of a call
 OPTIONS = {
     "sharpness": {"max_evaluations": 60},
     "eigenvalues": {"k": 2, "ncv": 12, "tol": 1e-6},

@@ -114,7 +114,7 @@ def alone():
 
 @torch
 @pytest.mark.slow
-@pytest.mark.parametrize("ranks", [2, 3, 5])
+@pytest.mark.parametrize("ranks", [2, 5])
 def test_gloo_finds_what_one_process_does_and_errors_end_all(ranks, alone):
     found = on_gloo(ranks, VALUES + FAULTS + KILLED)
     assert found.codes == [-9 if rank == 1 else 0 for rank in range(ranks)]

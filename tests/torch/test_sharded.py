@@ -116,7 +116,7 @@ tell(values=values, refused=texts)
 """
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.parametrize("ranks", [3])
 def test_values_are_those_of_the_whole_model(ranks):
     ends = on_gloo(ranks, VALUES + REFUSED).fine()
     told = [each["values"] for each in ends]
