@@ -1,63 +1,40 @@
-"""What measures will take, before they run: memory, evaluations, products, time.
-
-The vectors of each measure are written down here beside its options; a test holds them
-against the peaks of real runs.
-"""
+"""What measures will take, before they run: memory, evaluations, products, time."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from sharpkit._box.climbing import CHUNK
-from sharpkit._box.columns import SLAB_BYTES as COLUMN_BYTES
-from sharpkit._box.search import LEAN_POOL, POOL
-from sharpkit._box.solvers import Auto, solver_from
-from sharpkit._box.subspace import subspace_from
 from sharpkit._inputs.arrays import array_module
 from sharpkit._inputs.checks import as_float, at_least, one_of
 from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Hvp, LossFn
-from sharpkit._spectrum.basis import SLAB_BYTES as BASIS_BYTES
-from sharpkit._spectrum.xdiag import SLAB_BYTES as DIAGONAL_BYTES
 from sharpkit._vectors.ranks import Copies, Ranks
 from sharpkit.measures._point import Point
-from sharpkit.measures._searches import CENTRE_EVALUATIONS
 from sharpkit.measures._sharded import sharded
-from sharpkit.measures.diagonal import diagonal
-from sharpkit.measures.eigenvalues import basis_rows, checked_k, eigenvalues
-from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS, sharpness
+from sharpkit.measures.diagonal import METHODS as DIAGONALS, diagonal
+from sharpkit.measures.eigenvalues import eigenvalues
+from sharpkit.measures.sharpness import sharpness
 from sharpkit.measures.spectral_density import spectral_density
-from sharpkit.measures.trace import trace
+from sharpkit.measures.trace import METHODS as TRACES, trace
+from sharpkit.reports.needs import NEEDS, Need, Weights, changes
 from sharpkit.reports.session import BY_DIFFERENCES, EXACT
 from sharpkit.results.plan import Plan, Planned, size
 
 MEASURES = (sharpness, eigenvalues, spectral_density, trace, diagonal)
 NAMES = tuple(measure.__name__ for measure in MEASURES)
+ESTIMATES: dict[str, Mapping[str, Any]] = {"trace": TRACES, "diagonal": DIAGONALS}
 SIGNATURES = {measure.__name__: inspect.signature(measure) for measure in MEASURES}
 DTYPES, PRODUCTS = ("float32", "float64"), ("exact", "differences")
-# Vectors, the copy of the weights among them, while an exact product is tried, or the
-# step of differences is chosen; and the evaluations that take.
-TRIED, LADDER, TRIAL, CHOICE = 8, 6, 6, 90
 GRADIENT = "loss_fn returns no gradient; let it return (loss, gradient), or give hvp="
-LOOKS = 2  # evaluations near the weights, for the noise of the loss
 KEPT_FREE = 0.9  # of the memory there is: what a plan may fill
 LIMITS = ("memory.max", "memory/memory.limit_in_bytes")  # of a control group
-
-
-class Need(NamedTuple):
-    """What a measure takes: vectors, bytes beside them, and work."""
-
-    vectors: float
-    buffers: int = 0
-    evaluations: int = 0
-    products: int = 0
 
 
 @documented
@@ -125,7 +102,8 @@ def plan(
     -----
     Memory is that of sharpkit alone: what the callback needs, such as the activations
     of a model, comes on top. Counts are those of measures that need all they may take,
-    and of eigenvalues one basis, which is rarely too little. A search for the
+    and of eigenvalues one basis, which is rarely too little; closer looks at the noise
+    of a loss that turns out to be noisy are not counted. A search for the
     sharpness holds up to three vectors more, one with ``memory="lean"``, where maxima
     lie off the corners of the box.
 
@@ -160,7 +138,8 @@ def plan(
         found = comm.max(np.array([seconds or 0, -math.inf if room is None else -room]))
         seconds, room = float(found[0]), room and int(-found[1])
     alone = counted is not None and counted.loss_fn is None
-    setting = _Setting(n, kind.itemsize, ranks, room, exact, alone, sloped, seconds)
+    weights = Weights(n, kind.itemsize, exact, alone)
+    place = _Place(weights, ranks, room, sloped, seconds)
     return Plan(
         n=n,
         dtype=str(kind),
@@ -168,29 +147,26 @@ def plan(
         available=room,
         source="hvp" if exact else "differences",
         evaluation_seconds=seconds,
-        planned=tuple(setting.planned(name, given) for name, given in wanted.items()),
+        planned=tuple(place.planned(name, given) for name, given in wanted.items()),
     )
 
 
-class _Setting(NamedTuple):
-    """What is planned for: weights, memory, and how products are had."""
+class _Place(NamedTuple):
+    """What measures are planned for: weights, memory, and the time of an evaluation."""
 
-    n: int
-    itemsize: int
+    weights: Weights
     ranks: int
     room: int | None
-    exact: bool
-    alone: bool  # there is a product, and no loss to hold it against
     sloped: bool  # the loss has a gradient
     seconds: float | None
 
     def planned(self, name: str, options: dict[str, Any]) -> Planned:
         """Return the row of a measure."""
-        need = NEEDS[name](self, options)
-        each = EXACT if self.exact else BY_DIFFERENCES
-        own = 1 if self.exact else BY_DIFFERENCES
+        need = NEEDS[name](self.weights, options)
+        exact = self.weights.exact
+        each, own = (EXACT, 1) if exact else (BY_DIFFERENCES, BY_DIFFERENCES)
         fits, advice = self._fits(need), ""
-        if need.products and not (self.exact or self.sloped):
+        if need.products and not (exact or self.sloped):
             fits, advice = False, GRADIENT
         elif not fits:
             advice = self._advice(name, options, need)
@@ -208,8 +184,8 @@ class _Setting(NamedTuple):
         )
 
     def _bytes(self, need: Need) -> int:
-        local = -(-self.n // self.ranks)
-        return math.ceil(need.vectors * local * self.itemsize) + need.buffers
+        local = -(-self.weights.n // self.ranks)
+        return math.ceil(need.vectors * local * self.weights.itemsize) + need.buffers
 
     def _fits(self, need: Need) -> bool:
         return self.room is None or self._bytes(need) <= KEPT_FREE * self.room
@@ -217,12 +193,11 @@ class _Setting(NamedTuple):
     def _advice(self, name: str, options: dict[str, Any], need: Need) -> str:
         """Return what would make a measure fit."""
         assert self.room is not None
-        for change in _changes(name, self, options):
-            changed = options | change
-            if self._fits(NEEDS[name](self, changed)):
+        for change in changes(name, self.weights, options):
+            if self._fits(NEEDS[name](self.weights, options | change)):
                 words = ", ".join(f"{key}={value!r}" for key, value in change.items())
                 return f"{size(self._bytes(need))} do not fit; give {words}"
-        vectors = need.vectors * self.n * self.itemsize
+        vectors = need.vectors * self.weights.n * self.weights.itemsize
         left = KEPT_FREE * self.room - need.buffers
         if left <= 0:
             return f"{size(self._bytes(need))} do not fit; give more memory"
@@ -231,96 +206,6 @@ class _Setting(NamedTuple):
             f"{size(self._bytes(need))} do not fit; spread the weights over {ranks} "
             "such processes, or give each more memory"
         )
-
-    def of_products(self, need: Need) -> Need:
-        """Return what it takes with what products take before the first one."""
-        if self.exact:
-            before, calls = (0, 0) if self.alone else (TRIED, TRIAL)
-            vectors = need.vectors
-        else:
-            before, calls, vectors = LADDER, CHOICE, need.vectors + 1
-        return need._replace(vectors=max(vectors, before), evaluations=calls)
-
-
-def _sharpness(setting: _Setting, options: dict[str, Any]) -> Need:
-    solver, repeats = solver_from(options["solver"]), options["repeats"]
-    drawn = subspace_from(options["subspace"], setting.n)
-    each = options["max_evaluations"] or (
-        DEFAULT_EVALUATIONS if isinstance(solver, Auto) else 2 * solver.max_iter
-    )
-    spent = LOOKS + CENTRE_EVALUATIONS + repeats * (each - CENTRE_EVALUATIONS)
-    if drawn is not None:
-        held = drawn.columns * setting.n * setting.itemsize <= drawn.memory
-        buffers = 0 if held else COLUMN_BYTES
-        return Need(3 + (drawn.columns if held else 0), buffers, spent)
-    if not isinstance(solver, Auto):
-        return Need(27, 0, spent)
-    # Beside the vectors two bits a weight for each point that waits, at a corner.
-    whole, pool = (5, LEAN_POOL) if options["memory"] == "lean" else (7, POOL)
-    vectors = whole + (pool - 1) / (4 * setting.itemsize) + (repeats > 1)
-    return Need(vectors, 2 * min(setting.n, CHUNK), spent)
-
-
-def _eigenvalues(setting: _Setting, options: dict[str, Any]) -> Need:
-    k = checked_k(options["k"], setting.n)
-    rows = basis_rows(options["ncv"], k, setting.n)
-    # The error along a pair found takes one more, with the step halved.
-    more = 0 if setting.exact else 1
-    # It rarely takes more products than a basis holds.
-    products = min(options["max_products"], rows)
-    need = Need(rows + k + 2 + more, BASIS_BYTES, 0, products)
-    return setting.of_products(need)
-
-
-def _density(setting: _Setting, options: dict[str, Any]) -> Need:
-    probes = options["probes"]
-    steps = options["max_products"] // probes
-    kept = min(steps, setting.n) + 3 if options["reorthogonalize"] else 5
-    return setting.of_products(Need(kept, 0, 0, steps * probes))
-
-
-def _trace(setting: _Setting, options: dict[str, Any]) -> Need:
-    most = options["max_products"]
-    vectors = {
-        "xtrace": most // 2 + 3,
-        "hutch++": most // 3 + 5,
-        "hutchinson": 6,
-    }[options["method"]]
-    return setting.of_products(Need(vectors, 0, 0, most))
-
-
-def _diagonal(setting: _Setting, options: dict[str, Any]) -> Need:
-    most, wide = options["max_products"], 8 // setting.itemsize
-    if options["method"] == "hutchinson":
-        need = Need(3 + 2 * wide, 6 * DIAGONAL_BYTES, 0, most)
-    else:
-        need = Need(most + 3, 15 * DIAGONAL_BYTES, 0, most)
-    return setting.of_products(need)
-
-
-NEEDS: dict[str, Callable[[_Setting, dict[str, Any]], Need]] = {
-    "sharpness": _sharpness,
-    "eigenvalues": _eigenvalues,
-    "spectral_density": _density,
-    "trace": _trace,
-    "diagonal": _diagonal,
-}
-
-
-def _changes(
-    name: str, setting: _Setting, options: dict[str, Any]
-) -> Iterable[dict[str, Any]]:
-    """Return options that take less memory, the mildest change first."""
-    if name == "sharpness":
-        if options["subspace"] is not None:
-            return []
-        return [{"memory": "lean", "solver": "auto"}]
-    if name == "eigenvalues":
-        rows = basis_rows(options["ncv"], options["k"], setting.n)
-        return [{"ncv": ncv} for ncv in range(rows - 1, options["k"] + 2, -1)]
-    if name == "spectral_density":
-        return [{"reorthogonalize": False}]
-    return [{"method": "hutchinson"}]
 
 
 def _checked_measures(measures: Any) -> dict[str, dict[str, Any]]:
@@ -346,14 +231,28 @@ def _checked_measures(measures: Any) -> dict[str, dict[str, Any]]:
             )
             raise TypeError(msg)
         defaults = {each: known[each].default for each in known}
-        found[name] = defaults | dict(given)
-        for count in {"max_products", "max_evaluations", "probes", "repeats"}:
-            if found[name].get(count) is not None:
-                found[name][count] = at_least(count, found[name][count], 1)
-        if "method" in found[name]:
-            methods = ("xtrace", "hutch++", "xdiag", "hutchinson")
-            one_of("method", found[name]["method"], methods)
+        found[name] = _checked_options(name, defaults | dict(given))
     return found
+
+
+def _checked_options(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a measure, which refuses what it would refuse."""
+    least = 1
+    if name in ESTIMATES:
+        methods = ESTIMATES[name]
+        one_of("method", options["method"], tuple(methods))
+        least = methods[options["method"]][1]
+    for count in ("probes", "repeats", "max_evaluations"):
+        if options.get(count) is not None:
+            options[count] = at_least(count, options[count], 1)
+    if "max_products" in options:
+        least = max(least, options.get("probes", 1))
+        options["max_products"] = at_least(
+            "max_products", options["max_products"], least
+        )
+    if name == "sharpness":
+        one_of("memory", options["memory"], ("usual", "lean"))
+    return options
 
 
 def _checked_memory(memory: Any) -> int | None:
