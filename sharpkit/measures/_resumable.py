@@ -103,15 +103,16 @@ class _Loader(pickle.Unpickler):
     """Makes results only: a file can name no other class, and no function."""
 
     def find_class(self, module: str, name: str) -> Any:
-        found = super().find_class(module, name)
+        # Looking a name up imports its module, so that comes last.
         rooms = ("results", "_box", "_spectrum")
-        own = module.startswith(tuple(f"sharpkit.{room}." for room in rooms))
-        if own and isinstance(found, type):
-            return found
-        if module.startswith(("numpy", "cupy")) and name in (
+        if module.startswith(tuple(f"sharpkit.{room}." for room in rooms)):
+            found = super().find_class(module, name)
+            if isinstance(found, type):
+                return found
+        if module.split(".")[0] in ("numpy", "cupy") and name in (
             *("_reconstruct", "ndarray", "dtype", "scalar", "_frombuffer", "array"),
         ):
-            return found
+            return super().find_class(module, name)
         msg = f"{module}.{name} is no part of a result"
         raise pickle.UnpicklingError(msg)
 

@@ -1,6 +1,7 @@
 """Measures killed at any call of their callback end with the bits of those that ran."""
 
 import dataclasses
+import importlib
 import json
 import os
 import pickle
@@ -274,6 +275,24 @@ def test_a_file_can_call_nothing(tmp_path):
     kept.write(file, record, ended=Bad())
     with pytest.raises(ValueError, match=r"exec is no part of a result"):
         trace(file)
+
+
+def test_a_file_can_import_nothing(tmp_path, monkeypatch):
+    file = tmp_path / "kept"
+    trace(file)
+    (tmp_path / "stranger.py").write_text("def called(): pass")
+    monkeypatch.syspath_prepend(tmp_path)
+    called = importlib.import_module("stranger").called
+
+    class Bad:
+        def __reduce__(self):
+            return (called, ())
+
+    kept.write(file, kept.read(file).record, ended=Bad())
+    monkeypatch.delitem(sys.modules, "stranger")
+    with pytest.raises(ValueError, match=r"stranger.called is no part of a result"):
+        trace(file)
+    assert "stranger" not in sys.modules
 
 
 @pytest.mark.parametrize(
