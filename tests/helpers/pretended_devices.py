@@ -92,5 +92,5 @@ class _Module:
 
 
 _setup_privateuseone_for_python_backend(NAME, _Module())
-_LIBRARY = torch.library.Library("_", "IMPL")
-_LIBRARY.fallback(_called, "PrivateUse1")
+_KERNELS = torch.library.Library("_", "IMPL")
+_KERNELS.fallback(_called, "PrivateUse1")
