@@ -29,17 +29,21 @@ def sources() -> dict[str, str]:
     return {name: (CSRC / name).read_text() for name in FILES}
 
 
-def shared_library(texts: dict[str, str] | None = None, reals: tuple = REALS) -> Path:
+def shared_library(
+    texts: dict[str, str] | None = None, reals: tuple = REALS, units: tuple = UNITS
+) -> Path:
     """Return a library with `simt_launch` of these kernels; None: those of the tree."""
-    return _library(tuple((texts or sources()).items()), reals)
+    return _library(tuple((texts or sources()).items()), reals, units)
 
 
 @functools.cache
-def _library(texts: tuple[tuple[str, str], ...], reals: tuple[str, ...]) -> Path:
-    folder = _folder(texts, reals)
+def _library(
+    texts: tuple[tuple[str, str], ...], reals: tuple[str, ...], units: tuple[str, ...]
+) -> Path:
+    folder = _folder(texts, reals + units)
     made = folder / "libsimt.so"
     if not made.exists():
-        source = _translation_unit(folder, dict(texts), reals)
+        source = _translation_unit(folder, dict(texts), reals, units)
         runtime = _runtime()
         _compile(["-O1", "-shared", source, runtime, *FLAGS], made)
     return made
@@ -54,7 +58,7 @@ def sanitizer_program(sanitizer: str, texts: dict[str, str]) -> list[str]:
     folder = _folder(tuple(texts.items()), (sanitizer,))
     blocks = [folder / f"block_{copy}.so" for copy in "ab"]
     if not blocks[1].exists():
-        source = _translation_unit(folder, texts, ("float",))
+        source = _translation_unit(folder, texts, ("float",), UNITS)
         _compile(
             ["-O1", "-shared", f"-fsanitize={sanitizer}", source, *FLAGS], blocks[0]
         )
@@ -77,12 +81,14 @@ def kernel_names(text: str) -> list[str]:
     return re.findall(r"^SK_KERNEL\((\w+)\)", text, re.MULTILINE)
 
 
-def _translation_unit(folder: Path, texts: dict[str, str], reals: tuple) -> Path:
+def _translation_unit(
+    folder: Path, texts: dict[str, str], reals: tuple, units: tuple
+) -> Path:
     """Write the kernels' files, and one that includes them for each dtype."""
     for name, text in texts.items():
         _write(folder / name, text)
     lines = ['#include "simt.h"', '#include "elementwise.h"']
-    for real, unit in itertools.product(reals, UNITS):
+    for real, unit in itertools.product(reals, units):
         lines += [
             f"namespace {unit.removesuffix('.cu')}_{real} {{",
             f"#define SK_REAL {real}",
