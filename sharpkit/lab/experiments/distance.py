@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from sharpkit.lab import paper
 from sharpkit.lab.experiments.common import (
     Findings,
@@ -12,9 +14,9 @@ from sharpkit.lab.experiments.common import (
     metric,
 )
 from sharpkit.lab.experiments.study import Study
-from sharpkit.lab.intervals import paired, spread
+from sharpkit.lab.intervals import log10, paired, spread
 from sharpkit.lab.networks import NETWORKS
-from sharpkit.lab.outcome import Claim, Table, decide_within
+from sharpkit.lab.outcome import Claim, Table, decide_within, ratio_text
 
 __all__ = ["NETWORKS", "TITLE", "find", "trial"]
 
@@ -49,12 +51,12 @@ def find(study: Study, trials: list[Found]) -> Findings:
             ),
         ),
     )
-    ratio = paired(sb / lb)
+    ratio = paired(log10(sb) - log10(lb))
     claim = Claim(
         f"The small batch travels {low:g} to {high:g} times as far (section 2.2.3)",
-        decide_within(ratio, low, high),
-        f"{ratio.mean:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]",
-        "95 % Student interval of the mean ratio: holds inside the range, does not "
-        "outside it",
+        decide_within(ratio, math.log10(low), math.log10(high)),
+        ratio_text(ratio),
+        "95 % Student interval of the mean logarithm of the ratio paired by trial: "
+        "holds inside the range, does not outside it",
     )
     return Findings((table,), (claim,), notes=late(trials, ("SB", "LB")))

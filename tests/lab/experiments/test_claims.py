@@ -7,6 +7,7 @@ import pytest
 
 from sharpkit.lab import paper
 from sharpkit.lab.experiments import NAMES, curvature, experiment, fig2
+from sharpkit.lab.experiments.catapult import at_peak
 from sharpkit.lab.experiments.common import LADDER, control_table
 from sharpkit.lab.experiments.fig4 import batches, slopes
 from sharpkit.lab.experiments.study import study
@@ -364,6 +365,15 @@ def test_catapult(made_up):
 
     other = experiment("catapult").find(*made_up("catapult", sharp=lambda task: 1.0))
     assert decisions(other) == [OPEN] * 4 + [HOLDS] * 4
+
+
+def test_a_peak_is_none_by_luck():
+    """Of curves that are noise alone the largest is not the peak of the others."""
+    random = np.random.default_rng(0)
+    noise = 10 ** random.standard_normal((400, 4, 20))
+    found = [np.log10(at_peak(curves) / curves[:, -1]).mean() for curves in noise]
+    assert abs(np.mean(found)) < 4 * np.std(found) / len(found) ** 0.5
+    assert np.log10(noise.max(axis=2) / noise[:, :, -1]).mean() > 1
 
 
 def test_catapult_tells_of_other_weights(made_up):
