@@ -6,7 +6,6 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -268,14 +267,26 @@ class Space:
             if low < high:
                 yield out[low - begin : high - begin], there.start + low - here.start
 
-    @contextmanager
-    def _counted(self, name: str, moved: int) -> Iterator[None]:
-        began = time.perf_counter()
-        yield
-        count = self.counts[name]
-        count.calls += 1
-        count.bytes += moved
-        count.seconds += time.perf_counter() - began
+    def _counted(self, name: str, moved: int) -> _Counted:
+        return _Counted(self.counts[name], moved)
+
+
+class _Counted:
+    """Counts a call of a kernel; a generator would take longer than a short vector."""
+
+    __slots__ = ("began", "count", "moved")
+
+    def __init__(self, count: Count, moved: int) -> None:
+        self.count, self.moved = count, moved
+
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        if kind is None:
+            self.count.calls += 1
+            self.count.bytes += self.moved
+            self.count.seconds += time.perf_counter() - self.began
 
 
 class Idle:
