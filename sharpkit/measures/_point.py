@@ -6,11 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-import numpy as np
-
 from sharpkit._inputs.arrays import is_array, to_host
 from sharpkit._inputs.checks import checked_weights, require_callable
-from sharpkit._inputs.foreign import Kind, native, native_hvp, native_loss
+from sharpkit._inputs.foreign import Kind, native, native_hvp
 from sharpkit._inputs.linear import as_product
 from sharpkit._inputs.objective import Objective
 from sharpkit._inputs.samples import Indices
@@ -23,7 +21,13 @@ from sharpkit._vectors.ranks import Ranks
 from sharpkit._vectors.space import Space
 from sharpkit.measures._looks import Looks
 from sharpkit.measures._rest import Rest
-from sharpkit.measures._sharded import agreed, fenced, not_sharded, require_one_rank
+from sharpkit.measures._sharded import (
+    native_loss_over,
+    native_product_over,
+    not_sharded,
+    require_alike,
+    require_one_rank,
+)
 from sharpkit.measures._trusted import Trusted, tried
 from sharpkit.problem import ProblemLike, as_problem, is_problem, required_subset
 from sharpkit.results.common import Run
@@ -162,13 +166,13 @@ class Point:
         weights, kind = native(problem)
         weights = checked_weights(weights, empty=comm is not None)
         if comm is not None:
-            _require_alike(comm, weights, loss_fn is None, hvp is None)
+            require_alike(comm, weights, loss_fn is None, hvp is None)
         if isinstance(comm, Ranks):
             comm.place(weights.size, getattr(whole, "pieces", None))
         point = cls(
             weights,
-            None if loss_fn is None else _native_loss(loss_fn, kind, comm),
-            lambda: _native_product(loss_fn, hvp, kind, comm),
+            None if loss_fn is None else native_loss_over(loss_fn, kind, comm),
+            lambda: native_product_over(loss_fn, hvp, kind, comm),
             backend=backend,
             kind=kind,
             problem=whole,
@@ -220,7 +224,7 @@ class Point:
 
     def checked(self, loss_fn: LossFn) -> Objective:
         """Return another loss at these weights behind checks and a count."""
-        own = _native_loss(loss_fn, self.kind, self.comm)
+        own = native_loss_over(loss_fn, self.kind, self.comm)
         return Objective(own, self.weights)
 
     def objective(self) -> Objective:
@@ -433,8 +437,8 @@ class Point:
             loss_fn: Any = chosen(indices)
             part = Point(
                 self.weights,
-                _native_loss(loss_fn, self.kind, self.comm),
-                lambda: _native_product(loss_fn, None, self.kind, self.comm),
+                native_loss_over(loss_fn, self.kind, self.comm),
+                lambda: native_product_over(loss_fn, None, self.kind, self.comm),
                 backend=self.backend,
                 kind=self.kind,
                 problem=loss_fn if is_problem(loss_fn) else None,
@@ -449,30 +453,6 @@ class Point:
         """Have the problem free what it keeps for products at these weights."""
         if self.problem is not None:
             self.problem.release()
-
-
-def _require_alike(comm: Comm, weights: Array, *missing: bool) -> None:
-    """Raise unless all ranks have the same kind of input.
-
-    Raises
-    ------
-    ValueError
-        If they have not, or there is no weight.
-    """
-    here = np.array([not weights.size, weights.dtype.itemsize, *missing], np.float64)
-    both = comm.max(np.concatenate([here, -here]))
-    high, low = both[: here.size], -both[here.size :]
-    if low[0]:
-        msg = "weights is empty on every rank; give at least one weight"
-        raise ValueError(msg)
-    names = "weights", "loss_fn", "hvp"
-    for name, differ in zip(names, (high != low)[1:], strict=True):
-        if differ:
-            msg = (
-                f"{name} is of another kind on some ranks, or missing there; give "
-                "weights of one dtype, and the same arguments, on every rank"
-            )
-            raise ValueError(msg)
 
 
 def _refuse(problem: Any) -> NoReturn:
@@ -498,18 +478,3 @@ def warn_asymmetric(operator: Operator) -> None:
         f"{operator.source}: the products are not those of a symmetric operator; u.Hv "
         "must equal v.Hu: check hvp, and that the loss is deterministic"
     )
-
-
-def _native_loss(loss_fn: LossFn, kind: Kind | None, comm: Comm | None) -> LossFn:
-    native_one = native_loss(loss_fn, kind)
-    return native_one if comm is None else agreed(native_one, comm)
-
-
-def _native_product(
-    loss_fn: LossFn | None, hvp: Hvp | None, kind: Kind | None, comm: Comm | None
-) -> Hvp | None:
-    own = getattr(loss_fn, "hvp", None) if hvp is None else hvp
-    if own is None:
-        return None
-    native_one = native_hvp(own, kind)
-    return native_one if comm is None else fenced(native_one, comm)

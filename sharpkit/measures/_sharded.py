@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
+from sharpkit._inputs.foreign import Kind, native_hvp, native_loss
 from sharpkit._inputs.objective import ROUNDINGS, as_loss
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._vectors.comm import Comm
@@ -106,6 +107,76 @@ def fenced(hvp: Hvp, comm: Comm) -> Hvp:
         return hvp(w, v)
 
     return product
+
+
+def native_loss_over(loss_fn: LossFn, kind: Kind | None, comm: Comm | None) -> LossFn:
+    """Return a loss of NumPy or CuPy, which has one value on all ranks.
+
+    Parameters
+    ----------
+    loss_fn
+        The loss as it was given.
+    kind
+        The library of its arrays.
+    comm
+        The ranks; None says that there is one.
+    """
+    native_one = native_loss(loss_fn, kind)
+    return native_one if comm is None else agreed(native_one, comm)
+
+
+def native_product_over(
+    loss_fn: LossFn | None, hvp: Hvp | None, kind: Kind | None, comm: Comm | None
+) -> Hvp | None:
+    """Return the given product, or that of the loss, of NumPy or CuPy; or None.
+
+    Parameters
+    ----------
+    loss_fn, hvp
+        Both as they were given.
+    kind
+        The library of their arrays.
+    comm
+        The ranks; None says that there is one.
+    """
+    own = getattr(loss_fn, "hvp", None) if hvp is None else hvp
+    if own is None:
+        return None
+    native_one = native_hvp(own, kind)
+    return native_one if comm is None else fenced(native_one, comm)
+
+
+def require_alike(comm: Comm, weights: Array, *missing: bool) -> None:
+    """Raise unless all ranks have the same kind of input.
+
+    Parameters
+    ----------
+    comm
+        The ranks.
+    weights
+        The weights of this one.
+    *missing
+        Whether the loss, and the product, are not given here.
+
+    Raises
+    ------
+    ValueError
+        If they have not, or there is no weight.
+    """
+    here = np.array([not weights.size, weights.dtype.itemsize, *missing], np.float64)
+    both = comm.max(np.concatenate([here, -here]))
+    high, low = both[: here.size], -both[here.size :]
+    if low[0]:
+        msg = "weights is empty on every rank; give at least one weight"
+        raise ValueError(msg)
+    names = "weights", "loss_fn", "hvp"
+    for name, differ in zip(names, (high != low)[1:], strict=True):
+        if differ:
+            msg = (
+                f"{name} is of another kind on some ranks, or missing there; give "
+                "weights of one dtype, and the same arguments, on every rank"
+            )
+            raise ValueError(msg)
 
 
 def require_one_rank(problem: Any, what: str) -> None:
