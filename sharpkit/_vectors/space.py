@@ -145,6 +145,11 @@ class Space:
         self.copy(v, row[0], 1 / power)
         return power * math.sqrt(self.gram(row, row)[0, 0])
 
+    def largest(self, v: Array) -> float:
+        """Return the largest magnitude of a vector's entries over all ranks."""
+        local = np.array([float(abs(v).max()) if v.size else 0.0])
+        return float(self.comm.max(local)[0])
+
     def power_of(self, v: Array) -> float | None:
         """Return a power of two that brings a vector near 1; None where it is 0.
 
@@ -152,8 +157,7 @@ class Space:
         fourth powers, and sums over millions of them, are then in range. Other dtypes
         than float64 are in range anyhow, because they are summed up in float64.
         """
-        local = np.array([float(abs(v).max()) if v.size else 0.0])
-        largest = float(self.comm.max(local)[0])
+        largest = self.largest(v)
         exponent = math.frexp(largest)[1]
         if largest == 0:
             return None

@@ -25,6 +25,7 @@ from sharpkit.landscape.values import Values
 from sharpkit.measures._batches import Draws
 from sharpkit.measures._given import Sum, positive, required, vector
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import unsharded
 from sharpkit.problem import as_problem, is_problem
 from sharpkit.reports.inputs import at_checkpoint
 
@@ -34,6 +35,7 @@ LEAST = 1e-8  # of the gradient's root mean square: smaller entries take smaller
 OFF = 1e-3  # of the weights' root mean square: how far off the chord a curve begins
 
 
+@unsharded
 @documented
 def curve(
     problem: Any,

@@ -16,8 +16,10 @@ from sharpkit.landscape.frames import Frame, spanned, toward, weights_at
 from sharpkit.landscape.given import BatchNorm, Given, called, gridded
 from sharpkit.landscape.grid import coordinates
 from sharpkit.landscape.surface import LineResult, Values
+from sharpkit.measures._sharded import unsharded
 
 
+@unsharded
 @documented
 def line(
     problem: Any,

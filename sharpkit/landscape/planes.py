@@ -21,10 +21,12 @@ from sharpkit.landscape.frames import (
 from sharpkit.landscape.given import BatchNorm, Given, called, gridded
 from sharpkit.landscape.grid import coordinates
 from sharpkit.landscape.surface import PlaneResult
+from sharpkit.measures._sharded import unsharded
 
 TRAJECTORY = "trajectory"  # the name of its mark
 
 
+@unsharded
 @documented
 def plane(
     problem: Any,

@@ -15,6 +15,7 @@ from sharpkit._inputs.warn import warn
 from sharpkit._spectrum.sampling import quantile
 from sharpkit._vectors.streams import Stream
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import require_equal
 
 Part = Callable[[Indices], Point]
 STRAIGHT = 1e-6  # so little skewness bends nothing
@@ -83,6 +84,8 @@ class Sampled(NamedTuple):
         if samples is None:
             msg = f"{name}={batch}, and problem.samples is None; give their number"
             raise ValueError(msg)
+        if point.comm is not None:
+            require_equal(point.comm, "samples", samples)
         if batch > samples:
             msg = (
                 f"{name}={batch}, and the problem has {samples} samples; give at most "

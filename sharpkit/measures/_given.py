@@ -14,6 +14,7 @@ from sharpkit._inputs.foreign import native
 from sharpkit._inputs.objective import ROUNDINGS, Objective, kind_of
 from sharpkit._inputs.types import Array
 from sharpkit.measures._point import Counted, Point
+from sharpkit.measures._sharded import knows_ranks
 from sharpkit.problem import is_problem
 
 CALLS = 8  # of a noisy loss at the weights, besides the first two
@@ -154,8 +155,16 @@ def error(point: Point) -> Objective:
     ------
     ValueError
         If the problem has no accuracy.
+    NotImplementedError
+        If it is that of a model over ranks.
     """
     accuracy = point.problem and point.problem.accuracy
+    if accuracy is None and knows_ranks(point.problem):
+        msg = (
+            "of='error', and the problem of a model over ranks has no accuracy; give "
+            "of='loss', or a problem of the whole model and its data in one process"
+        )
+        raise NotImplementedError(msg)
 
     def wrong(w: Any) -> float:
         share: Any = None if accuracy is None else accuracy(w)
@@ -168,7 +177,7 @@ def error(point: Point) -> Objective:
             raise ValueError(msg)
         return 1 - as_float(share)
 
-    return point.checked(wrong)
+    return point.checked(wrong, ("1 - problem.accuracy(w) was", "accuracy"))
 
 
 def positive(name: str, value: Any) -> float:

@@ -22,11 +22,15 @@ from sharpkit._vectors.space import Space
 from sharpkit.measures._looks import Looks
 from sharpkit.measures._rest import Rest
 from sharpkit.measures._sharded import (
+    LOSSES,
+    alike_over,
     native_loss_over,
     native_product_over,
     not_sharded,
     require_alike,
+    require_equal,
     require_one_rank,
+    require_samples_over,
 )
 from sharpkit.measures._trusted import Trusted, tried
 from sharpkit.problem import ProblemLike, as_problem, is_problem, required_subset
@@ -222,9 +226,17 @@ class Point:
             return None
         return self.checked(self._redrawn())
 
-    def checked(self, loss_fn: LossFn) -> Objective:
-        """Return another loss at these weights behind checks and a count."""
-        own = native_loss_over(loss_fn, self.kind, self.comm)
+    def checked(self, loss_fn: LossFn, words: tuple[str, str] = LOSSES) -> Objective:
+        """Return another loss at these weights behind checks and a count.
+
+        Parameters
+        ----------
+        loss_fn
+            The loss.
+        words
+            What is said where ranks do not agree on it: see `agreed`.
+        """
+        own = native_loss_over(loss_fn, self.kind, self.comm, words)
         return Objective(own, self.weights)
 
     def objective(self) -> Objective:
@@ -414,9 +426,12 @@ class Point:
         They are None where the problem has no member for them.
         """
         along = getattr(self._source, "directional", None)
+        if self.comm is not None:
+            require_equal(self.comm, "whether there is directional", along is not None)
         if along is None:
             return None
-        return to_host(native_hvp(along, self.kind)(self.weights, vector))
+        found: Array = to_host(native_hvp(along, self.kind)(self.weights, vector))
+        return found if self.comm is None else alike_over(found, self.comm)
 
     def subsets(self, why: str) -> Callable[[Indices], Point]:
         """Return the function that returns the point over some of the samples.
@@ -430,7 +445,10 @@ class Point:
         ------
         ValueError
             If the problem has no samples to choose from.
+        NotImplementedError
+            If it is that of a model over ranks.
         """
+        require_samples_over(self._source, why)
         chosen = required_subset(self._source, why)
 
         def over(indices: Indices) -> Point:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -18,6 +18,13 @@ from sharpkit._vectors.ranks import Copies, Ranks
 from sharpkit.problem import is_problem
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+MEASURES = (
+    "sharpness, ball_sharpness, average_sharpness, flatness_radius, eigenvalues, "
+    "trace, diagonal, spectral_density, critical_sharpness, directional_sharpness, "
+    "batch_sharpness, gradient_noise, fisher_rao, gradient_norm, distance and plan"
+)
+LOSSES = "loss_fn returned losses", "loss"
 
 
 def sharded(measure: F) -> F:
@@ -53,7 +60,26 @@ def _ranks(problem: Any, process_group: Any, comm: Any) -> Ranks | None:
     return Copies(ranks) if ranks is not None and copies else ranks
 
 
-def agreed(loss_fn: LossFn, comm: Comm) -> LossFn:
+def unsharded(function: F) -> F:
+    """Have a function refuse ranks, and problems that know theirs, before any work.
+
+    Without them it is called as it is.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        name = function.__name__
+        for each in ("process_group", "comm"):
+            if each in kwargs and kwargs.pop(each) is not None:
+                raise NotImplementedError(not_sharded(name))
+        for each in _single([*args, *kwargs.values()]):
+            require_one_rank(each, name)
+        return function(*args, **kwargs)
+
+    return cast("F", call)
+
+
+def agreed(loss_fn: LossFn, comm: Comm, words: tuple[str, str] = LOSSES) -> LossFn:
     """Return a loss whose value is the same number on every rank.
 
     Parameters
@@ -62,6 +88,8 @@ def agreed(loss_fn: LossFn, comm: Comm) -> LossFn:
         The loss, ``w -> loss`` or ``w -> (loss, local piece of the gradient)``.
     comm
         The ranks.
+    words
+        How a message begins where the ranks differ, and what they are to return.
     """
 
     def call(w: Array) -> Any:
@@ -75,8 +103,8 @@ def agreed(loss_fn: LossFn, comm: Comm) -> LossFn:
         rounding = ROUNDINGS * float(np.finfo(w.dtype).eps)
         if high + low > rounding * (1 + abs(high)):
             msg = (
-                f"loss_fn returned losses from {-low:.6g} to {high:.6g} on the ranks "
-                f"(here {loss:.6g}); return the loss over the data of all ranks: "
+                f"{words[0]} from {-low:.6g} to {high:.6g} on the ranks (here "
+                f"{loss:.6g}); return the {words[1]} over the data of all ranks: "
                 "reduce it over them"
             )
             raise ValueError(msg)
@@ -109,7 +137,42 @@ def fenced(hvp: Hvp, comm: Comm) -> Hvp:
     return product
 
 
-def native_loss_over(loss_fn: LossFn, kind: Kind | None, comm: Comm | None) -> LossFn:
+def alike_over(found: Array, comm: Comm) -> Array:
+    """Return numbers that are to be the same on every rank, with the same bits.
+
+    Parameters
+    ----------
+    found : (k,)
+        The derivatives along a vector, as this rank has them.
+    comm
+        The ranks.
+
+    Raises
+    ------
+    ValueError
+        If the ranks do not have the same.
+    """
+    require_equal(comm, "the number of entries that directional returns", found.size)
+    flat = np.asarray(found, np.float64).ravel()
+    both = comm.max(np.concatenate([flat, -flat]))
+    high, low = both[: flat.size], -both[flat.size :]
+    kind = np.result_type(found, np.float32)  # of whole numbers, too
+    rounding = ROUNDINGS * float(np.finfo(kind).eps)
+    if (high - low > rounding * (1 + abs(high))).any():
+        msg = (
+            "directional returned other derivatives on some ranks; return those along "
+            "the whole vector, of which each rank has a piece: add the ranks' up"
+        )
+        raise ValueError(msg)
+    return high.reshape(found.shape)
+
+
+def native_loss_over(
+    loss_fn: LossFn,
+    kind: Kind | None,
+    comm: Comm | None,
+    words: tuple[str, str] = LOSSES,
+) -> LossFn:
     """Return a loss of NumPy or CuPy, which has one value on all ranks.
 
     Parameters
@@ -120,9 +183,11 @@ def native_loss_over(loss_fn: LossFn, kind: Kind | None, comm: Comm | None) -> L
         The library of its arrays.
     comm
         The ranks; None says that there is one.
+    words
+        As in `agreed`.
     """
     native_one = native_loss(loss_fn, kind)
-    return native_one if comm is None else agreed(native_one, comm)
+    return native_one if comm is None else agreed(native_one, comm, words)
 
 
 def native_product_over(
@@ -179,6 +244,66 @@ def require_alike(comm: Comm, weights: Array, *missing: bool) -> None:
             raise ValueError(msg)
 
 
+def require_equal(comm: Comm, name: str, value: float | None) -> None:
+    """Raise unless a number that is not below 0, or None, is the same on all ranks.
+
+    Parameters
+    ----------
+    comm
+        The ranks.
+    name
+        What it is.
+    value
+        The number, as this rank has it.
+
+    Raises
+    ------
+    ValueError
+        If it is not.
+    """
+    number = -1.0 if value is None else float(value)
+    high, low = comm.max(np.array([number, -number]))
+    if high != -low:
+        msg = (
+            f"{name} is not the same on all ranks, here it is {value}; give that of "
+            "all data on every rank"
+        )
+        raise ValueError(msg)
+
+
+def knows_ranks(problem: Any) -> bool:
+    """Return whether something is a problem whose weights, or data, are over ranks."""
+    own = is_problem(problem) and getattr(problem, "process_group", None) is not None
+    return bool(own)
+
+
+def require_samples_over(problem: Any, why: str) -> None:
+    """Raise for the problem of a model over ranks that cannot choose samples.
+
+    Parameters
+    ----------
+    problem
+        What was handed in.
+    why
+        What needs single samples, such as ``"subset=128"``.
+
+    Raises
+    ------
+    NotImplementedError
+        If it is one.
+    """
+    if knows_ranks(problem) and getattr(problem, "subset", None) is None:
+        whole = "a problem of the whole model and all data in one process"
+        if not getattr(problem, "copies", False):
+            whole += " (get_model_state_dict with full_state_dict=True gathers it)"
+        msg = (
+            f"{why} needs single samples, and a model over ranks runs on the batches "
+            f"of all of them at once; give {whole}, or each rank's piece of flat "
+            "weights with process_group= and a loss_fn that has samples and subset"
+        )
+        raise NotImplementedError(msg)
+
+
 def require_one_rank(problem: Any, what: str) -> None:
     """Raise for a problem whose weights are spread over ranks.
 
@@ -194,7 +319,7 @@ def require_one_rank(problem: Any, what: str) -> None:
     NotImplementedError
         If they are.
     """
-    if is_problem(problem) and getattr(problem, "process_group", None) is not None:
+    if knows_ranks(problem):
         raise NotImplementedError(not_sharded(what))
 
 
@@ -202,7 +327,20 @@ def not_sharded(what: str) -> str:
     """Return the message that something cannot be done over ranks."""
     return (
         f"{what} cannot be done where the weights are spread over ranks; these can: "
-        "sharpness, ball_sharpness, average_sharpness, eigenvalues, trace, diagonal, "
-        "spectral_density, critical_sharpness, directional_sharpness, gradient_norm "
-        "and distance"
+        f"{MEASURES}"
     )
+
+
+def _single(value: Any) -> Iterator[Any]:
+    """Yield a value, or each that mappings of data sets and lists of them hold.
+
+    Yields
+    ------
+    each
+        What holds no others.
+    """
+    if isinstance(value, (Mapping, list, tuple)):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _single(each)
+    else:
+        yield value

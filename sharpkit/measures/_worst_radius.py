@@ -177,8 +177,7 @@ class Shrinking:
                 power = USUAL_POWER
         before, self._rise = self._cube.epsilon, above
         self._space.scale(self._z, high)
-        reached = float(self._space.comm.max(np.array([float(abs(self._z).max())]))[0])
-        self._cube.epsilon = min(reached, before)
+        self._cube.epsilon = min(self._space.largest(self._z), before)
         self._report(self._spent, self._cube.epsilon)
         return self._cube.epsilon < before * (1 - SMALLER)
 

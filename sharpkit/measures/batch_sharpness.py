@@ -16,10 +16,12 @@ from sharpkit._spectrum.operators import Differences, Given, Operator
 from sharpkit._spectrum.sampling import looks
 from sharpkit.measures._batches import Draws, Sampled, Spent, interval_of_mean
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.batches import BatchSharpnessResult, SamplingStatus
 from sharpkit.results.common import Run
 
 
+@sharded
 @documented
 def batch_sharpness(
     problem: Any,
@@ -31,6 +33,8 @@ def batch_sharpness(
     rtol: float | None = 0.005,
     seed: int = 0,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> BatchSharpnessResult:
     r"""Estimate the curvature of a batch along its own gradient, on average.
@@ -59,6 +63,10 @@ def batch_sharpness(
         $seed
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -71,6 +79,8 @@ def batch_sharpness(
     ------
     TypeError, ValueError
         $raises
+    NotImplementedError
+        If the problem is that of a model over ranks, whose samples cannot be chosen.
 
     Warns
     -----
@@ -96,7 +106,7 @@ def batch_sharpness(
     >>> result.batches, result.status.name
     (1000, 'BUDGET')
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    point = Point.of(problem, loss_fn, backend=backend, comm=comm)
     began = point.begin()
     sampled = Sampled.of(point, "batch_size", batch_size)
     least = at_least("min_batches", min_batches, 2)

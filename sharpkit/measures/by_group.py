@@ -11,6 +11,7 @@ from sharpkit._inputs.progress import Progress, reporter
 from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Hvp
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import unsharded
 from sharpkit.results.common import Headline, Run
 from sharpkit.results.groups import GroupResults
 
@@ -19,6 +20,7 @@ Groups = Mapping[str, Group] | Iterable[str]
 R = TypeVar("R", bound=Headline)
 
 
+@unsharded
 @documented
 def by_group(
     measure: Callable[..., R],

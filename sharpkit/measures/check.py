@@ -21,6 +21,7 @@ from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Hvp, LossFn
 from sharpkit._inputs.warn import SharpkitWarning
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import unsharded
 from sharpkit.measures.diagonal import diagonal
 from sharpkit.measures.eigenvalues import basis_rows
 from sharpkit.measures.sharpness import DEFAULT_EVALUATIONS
@@ -35,6 +36,7 @@ PROFILE_EVALUATIONS, PROFILE_PRODUCTS = 900, 160
 PROFILE_DENSITY = {0: 400, 1000: 160}  # products, from so many weights on
 
 
+@unsharded
 @documented
 def check(
     problem: Any,

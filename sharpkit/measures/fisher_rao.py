@@ -21,11 +21,13 @@ from sharpkit.measures._batches import (
     warn_unless_additive,
 )
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.batches import FisherRaoResult, SamplingStatus
 
 CHECKED = 8  # samples at most whose gradients are added up
 
 
+@sharded
 @documented
 def fisher_rao(
     problem: Any,
@@ -34,6 +36,8 @@ def fisher_rao(
     max_samples: int | None = None,
     seed: int = 0,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> FisherRaoResult:
     r"""Measure the Fisher-Rao norm of the weights.
@@ -60,6 +64,10 @@ def fisher_rao(
         $seed
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -72,6 +80,8 @@ def fisher_rao(
     ------
     TypeError, ValueError
         $raises
+    NotImplementedError
+        If the problem is that of a model over ranks, whose samples cannot be chosen.
 
     Warns
     -----
@@ -95,7 +105,7 @@ def fisher_rao(
     >>> sharpkit.fisher_rao(problem).value
     1.5
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    point = Point.of(problem, loss_fn, backend=backend, comm=comm)
     began = point.begin()
     sampled, seed = _sampled(point, max_samples), checked_seed(seed)
     each = _Each(point, sampled, seed)

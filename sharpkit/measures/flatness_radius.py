@@ -27,6 +27,7 @@ from sharpkit.measures._given import (
     start_of,
 )
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import require_equal, sharded
 from sharpkit.measures._worst_radius import Shrinking
 from sharpkit.results.radius import Bound, RadiusResult, RadiusStatus
 
@@ -47,6 +48,7 @@ ENDS = {
 }
 
 
+@sharded
 @documented
 def flatness_radius(
     problem: Any,
@@ -60,6 +62,8 @@ def flatness_radius(
     max_evaluations: int | None = None,
     seed: int = 0,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> RadiusResult:
     r"""Measure how far weights may move until the error has *risen* by a target.
@@ -100,6 +104,10 @@ def flatness_radius(
         $seed
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -112,6 +120,8 @@ def flatness_radius(
     ------
     TypeError, ValueError
         $raises
+    NotImplementedError
+        If the error is asked for of a model over ranks, which knows its loss only.
 
     Warns
     -----
@@ -155,7 +165,7 @@ def flatness_radius(
     >>> round(float(r), 6)  # sqrt(2 * 0.1 / 20)
     0.1
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    point = Point.of(problem, loss_fn, backend=backend, comm=comm)
     began = point.begin()
     one_of("kind", kind, get_args(Kind))
     one_of("of", of, get_args(Of))
@@ -210,17 +220,12 @@ class _Rising:
         self.target, self.source = target, "accuracy"
         self.objective = point.objective()
         self.gradient: Array | None = None
+        self.height = forward(point) if of == "loss" else error(point)
         if of == "loss" or climbs:
             self.loss, self.gradient, noise = centre(self.objective, point.weights)
             require_moderate(self.loss)
-            if climbs and self.gradient is None and point.n > NUMERICAL_LIMIT:
-                msg = (
-                    f"loss_fn returns no gradient to climb by in {point.n} dimensions, "
-                    f"above {NUMERICAL_LIMIT}: return (loss, gradient), or give "
-                    "kind='average'"
-                )
-                raise ValueError(msg)
-        self.height = forward(point) if of == "loss" else error(point)
+            if climbs and self.gradient is None:
+                _require_few(point)
         if of == "loss":
             seen = point.looks.noise(
                 self.objective, self.loss, self.gradient, epsilon=FIRST
@@ -245,6 +250,27 @@ class _Rising:
 
     def at(self, x: Array) -> float:
         return self.height(x)[0]
+
+
+def _require_few(point: Point) -> None:
+    """Raise unless gradients can be taken numerically.
+
+    Raises
+    ------
+    ValueError
+        If they cannot.
+    """
+    where = ""
+    if point.n > NUMERICAL_LIMIT:
+        where = f"in {point.n} dimensions, above {NUMERICAL_LIMIT}"
+    elif point.comm is not None:
+        where = "over ranks"
+    if where:
+        msg = (
+            f"loss_fn returns no gradient to climb by {where}: return (loss, "
+            "gradient), or give kind='average'"
+        )
+        raise ValueError(msg)
 
 
 Answer = tuple[float, tuple[float, float], float, int, RadiusStatus]
@@ -315,7 +341,9 @@ def _first(point: Point, magnitude: bool) -> float:
 def _bounds(point: Point, start: Any) -> Bounds | None:
     """Return what makes measures of a radius, where the number of samples is known."""
     begun = None if start is None else start_of(point, start)
-    samples = point.problem and point.problem.samples
+    samples = None if point.problem is None else point.problem.samples
+    if point.comm is not None:
+        require_equal(point.comm, "problem.samples", samples)
     if not samples:
         return None
     references = {"orig": point.weights}

@@ -22,9 +22,11 @@ from sharpkit.measures._batches import (
     warn_unless_additive,
 )
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import sharded
 from sharpkit.results.batches import GradientNoiseResult, SamplingStatus
 
 
+@sharded
 @documented
 def gradient_noise(
     problem: Any,
@@ -35,6 +37,8 @@ def gradient_noise(
     large_batch: int | None = None,
     seed: int = 0,
     backend: str | None = None,
+    process_group: Any = None,
+    comm: Any = None,
     progress: Progress = None,
 ) -> GradientNoiseResult:
     r"""Measure the gradient, its variance over samples, and the simple noise scale.
@@ -66,6 +70,10 @@ def gradient_noise(
         $seed
     backend
         $backend
+    process_group
+        $process_group
+    comm
+        $comm
     progress
         $progress
 
@@ -78,6 +86,8 @@ def gradient_noise(
     ------
     TypeError, ValueError
         $raises
+    NotImplementedError
+        If the problem is that of a model over ranks, whose samples cannot be chosen.
 
     Warns
     -----
@@ -105,7 +115,7 @@ def gradient_noise(
     >>> result.status.name
     'EXACT'
     """
-    point = Point.of(problem, loss_fn, backend=backend)
+    point = Point.of(problem, loss_fn, backend=backend, comm=comm)
     began = point.begin()
     sampled = Sampled.of(point, "batch_size", batch_size)
     budget, seed = at_least("batches", batches, 2), checked_seed(seed)

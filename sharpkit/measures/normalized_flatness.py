@@ -15,6 +15,7 @@ from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._spectrum.sampling import quantile
 from sharpkit.measures._matrices import matrices_of
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import unsharded
 from sharpkit.measures.diagonal import Method, diagonal
 from sharpkit.results.normalized import NormalizedFlatness
 
@@ -27,6 +28,7 @@ DRAWS = 8  # of the diagonal within its error bars, by which its bias is known
 CORRELATED = math.sqrt(1.5)
 
 
+@unsharded
 @documented
 def normalized_flatness(
     problem: Any,

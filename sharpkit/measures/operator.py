@@ -14,6 +14,7 @@ from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit._spectrum.operators import Operator
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import unsharded
 
 Kind = Literal["hessian", "gauss_newton", "empirical_fisher", "monte_carlo_fisher"]
 
@@ -63,6 +64,7 @@ class CurvatureOperator(LinearOperator):  # type: ignore[misc]
         return self
 
 
+@unsharded
 @documented
 def operator(
     problem: Any,

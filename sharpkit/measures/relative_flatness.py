@@ -14,12 +14,14 @@ from sharpkit._inputs.types import Array, Hvp, LossFn
 from sharpkit.measures._chart import Chart
 from sharpkit.measures._matrices import Matrix, matrices_of
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import unsharded
 from sharpkit.measures.trace import Method, trace
 from sharpkit.results.common import Run
 from sharpkit.results.groups import GroupResults
 from sharpkit.results.trace import RelativeFlatness, TraceResult
 
 
+@unsharded
 @documented
 def relative_flatness(
     problem: Any,

@@ -14,6 +14,7 @@ from sharpkit._inputs.progress import OutOfTime, Progress, reporter, until
 from sharpkit._inputs.texts import documented
 from sharpkit._inputs.types import Vector
 from sharpkit.measures._point import Point
+from sharpkit.measures._sharded import unsharded
 from sharpkit.reports.asked import checked_measures, end_of, require_function
 from sharpkit.reports.evaluate import accuracy, fitted, norm
 from sharpkit.reports.inputs import sides_of
@@ -28,6 +29,7 @@ from sharpkit.results.report import Report, Settings
 Sides = dict[str, tuple[list[Point], list[Point]]]
 
 
+@unsharded
 @documented
 def compare(
     a: Any,

@@ -7,6 +7,7 @@ from typing import Any
 
 from sharpkit._inputs.progress import Progress
 from sharpkit._inputs.texts import documented
+from sharpkit.measures._sharded import unsharded
 from sharpkit.measures.check import SHORT, SHORT_EVALUATIONS
 from sharpkit.reports.asked import checked_measures
 from sharpkit.reports.profile import taken_at
@@ -15,6 +16,7 @@ from sharpkit.results.report import Report, Settings
 MEASURES, MOST = SHORT, SHORT_EVALUATIONS
 
 
+@unsharded
 @documented
 def measure(
     problem: Any,

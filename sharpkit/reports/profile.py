@@ -12,6 +12,7 @@ from sharpkit._inputs.types import Path
 from sharpkit.measures._given import start_of
 from sharpkit.measures._point import Point
 from sharpkit.measures._resumable import resumable
+from sharpkit.measures._sharded import unsharded
 from sharpkit.problem import as_problem
 from sharpkit.reports.asked import (
     USUAL,
@@ -27,6 +28,7 @@ from sharpkit.reports.steps import last_of, steps
 from sharpkit.results.report import Report, Settings
 
 
+@unsharded
 @resumable
 @documented
 def profile(

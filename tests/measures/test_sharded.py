@@ -22,7 +22,8 @@ SHARDS = [(60,), (23, 37), (7, 0, 41, 12)]
 def _threads(monkeypatch):
     """Let ranks of threads be handed in as communicators are."""
     monkeypatch.setattr(
-        "sharpkit.measures._sharded.ranks_of", lambda process_group, comm: comm
+        "sharpkit.measures._sharded.ranks_of",
+        lambda process_group, comm: process_group or comm,
     )
 
 
@@ -49,6 +50,41 @@ class Piece:
     def __call__(self, w):
         loss, gradient = local(w, self.h)
         return float(self.comm.sum(np.array([loss]))[0]), gradient
+
+
+SAMPLES = np.random.default_rng(1).uniform(0.0, 2.0, (24, N))
+SHIFTS = np.random.default_rng(2).standard_normal((24, N))
+
+
+class Sampled:
+    """A mean over samples, of which each has a Hessian and a gradient of its own."""
+
+    samples = len(SAMPLES)
+
+    def __init__(self, comm, place, chosen=slice(None), given=False):
+        self._comm, self._place, self._given = comm, place, given
+        h, s = SAMPLES[:, place][chosen], SHIFTS[:, place][chosen]
+        self.h, self.slope = h.mean(0), s.mean(0)
+        if given:
+            self.hvp = exact(self.h)
+
+    def __call__(self, w):
+        loss, gradient = local(w, self.h)
+        own = np.array([loss + float(self.slope @ w)])
+        return float(self._comm.sum(own)[0]), gradient + self.slope
+
+    def subset(self, indices):
+        return Sampled(self._comm, self._place, indices, self._given)
+
+
+class Forward(Sampled):
+    """The same with the derivatives of all samples along a vector."""
+
+    reduces = True
+
+    def directional(self, w, v):
+        own = (SAMPLES[:, self._place] * w + w**3 + SHIFTS[:, self._place]) @ v
+        return self._comm.sum(own) if self.reduces else own
 
 
 def over(lengths, function):
@@ -87,6 +123,25 @@ MEASURES = {
         partial(sharpkit.average_sharpness, adaptive=True, distribution="uniform"),
         "value",
     ),
+    **{
+        f"flatness_radius, {kind}, {magnitude=}": (
+            partial(
+                sharpkit.flatness_radius, kind=kind, magnitude=magnitude, of="loss"
+            ),
+            "value",
+        )
+        for kind in ("average", "worst")
+        for magnitude in (False, True)
+    },
+}
+OF_SAMPLES = {
+    "batch_sharpness": partial(sharpkit.batch_sharpness, batch_size=5, max_batches=40),
+    "gradient_noise": sharpkit.gradient_noise,
+    "gradient_noise of batches": partial(
+        sharpkit.gradient_noise, batch_size=3, large_batch=8, batches=20
+    ),
+    "fisher_rao": sharpkit.fisher_rao,
+    "fisher_rao of some": partial(sharpkit.fisher_rao, max_samples=10),
 }
 
 
@@ -122,6 +177,73 @@ def test_values_are_those_of_one_rank(name, lengths, given):
         )
     assert {each.run.n for each in found} == {N}
     assert {each.run.calls for each in found} == {alone.run.calls}
+
+
+def numbers(result):
+    """Return all numbers of a result but those of its run, as one vector."""
+    known = {**vars(result)}
+    known.pop("run")
+    every = [known[name] for name in sorted(known) if not isinstance(known[name], str)]
+    kept = [np.ravel(each) for each in every if np.asarray(each).dtype.kind in "if"]
+    return np.concatenate(kept).astype(float)
+
+
+@pytest.mark.parametrize("lengths", SHARDS)
+@pytest.mark.parametrize(
+    ("name", "kind", "given"),
+    [
+        *((name, Sampled, False) for name in OF_SAMPLES),
+        ("batch_sharpness", Sampled, True),
+        ("fisher_rao", Forward, False),
+    ],
+)
+def test_batches_of_all_ranks_are_those_of_one_rank(name, kind, given, lengths):
+    measure = OF_SAMPLES[name]
+
+    def of_rank(ranks, w, loss, place):
+        return measure(w, kind(ranks, place, given=given), comm=ranks)
+
+    alone = measure(WEIGHTS, kind(Serial(), slice(None), given=given))
+    differs = name == "batch_sharpness" and not given  # a rounding over a step
+    for found in over(lengths, of_rank):
+        assert found.run.calls == alone.run.calls
+        assert found.run.n == N
+        if differs:
+            assert found.value == pytest.approx(alone.value, rel=1e-7)
+        else:
+            assert numbers(found) == pytest.approx(numbers(alone), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("kind", "magnitude"), [("average", True), ("worst", True), ("worst", False)]
+)
+def test_the_radius_of_the_error_and_its_measures_are_those_of_one_rank(
+    kind, magnitude
+):
+    start = np.random.default_rng(3).standard_normal(N)
+
+    def radius(ranks, w, loss, place):
+        def accuracy(w):
+            summed = Serial().sum if ranks is None else loss.comm.sum
+            rise = summed(np.array([float((H[place] + 2) @ w**2)]))[0]
+            return 1 / (1 + 1e-3 * rise)
+
+        problem = sharpkit.Problem(w, loss, accuracy=accuracy, samples=100)
+        return sharpkit.flatness_radius(
+            problem, kind=kind, magnitude=magnitude, start=start[place], comm=ranks
+        )
+
+    alone = radius(None, WEIGHTS, whole, slice(None))
+    for found in over((23, 37), radius):
+        assert found.status is alone.status
+        right = pytest.approx(numbers(alone), rel=1e-12, nan_ok=True)
+        assert numbers(found) == right
+        assert len(found.bounds) == 3
+        for name, bound in found.bounds.items():
+            right = alone.bounds[name]
+            assert bound.value == pytest.approx(right.value, rel=1e-12)
+            ends = pytest.approx(right.interval, rel=1e-12, nan_ok=True)
+            assert bound.interval == ends
 
 
 @pytest.mark.parametrize("draw", ["fill_signs", "fill_normal"])
@@ -218,6 +340,50 @@ def test_losses_of_each_rank_alone_are_refused():
         assert "return the loss over the data of all ranks: reduce" in str(error)
 
 
+def test_samples_that_are_not_those_of_all_ranks_are_refused():
+    def counted(ranks, w, loss):
+        place = slice(0, 30) if ranks.rank == 0 else slice(30, 60)
+        loss = Sampled(ranks, place)
+        loss.samples = 10 + ranks.rank
+        sharpkit.gradient_noise(w, loss, comm=ranks)
+
+    for rank, error in enumerate(ends((30, 30), counted)):
+        assert isinstance(error, ValueError)
+        text = f"samples is not the same on all ranks, here it is {10 + rank}; give"
+        assert str(error).startswith(text)
+
+    def alone(ranks, w, loss):
+        place = slice(0, 30) if ranks.rank == 0 else slice(30, 60)
+        loss = Forward(ranks, place)
+        loss.reduces = False
+        sharpkit.fisher_rao(w, loss, comm=ranks)
+
+    for error in ends((30, 30), alone):
+        assert isinstance(error, ValueError)
+        assert str(error).startswith("directional returned other derivatives on some")
+
+
+def test_errors_of_each_rank_alone_are_refused():
+    def call(ranks, w, loss):
+        shares = {"accuracy": lambda w: 0.5 + 0.25 * ranks.rank}
+        sharpkit.flatness_radius(sharpkit.Problem(w, loss, **shares), comm=ranks)
+
+    for error in ends((30, 30), call):
+        assert isinstance(error, ValueError)
+        assert "1 - problem.accuracy(w) was from 0.25 to 0.5 on the ranks" in str(error)
+        assert "return the accuracy over the data of all ranks: reduce" in str(error)
+
+
+def test_a_worst_radius_over_ranks_needs_a_gradient():
+    def call(ranks, w, loss):
+        known = {"kind": "worst", "of": "loss", "comm": ranks}
+        sharpkit.flatness_radius(w, lambda w: loss(w)[0], **known)
+
+    for error in ends((30, 30), call):
+        assert isinstance(error, ValueError)
+        assert "to climb by over ranks: return (loss, gradient), or" in str(error)
+
+
 def test_a_loss_alone_needs_a_subspace():
     def call(ranks, w, loss):
         sharpkit.sharpness(w, lambda w: loss(w)[0], comm=ranks)
@@ -262,12 +428,98 @@ def test_copies_are_one_vector():
         assert found.run.n == N
 
 
-def test_what_is_not_taken_over_ranks_says_so():
-    problem = sharpkit.Problem(WEIGHTS, whole)
-    spread = type("Spread", (), {"weights": WEIGHTS, "process_group": object()})
-    spread.__call__ = lambda self, w: problem(w)
-    with pytest.raises(NotImplementedError, match="spread over ranks; these can"):
-        sharpkit.flatness_radius(spread())
+class Spread:
+    """A problem that knows its ranks, as that of a model under fully_shard does."""
+
+    weights, copies, layers = WEIGHTS, False, {"all": slice(0, N)}
+    accuracy = samples = subset = hvp = None
+
+    def __init__(self, process_group=True):
+        self.process_group, self.calls = process_group, 0
+
+    def __call__(self, w):
+        self.calls += 1
+        return whole(w)
+
+
+REFUSING = {
+    "measure": sharpkit.measure,
+    "profile": sharpkit.profile,
+    "check": sharpkit.check,
+    "by_group": partial(sharpkit.by_group, sharpkit.trace),
+    "operator": sharpkit.operator,
+    "relative_flatness": sharpkit.relative_flatness,
+    "normalized_flatness": sharpkit.normalized_flatness,
+    "compare": partial(sharpkit.compare, WEIGHTS, WEIGHTS),
+    "line": sharpkit.landscape.line,
+    "plane": sharpkit.landscape.plane,
+    "curve": partial(sharpkit.landscape.curve, to=WEIGHTS),
+}
+
+
+@pytest.mark.parametrize("name", REFUSING)
+def test_what_is_not_taken_over_ranks_says_so(name):
+    call, spread = REFUSING[name], Spread()
+    problem = sharpkit.Problem(WEIGHTS, whole, layers=Spread.layers)
+    text = f"^{name} cannot be done where the weights are spread over ranks; these can"
+    with pytest.raises(NotImplementedError, match=text):
+        call(spread)
+    for known in ("comm", "process_group"):
+        with pytest.raises(NotImplementedError, match=text):
+            call(problem, **{known: object()})
+    assert spread.calls == 0
+
+
+def test_what_is_not_taken_over_ranks_is_refused_inside_of_others_too():
+    spread = Spread()
+    for call in (
+        partial(sharpkit.compare, spread, sharpkit.Problem(WEIGHTS, whole)),
+        partial(sharpkit.compare, [{"train": spread}], [{"train": spread}]),
+        partial(sharpkit.landscape.line, {"train": spread}),
+        partial(sharpkit.landscape.curve, sharpkit.Problem(WEIGHTS, whole), spread),
+        partial(sharpkit.profile, sharpkit.Problem(WEIGHTS, whole), start=spread),
+    ):
+        with pytest.raises(NotImplementedError, match="where the weights are spread"):
+            call()
+    with pytest.raises(NotImplementedError, match="where the weights are spread"):
+        sharpkit.monitor.loop(spread)
+    assert spread.calls == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        partial(sharpkit.batch_sharpness, batch_size=2),
+        sharpkit.gradient_noise,
+        sharpkit.fisher_rao,
+        partial(sharpkit.average_sharpness, subset=2),
+    ],
+)
+@pytest.mark.parametrize("copies", [False, True])
+def test_samples_of_a_model_over_ranks_are_refused_before_any_work(call, copies):
+    def end(comm, place):
+        problem = Spread(ThreadRanks(comm))
+        problem.copies = copies
+        with pytest.raises(NotImplementedError) as caught:
+            call(problem)
+        return str(caught.value), problem.calls
+
+    for text, calls in run_ranks((N, N), end):
+        assert "needs single samples, and a model over ranks runs on the" in text
+        assert "give a problem of the whole model and all data in one process" in text
+        assert ("full_state_dict=True" in text) != copies
+        assert calls == 0
+
+
+@pytest.mark.parametrize("kind", ["average", "worst"])
+def test_the_error_of_a_model_over_ranks_is_refused_before_any_work(kind):
+    def end(comm, place):
+        problem = Spread(ThreadRanks(comm))
+        with pytest.raises(NotImplementedError, match=r"has no accuracy; give of='los"):
+            sharpkit.flatness_radius(problem, kind=kind)
+        return problem.calls
+
+    assert run_ranks((N, N), end) == [0, 0]
 
 
 def test_a_plan_is_of_the_weights_of_all_ranks():

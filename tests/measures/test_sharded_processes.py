@@ -42,6 +42,12 @@ def loss(w):
 
 def hvp(w, v):
     return (h + 3 * w**2) * v
+
+def over(indices):
+    times = 1.0 + float(np.mean(indices))
+    return lambda w: tuple(times * each for each in loss(w))
+
+loss.samples, loss.subset = 8, over
 """
 VALUES = (
     PROBLEM
@@ -52,6 +58,9 @@ values = dict(
     trace=sharpkit.trace(w, loss, hvp=hvp, max_products=10, **KNOWN).value,
     eigenvalue=sharpkit.eigenvalues(w, loss, hvp=hvp, **KNOWN).values[0],
     critical=sharpkit.critical_sharpness(w, loss, **KNOWN).value,
+    radius=sharpkit.flatness_radius(w, loss, of="loss", **KNOWN).value,
+    noise=sharpkit.gradient_noise(w, loss, batch_size=2, **KNOWN).gradient_variance,
+    fisher=sharpkit.fisher_rao(w, loss, max_samples=5, **KNOWN).value,
 )
 """
 )

@@ -44,6 +44,9 @@ for problem in (Plain(), spread, copies):
         "critical": sharpkit.critical_sharpness(problem).value,
         "norm": sharpkit.gradient_norm(problem).value,
         "trace": sharpkit.trace(problem, max_products=6).value,
+        "radius": sharpkit.flatness_radius(
+            problem, of="loss", max_evaluations=100
+        ).value,
     })
 layers = sharpkit.gradient_norm(spread).layers
 half = copy.deepcopy(model).bfloat16()
@@ -111,9 +114,18 @@ texts = dict(
     parameters=refused(lambda: problem(parameters="0.*")),
     hybrid=refused(lambda: sharpkit.torch.problem(hybrid, cross, (x[mine], y[mine]))),
     radius=refused(lambda: sharpkit.flatness_radius(problem())),
+    check=refused(lambda: sharpkit.check(problem())),
+    samples=[
+        refused(lambda: sharpkit.batch_sharpness(problem(), batch_size=2)),
+        refused(lambda: sharpkit.gradient_noise(problem())),
+        refused(lambda: sharpkit.fisher_rao(problem())),
+    ],
 )
 tell(values=values, refused=texts)
 """
+
+
+RELATIVE = {"sharpness": 1e-9, "critical": 1e-12, "norm": 1e-12, "radius": 1e-12}
 
 
 @pytest.mark.parametrize("ranks", [3])
@@ -129,7 +141,7 @@ def test_values_are_those_of_the_whole_model(ranks):
         assert heard.startswith("the shards are of torch.bfloat16, and are measured in")
         assert rank["found"] == told[0]["found"]
         whole, spread, copies = rank["found"]
-        for name, rel in {"sharpness": 1e-9, "critical": 1e-12, "norm": 1e-12}.items():
+        for name, rel in RELATIVE.items():
             assert spread[name] == pytest.approx(whole[name], rel=rel)
             assert copies[name] == pytest.approx(whole[name], rel=rel)
         assert spread["trace"] == pytest.approx(whole["trace"], rel=1e-6)
@@ -150,4 +162,7 @@ def require_refused(texts, start):
     assert "batch_norm='frozen', which is not there" in texts["frozen"]
     assert "parameters='0.*', which is not there" in texts["parameters"]
     assert "apply fully_shard alone, over a mesh of one dim" in texts["hybrid"]
-    assert "spread over ranks; these can: sharpness" in texts["radius"]
+    assert "a model over ranks has no accuracy; give of='loss'" in texts["radius"]
+    assert "spread over ranks; these can: sharpness" in texts["check"]
+    for text in texts["samples"]:
+        assert "needs single samples, and a model over ranks runs on the" in text
