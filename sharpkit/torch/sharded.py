@@ -28,6 +28,7 @@ from sharpkit.torch.state import ALONE, Randomness, as_found, differentiating
 
 R = TypeVar("R")
 
+SLAB = 1 << 20  # numbers that are cast at once
 HVP = None  # double backward fails on FSDP2 and DDP: differences take its place
 
 
@@ -134,9 +135,15 @@ class Sharded:
 
     def __call__(self, w: Any) -> tuple[float, Any]:
         """Return the mean loss over the data of all ranks, and this rank's gradient."""
+        total: list[Any] = []  # not before the first gradient, beside which it lies
+
+        def backward(loss: Any) -> None:
+            loss.backward()
+            total[:] = [self._shards.added(*total)]
+
         with self._running(w):
-            loss, weight = self._passed(torch.autograd.backward)
-            gradient = self._shards.gradient()
+            loss, weight = self._passed(backward)
+        gradient = total[0] if total else torch.zeros_like(self.weights)
         return loss / weight, gradient.div_(weight)
 
     def forward(self, w: Any) -> float:
@@ -315,16 +322,25 @@ class Shards:
         """Return a copy of the shards, (n,)."""
         return torch.cat([part.to(self.dtype) for part in self._parts()])
 
-    def gradient(self) -> Any:
-        """Return their gradients, (n,), which the parameters are left without."""
-        rows = sum(size for size, _ in self.pieces)
-        found = torch.zeros(rows, dtype=self.dtype, device=self.device)
-        parts = found.split([size for size, _ in self.pieces])
-        for parameter, part in zip(self._parameters, parts, strict=True):
+    def added(self, total: Any = None) -> Any:
+        """Return a sum of gradients, (n,), to which those of the parameters are added.
+
+        They are left without: torch would add up batches in the dtype of the shards, in
+        which a sum of half precision soon no longer grows.
+
+        Parameters
+        ----------
+        total : (n,)
+            The sum so far, which is written to; None begins one, of `dtype`.
+        """
+        sizes = [size for size, _ in self.pieces]
+        if total is None:
+            total = torch.zeros(sum(sizes), dtype=self.dtype, device=self.device)
+        for parameter, part in zip(self._parameters, total.split(sizes), strict=True):
             if parameter.grad is not None:
-                part.copy_(parameter.grad.to_local().reshape(-1))
+                _add(parameter.grad.to_local().reshape(-1), part)
                 parameter.grad = None
-        return found
+        return total
 
     @contextmanager
     def holding(self, w: Any, usual: Any) -> Iterator[None]:
@@ -412,6 +428,12 @@ def _mesh(name: str, parameter: Any, known: Any) -> Any:
     if known is not None and mesh != known:
         _refuse(f"parameter {name} is sharded over other ranks than the others")
     return mesh
+
+
+def _add(source: Any, out: Any) -> None:
+    """Add a vector to one of another dtype, without a copy of all of it."""
+    for part, more in zip(out.split(SLAB), source.split(SLAB), strict=True):
+        part.add_(more)
 
 
 def _refuse(what: str) -> NoReturn:

@@ -125,6 +125,45 @@ tell(values=values, refused=texts)
 """
 
 
+MANY = """
+import sharpkit, sharpkit.torch
+from torch import nn
+from torch.distributed.fsdp import fully_shard
+warnings.simplefilter("ignore")  # of shards of half precision
+
+def gradient(model, data):
+    problem = sharpkit.torch.problem(model, nn.CrossEntropyLoss(), data)
+    return problem(problem.weights)[1]
+
+def told(held):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3)).to(held)
+    for layer in model[::2]:
+        fully_shard(layer)
+    fully_shard(model)
+    torch.manual_seed(rank)
+    batches = [(torch.randn(2, 8).to(held), torch.arange(2)) for _ in range(BATCHES)]
+    together = gradient(model, batches)
+    each = [gradient(model, [batch]).double() for batch in batches]
+    size = sum(found.abs() for found in each)
+    gap = float((BATCHES * together.double() - sum(each)).abs().div(size).max())
+    left = all(parameter.grad is None for parameter in model.parameters())
+    return str(together.dtype), gap, left
+
+tell(**{str(held): told(held) for held in (torch.bfloat16, torch.float64)})
+"""
+
+
+def test_gradients_of_many_batches_are_added_up_as_measured():
+    for rank in on_gloo(2, f"BATCHES = 40\n{MANY}").fine():
+        for held, measured in {"bfloat16": "float32", "float64": "float64"}.items():
+            dtype, gap, left = rank[f"torch.{held}"]
+            assert dtype == f"torch.{measured}"
+            # Each of 40 sums, and two divisions, round once, by half an eps.
+            assert gap <= 42 * np.finfo(measured).eps / 2
+            assert left
+
+
 RELATIVE = {"sharpness": 1e-9, "critical": 1e-12, "norm": 1e-12, "radius": 1e-12}
 
 
