@@ -18,7 +18,8 @@ from sharpkit.torch.evaluation import Evaluation
 from sharpkit.torch.layout import Layout
 from sharpkit.torch.losses import ModelLoss, OutputLoss
 from sharpkit.torch.problems import Problem
-from sharpkit.torch.sharded import Replicated, Sharded, Shards, is_sharded
+from sharpkit.torch.sharded import Replicated, Sharded
+from sharpkit.torch.shards import Shards, is_sharded
 from sharpkit.torch.state import Randomness
 from sharpkit.torch.weighing import Weighing
 

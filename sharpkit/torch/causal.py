@@ -18,7 +18,7 @@ from sharpkit.torch.leaves import Leaves
 from sharpkit.torch.losses import IGNORED
 from sharpkit.torch.problems import Problem
 from sharpkit.torch.products import jacobian
-from sharpkit.torch.sharded import is_sharded
+from sharpkit.torch.shards import is_sharded
 
 PLAIN = "eager", "sdpa"  # these differentiate twice, the second one where it is told to
 LOOKED_AT = 8  # tokens, whose logits are held against the model's own
