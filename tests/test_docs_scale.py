@@ -77,6 +77,7 @@ def test_what_was_tried_is_what_the_record_says():
         assert gib == f"{sum(each['peak'] for each in took) / 2**30:.1f}GiB"
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(("block", "needs"), list(zip(BLOCKS, NEEDS, strict=True)))
 def test_the_lines_run(block, needs, tmp_path):

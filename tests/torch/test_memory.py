@@ -146,6 +146,7 @@ print(peak(4), peak(32))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_peak_memory_does_not_grow_with_the_batches():
     """The graphs of the 28 further batches would take over 200 MiB, if they stayed."""

@@ -153,6 +153,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_batches():
     """100 more batches are 100 MiB more data; what is kept of them is a few numbers."""
 

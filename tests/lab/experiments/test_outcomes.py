@@ -40,6 +40,7 @@ def filled(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POSSIBLE)
 def test_a_whole_outcome(filled, tiny, name):
     with Store(filled) as store:
@@ -65,6 +66,7 @@ def test_a_whole_outcome(filled, tiny, name):
     assert planes == (name == "fig3")
 
 
+@pytest.mark.slow
 def test_every_run_ends_at_the_loss(filled, tiny):
     with Store(filled) as store:
         runs = store.runs("train")
@@ -79,6 +81,7 @@ def test_every_run_ends_at_the_loss(filled, tiny):
     assert all(0.99 * limit <= loss <= limit for loss, limit in ends)
 
 
+@pytest.mark.slow
 def test_the_table_shows_what_the_store_has(filled, tiny):
     with Store(filled) as store:
         found = outcome("table3", tiny, store)
@@ -94,6 +97,7 @@ def test_the_table_shows_what_the_store_has(filled, tiny):
     assert found.tables[0].rows[0][3] == spread(values)
 
 
+@pytest.mark.slow
 def test_all_that_was_asked_for_comes_back(filled):
     with Store(filled) as store:
         assert [each.experiment for each in outcomes(store)] == list(POSSIBLE)
