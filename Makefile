@@ -8,9 +8,9 @@ VENV := .venv
 # Where an environment keeps its programs, on Windows and elsewhere.
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 
-# Tests run in so many processes, each file in one.
+# Tests run in so many processes, each file in one, in the order of tests/conftest.py.
 WORKERS ?= 2
-PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo dev quick test test-slow test-all bench device docs lint sdist wheel clean
 

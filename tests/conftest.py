@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 # Side by side each process has one core, and BLAS that takes all would wait for itself.
@@ -51,6 +52,14 @@ MARKS = {
     ),
 }
 
+# Files of few tests that take long: last of all, they would leave a process idle.
+LONG = (
+    *("examples", "bench/test_device.py", "lab/jobs", "test_generated_inputs.py"),
+    *("measures/test_ball_sharpness.py", "measures/test_gradient_noise.py"),
+    *("test_without_extras.py", "torch/test_monitor_parallel.py"),
+    "torch/test_sharded.py",
+)
+
 
 def pytest_configure():
     """Refuse to start without the libraries that SHARPKIT_REQUIRE names."""
@@ -65,9 +74,10 @@ def pytest_configure():
 def pytest_collection_modifyitems(items):
     """Mark the tests by where they stand, and those that open a browser."""
     here = Path(__file__).parent
-    missing = [p for ps in MARKS.values() for p in ps if not (here / p).exists()]
+    every = [p for ps in (*MARKS.values(), LONG) for p in ps]
+    missing = [p for p in every if not (here / p).exists()]
     if missing:
-        msg = f"MARKS in tests/conftest.py names {missing}, which are not there"
+        msg = f"tests/conftest.py names {missing}, which are not there"
         raise pytest.UsageError(msg)
     for item in items:
         place = item.path.relative_to(here)
@@ -76,6 +86,15 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(mark)
         if "browser" in item.fixturenames:
             item.add_marker("browser")
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        tests = Counter(item.path for item in items)
+        items.sort(key=lambda item: (not is_long(item.path), -tests[item.path]))
+
+
+def is_long(path):
+    """Whether a file is one of the LONG ones."""
+    place = path.relative_to(Path(__file__).parent)
+    return any(place.is_relative_to(each) for each in LONG)
 
 
 # The CUDA backend takes arrays of its own; its tests are apart.
