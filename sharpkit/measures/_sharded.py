@@ -273,8 +273,7 @@ def require_equal(comm: Comm, name: str, value: float | None) -> None:
 
 def knows_ranks(problem: Any) -> bool:
     """Return whether something is a problem whose weights, or data, are over ranks."""
-    own = is_problem(problem) and getattr(problem, "process_group", None) is not None
-    return bool(own)
+    return is_problem(problem) and getattr(problem, "process_group", None) is not None
 
 
 def require_samples_over(problem: Any, why: str) -> None:

@@ -134,16 +134,18 @@ class Sharded:
 
     def __call__(self, w: Any) -> tuple[float, Any]:
         """Return the mean loss over the data of all ranks, and this rank's gradient."""
-        total: list[Any] = []  # not before the first gradient, beside which it lies
+        total: Any = None  # until the first gradient is there, so that graphs have room
 
         def backward(loss: Any) -> None:
+            nonlocal total
             loss.backward()
-            total[:] = [self._shards.added(*total)]
+            total = self._shards.added(total)
 
         with self._running(w):
             loss, weight = self._passed(backward)
-        gradient = total[0] if total else torch.zeros_like(self.weights)
-        return loss / weight, gradient.div_(weight)
+        if total is None:
+            total = torch.zeros_like(self.weights)
+        return loss / weight, total.div_(weight)
 
     def forward(self, w: Any) -> float:
         """Return the mean loss by forward passes alone."""
