@@ -6,6 +6,7 @@ number on the CPU, are an error, as they are on GPUs.
 """
 
 import torch
+from torch import library
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
@@ -92,5 +93,5 @@ class _Module:
 
 
 _setup_privateuseone_for_python_backend(NAME, _Module())
-_KERNELS = torch.library.Library("_", "IMPL")
+_KERNELS = library.Library("_", "IMPL")
 _KERNELS.fallback(_called, "PrivateUse1")
