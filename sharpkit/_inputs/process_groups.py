@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from typing import Any
 
 from sharpkit._inputs.extras import needs
@@ -14,15 +16,20 @@ def started(process_group: Any) -> Any:
     ------
     TypeError
         If it is none.
+    ModuleNotFoundError
+        If the default one is meant, and torch is not installed.
     ValueError
         If torch.distributed has not been started, or this process is not in the group.
     """
-    with needs("process_group", "torch", extra="torch"):
-        import torch.distributed as dist
-    known = dist.is_available() and (
+    if process_group is True:
+        with needs("process_group=True", "torch", extra="torch"):
+            importlib.import_module("torch.distributed")
+    # Whoever has a group has loaded what it is of.
+    dist: Any = sys.modules.get("torch.distributed")
+    known = dist is not None and dist.is_available()
+    if not known or not (
         process_group is True or isinstance(process_group, dist.ProcessGroup)
-    )
-    if not known:
+    ):
         msg = (
             f"process_group={process_group!r} of type {type(process_group).__name__}; "
             "give a ProcessGroup of torch.distributed, or True for the default one"

@@ -35,7 +35,9 @@ def of_error(error, own, names):
     text, [*_, last] = str(error), traceback.extract_tb(error.__traceback__)
     where = Path(last.filename).resolve()
     what = f"foreign: {type(error).__name__}: {text[:200]} ({where.name}:{last.lineno})"
+    # A device that is not there, and a library that is not installed.
     known = (*KNOWN, RuntimeError) if "backend" in names else KNOWN
+    known = (*known, ModuleNotFoundError) if "process_group" in names else known
     if type(error) not in known or not where.is_relative_to(HOME):
         return Wrong(what)
     if not any(name in text for name in (*NAMED, *names)):
