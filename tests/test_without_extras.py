@@ -1,4 +1,4 @@
-"""The tests can be collected where ``make test`` finds neither PyTorch nor JAX."""
+"""The tests hold where ``make test`` finds neither PyTorch nor JAX."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-COLLECT = """
+PYTEST = """
 import sys
 class Missing:
     @staticmethod
@@ -16,14 +16,21 @@ class Missing:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Missing)
 import pytest
-sys.exit(pytest.main(["-q", "--collect-only", "-p", "no:cacheprovider", "tests"]))
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]]))
 """
 
 
+ASKING = "tests/test_options.py", "tests/measures/test_sharded_refused.py"
+
+
 @pytest.mark.slow
-def test_collection():
+@pytest.mark.parametrize(
+    "arguments",
+    [("--collect-only", "tests"), ("-k", "process_group or messages", *ASKING)],
+)
+def test_tests_without_pytorch_and_jax(arguments):
     found = subprocess.run(
-        [sys.executable, "-c", COLLECT],
+        [sys.executable, "-c", PYTEST, *arguments],
         cwd=Path(__file__).parents[1],
         # Neither plugins of other packages nor CI may ask for what is missing here.
         env=os.environ
