@@ -17,6 +17,11 @@ import sharpkit
 ALL, SAMPLE = 2000, 150
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a text may be the path of a checkpoint
+
+
 def failures(seeds):
     """Return the ends of all inputs, the known kinds, and what else is wrong."""
     ends, missed, wrong = Counter(), Counter(), []
